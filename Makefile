@@ -1,0 +1,39 @@
+# make demo    train digits and look at them (about 4 minutes, installation included)
+# make test    run the tests
+# make check   format, lint, types, tests
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format bench clean
+
+demo: .venv/installed
+	$(BIN)/ganvas train strokes-cdcgan --out runs/demo
+	$(BIN)/ganvas sample runs/demo --n 100 --out runs/demo/samples.png
+
+test: .venv/installed
+	$(BIN)/pytest
+
+check: .venv/installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: .venv/installed
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/train_step.py
+
+clean:
+	rm -rf .venv
+
+# Made anew when the project's requirements change, or when an installation was interrupted.
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ganvas needs Python 3.11 or newer: run 'make PYTHON=python3.12 $(MAKECMDGOALS)', say"; exit 2; }
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

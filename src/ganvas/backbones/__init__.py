@@ -1,0 +1,7 @@
+"""Pairs of networks that several methods share."""
+
+from ganvas.backbones.base import Backbone
+from ganvas.backbones.dcgan import DCGAN
+from ganvas.backbones.mlp import MLP
+
+BACKBONES: dict[str, type[Backbone]] = {"mlp": MLP, "dcgan": DCGAN}

@@ -1,0 +1,341 @@
+"""The command line: about ten lines per command; everything it does can be done from Python too."""
+
+import platform
+import sys
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import torch
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from ganvas import device as devices
+from ganvas import recipe as recipes
+from ganvas import sample as sampling
+from ganvas.config import merge, parse_assignments
+from ganvas.data import check as data_check
+from ganvas.errors import UserError
+from ganvas.plot import draw_figures
+from ganvas.run import Record, Run
+from ganvas.train import train as train_run
+from ganvas.version import VERSION
+
+app = App(
+    name="ganvas",
+    help="Train GANs on small sets of images, measure them, and paint from them.",
+    help_format="plaintext",
+)
+data_app = App(name="data", help="Look at image data before training on it.")
+app.command(data_app)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative=(), metavar="KEY=VALUE")]
+
+
+def main() -> NoReturn:
+    """Run the command line; a mistake becomes one line and exit code 2, never a traceback."""
+    warnings.showwarning = lambda message, *_, **__: err.print(f"[yellow]warning:[/] {message}", soft_wrap=True)
+    try:
+        code = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except UserError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except CycloptsError as error:
+        _complain(" ".join(str(error).split()))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    sys.exit(code or 0)
+
+
+def _complain(text: str) -> None:
+    err.print("[bold red]error:[/]", end=" ")
+    err.print(text, markup=False, soft_wrap=True)
+
+
+@app.command
+def train(
+    recipe: str,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+    epochs: float | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: devices.Precision | None = None,
+    changes: Words = None,
+) -> int:
+    """Train a recipe, or go on with a run that was stopped: the same command with the same --out resumes.
+
+    Parameters
+    ----------
+    recipe
+        A name from `ganvas recipes`, or the path of a .toml file.
+    data
+        What to learn: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    out_dir
+        Folder of the run; runs/RECIPE when left out.
+    epochs
+        Length of the run, in passes over the data.
+    images
+        Length of the run, in images seen; overrides --epochs.
+    seed
+        Decides the initial weights, the order of the data and the noise (a whole number).
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    precision
+        Number format inside the networks; auto = bf16 where it is fast, else fp32.
+    changes
+        Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
+    """
+    asked: dict[str, Any] = {
+        "train": {"epochs": epochs, "images": images, "seed": seed, "precision": precision},
+        "data": {"name": data},
+    }
+    given = {section: {k: v for k, v in values.items() if v is not None} for section, values in asked.items()}
+    if epochs is not None and images is None:
+        given["train"]["images"] = None
+    chosen = recipes.load(recipe, merge(parse_assignments(changes or []), given))
+    run = Run(out_dir or Path("runs") / chosen.name)
+    last: Record = {}
+    with _progress() as progress:
+        task = progress.add_task(chosen.name, total=None, losses="")
+        for last in train_run(
+            chosen,
+            run.path,
+            data_dir=data_dir,
+            device=device,
+            tick=lambda n, total: progress.update(task, completed=n, total=total),
+        ):
+            progress.update(task, losses=_losses(last))
+            if not progress.console.is_terminal:
+                err.print(f"{last['nimg']:>10,} images  epoch {last['epoch']:.2f}  {_losses(last)}")
+    return _report_end(run, bool(last))
+
+
+def _report_end(run: Run, trained: bool) -> int:
+    """Say what came of it and where the pictures are; the exit code."""
+    info = run.info()
+    nimg = max((record["nimg"] for record in run.records()), default=0)
+    if info["state"] == "stopped":
+        out.print(f"Stopped after {nimg:,} images. The same command goes on from here.", soft_wrap=True)
+        return 130
+    if not trained:
+        out.print(f"'{run.path}' is finished already ({nimg:,} images): a larger --epochs goes on.", soft_wrap=True)
+    figures = draw_figures(run)
+    sheets = sorted(run.samples.glob("*.png"))
+    out.print(f"Trained on {nimg:,} images. Pictures:", soft_wrap=True)
+    for file, what in [
+        (sheets[-1], "samples, a column per class" if info["data"]["classes"] else "samples"),
+        (run.sheet_file, "the same latents, a row per epoch"),
+        *[(file, "figure") for file in figures if file.suffix == ".png"],
+    ]:
+        out.print(f"  {file}  ({what})", soft_wrap=True)
+    return 0
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        MofNCompleteColumn(),
+        TextColumn("images"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+        console=err,
+        transient=False,
+        disable=not err.is_terminal,
+    )
+
+
+def _losses(record: Record) -> str:
+    shown = {"d_loss": "D", "g_loss": "G", "score": "score"}
+    parts = [f"{short} {record[name]:.3f}" for name, short in shown.items() if record.get(name) is not None]
+    if "images_per_second" in record:
+        parts.append(f"{record['images_per_second']:,.0f} images/s")
+    return "  ".join(parts)
+
+
+@app.command
+def sample(
+    run: Path,
+    *,
+    n: int = 64,
+    label: str | None = None,
+    seed: int = 0,
+    checkpoint: str = "last",
+    device: str = "auto",
+    out_path: Annotated[Path, Parameter(name="--out")] = Path("samples.png"),
+) -> None:
+    """Draw samples from a trained run: a grid, one file each, or arrays.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    n
+        How many samples.
+    label
+        Only this class (its name or number); classes take turns when left out.
+    seed
+        Seed of the first latent; the next sample has the next seed.
+    checkpoint
+        last, best, or the images seen of a checkpoint.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    out_path
+        grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
+    """
+    if n < 1:
+        raise UserError(f"--n is {n}: ask for at least 1 sample")
+    model = sampling.load(run, checkpoint, device)
+    with err.status(f"drawing {n:,} samples"):
+        files = sampling.save(model.sample(n, label, seed), out_path, model.provenance())
+    where = files[0] if len(files) == 1 else out_path
+    out.print(f"{n:,} samples after {model.nimg:,} images: {where}", soft_wrap=True)
+
+
+@app.command
+def plot(run: Path) -> None:
+    """Draw the figures of a run: confidence of the discriminator, losses, score, samples by epoch.
+
+    Parameters
+    ----------
+    run
+        Folder of the run; the figures go to its sub-folder figures/, as PNG and SVG.
+    """
+    for file in draw_figures(run):
+        out.print(str(file), soft_wrap=True)
+
+
+@app.command
+def runs(folder: Path = Path("runs")) -> None:
+    """List the runs below a folder.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder '{folder}': name the one that holds your runs")
+    found = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
+    table = Table(
+        "run", "recipe", "data", "images seen", "age", "score", "state", box=None, header_style="bold", pad_edge=False
+    )
+    for run in (run for run in found if run.is_run()):
+        info, records = run.info(), run.records()
+        scores = [record["score"] for record in records if record.get("score") is not None]
+        nimg = f"{records[-1]['nimg']:,}" if records else "0"
+        score = f"{scores[-1]:.4f}" if scores else "-"
+        table.add_row(
+            str(run.path), info["recipe"], info["data"]["name"], nimg, _age(info["started"]), score, run.state()
+        )
+    out.print(table if table.rows else f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
+
+
+def _age(since: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@app.command(name="recipes")
+def list_recipes(name: str | None = None) -> None:
+    """List the recipes, or show one with every setting it leaves at its default.
+
+    Parameters
+    ----------
+    name
+        Show this recipe in full.
+    """
+    if name is None:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for each in recipes.names():
+            table.add_row(f"[bold]{each}[/]", recipes.load(each).description)
+        out.print(table)
+        return
+    chosen = recipes.load(name)
+    out.print(f"{chosen.name}: {chosen.description}", soft_wrap=True)
+    for section in recipes.SECTIONS:
+        settings = getattr(chosen, section)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for key, field in type(settings).model_fields.items():
+            table.add_row(f"  {section}.{key}", str(getattr(settings, key)), f"[dim]{field.description or ''}[/]")
+        out.print(table)
+
+
+@app.command
+def info(*, device: str = "auto") -> None:
+    """Show versions, the device, the precision, and which fast paths are active and why.
+
+    Parameters
+    ----------
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    """
+    compute = devices.choose(device)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("ganvas", VERSION)
+    table.add_row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    table.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else ""
+    table.add_row("device", f"{compute.device} {name}".strip())
+    table.add_row("precision", f"{compute.precision} ({compute.why})")
+    for path, active, why in devices.fast_paths(compute):
+        table.add_row(path, f"{'[green]on[/]' if active else '[yellow]off[/]'}  [dim]{why}[/]")
+    out.print(table)
+
+
+@data_app.command
+def check(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    changes: Words = None,
+) -> None:
+    """Report what is in a data set: counts, sizes, duplicates, unreadable files, memory.
+
+    Parameters
+    ----------
+    name
+        A named set, a folder of images, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    changes
+        Settings of the data, for example --set size=64 fit=letterbox.
+    """
+    from ganvas.config import parse
+    from ganvas.data import DataSettings
+
+    settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
+    for line in data_check.check(settings, data_dir).lines():
+        out.print(line, soft_wrap=True)
+
+
+def _flat(words: list[str]) -> dict[str, Any]:
+    values = parse_assignments(words)
+    return {**values.pop("data", {}), **values}

@@ -1,0 +1,120 @@
+"""Settings: declared once as typed, documented fields; read from TOML and `key=value` words, written back as TOML."""
+
+import json
+import tomllib
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ganvas.errors import UserError, nearest
+
+
+class Settings(BaseModel):
+    """A frozen group of named, validated fields; the docstring under a field is its help line, with its unit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(cls: type[S], values: Mapping[str, Any], where: str) -> S:
+    """`values` as a checked `cls`. `where` names the section in messages: `method`, `train`, ...
+
+    Raises UserError with one line that names the field, what it got and what it takes (or the nearest right name).
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        name = f"{where}.{key}" if key else where
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"unknown setting '{name}': {nearest(str(first['loc'][-1]), cls.model_fields)}") from None
+        if first["type"] == "missing":
+            raise UserError(f"setting '{name}' is missing: {_help_of(cls, key)}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"setting '{name}' is {first['input']!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def _help_of(cls: type[Settings], key: str) -> str:
+    field = cls.model_fields.get(key)
+    return (field.description or "it has no default") if field else "it has no default"
+
+
+def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
+    """`["method.lr=1e-3", "data.size=32"]` as a nested mapping; values are TOML, or else plain text.
+
+    Raises UserError for a word without `=` or without a section.
+    """
+    nested: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise UserError(f"cannot read '{word}': write it as section.key=value, for example method.lr=1e-4")
+        node = nested
+        for part in parts[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise UserError(f"cannot read '{word}': '{part}' was already given a value")
+        node[parts[-1]] = _value(text.strip())
+    return nested
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` laid over it, section by section."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+    return merged
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """A mapping of plain values and sections (one level of nesting or more) as TOML; None is left out."""
+    return "\n".join(_toml_lines(values, ())).strip() + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    # JSON strings, numbers, booleans and arrays of them are valid TOML as they stand.
+    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items() if not _skip(v)]
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{'.'.join((*path, key))}]", *_toml_lines(value, (*path, key))]
+    return lines
+
+
+def _skip(value: Any) -> bool:
+    return value is None or isinstance(value, Mapping)
+
+
+def describe(cls: type[Settings]) -> list[tuple[str, str, str, str]]:
+    """(name, type, default, help) of every field, for help pages and `ganvas recipes`."""
+    return [
+        (
+            name,
+            _type_name(field.annotation),
+            "" if field.is_required() else repr(field.default),
+            field.description or "",
+        )
+        for name, field in cls.model_fields.items()
+    ]
+
+
+def _type_name(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " | ".join(str(choice) for choice in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return " | ".join(_type_name(part) for part in get_args(annotation))
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

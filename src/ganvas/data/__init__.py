@@ -1,0 +1,143 @@
+"""Where pictures come from: `load(DataSettings(name=...))` gives an ImageSet, `Batches` streams it."""
+
+import contextlib
+import os
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from ganvas.config import Settings
+from ganvas.data import folder, hub, strokes
+from ganvas.data.decoding import Fit, Source, decode, from_array
+from ganvas.data.fetch import cache_dir
+from ganvas.data.hub import Published
+from ganvas.data.imageset import Batch, Batches, ImageSet
+from ganvas.errors import UserError, nearest
+from ganvas.images import ImageSpec
+
+__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load"]
+
+Split = Literal["train", "test"]
+
+TOLERATED = 0.01  # the share of pictures that may be unreadable
+
+
+class DataSettings(Settings):
+    """Which pictures, and how they become squares of one size."""
+
+    name: str = Field("strokes", min_length=1)
+    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of pictures, Parquet files, or a hub id"""
+    size: int | None = Field(None, ge=1)
+    """side of the square pictures, in pixels; none: their own if all are square and alike, else 64"""
+    channels: Literal[1, 3] | None = None
+    """planes: 1 is grey, 3 is colour; none: 1 if all pictures are grey"""
+    fit: Fit = "crop"
+    """crop: scale the shorter side, cut the centre; letterbox: scale the longer, fill with black; pad: only fill"""
+    limit: int | None = Field(None, ge=1)
+    """only the first so many pictures, in the order of the set (for folders: sorted by path)"""
+
+
+def load(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> ImageSet:
+    """The pictures of a split, decoded once; named sets are looked for in `data_dir` first.
+
+    With `size` or `channels` left open each split is judged by itself: pass what the training set had to load another.
+    Raises UserError for an unknown name, a damaged file, or when more than 1 % of the pictures cannot be read.
+    """
+    source = find(settings, split, data_dir)
+    images, kept, _, skipped = decode(source, settings.size, settings.channels, settings.fit)
+    if len(skipped) > TOLERATED * source.count:
+        raise UserError(
+            f"{len(skipped)} of {source.count} pictures in '{source.name}' cannot be read, more than "
+            f"{TOLERATED:.0%}: repair or remove them ({'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})"
+        )
+    labels = None if source.labels is None else source.labels[kept]
+    return ImageSet(source.name, images, labels, source.classes, skipped)
+
+
+def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:
+    """The pictures of a split, found (named sets are fetched if need be) but not decoded.
+
+    Raises UserError for a name that is nothing, or nothing with that split.
+    """
+    return _find(settings.name, split, data_dir).first(settings.limit)
+
+
+def _find(name: str, split: Split, data_dir: Path | None) -> Source:
+    if name in NAMED:
+        return NAMED[name](split, data_dir)
+    place = Path(name)
+    with contextlib.suppress(RuntimeError):  # ~somebody who is not a user here
+        place = place.expanduser()
+    if (place.is_file() and place.suffix == ".parquet") or (place.is_dir() and _only_parquet(place)):
+        from ganvas.data import parquet
+
+        files = parquet.find(place, split)
+        if not files:
+            raise UserError(f"'{name}' has no {split} split: no Parquet file in it is named {split}-...")
+        return parquet.from_files(name, files)
+    if place.is_dir():
+        return folder.load(name, place, split)
+    if place.exists():
+        raise UserError(f"'{name}' is a single file: give the folder with the pictures, or a .parquet file")
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(:[\w.-]+)?", name):
+        return hub.by_id(name, split)
+    if re.search(r"[/\\~]|\.parquet$", name):
+        raise UserError(f"there is no folder or file '{name}' (looked in {Path.cwd()})")
+    raise UserError(
+        f"there is no set and no folder '{name}': {nearest(name, NAMED)} "
+        "(a path, or a hub id owner/name, is possible as well)"
+    )
+
+
+def _only_parquet(place: Path) -> bool:
+    return any(place.rglob("*.parquet")) and not folder.pictures(place)
+
+
+def _strokes(split: Split, data_dir: Path | None) -> Source:
+    """The embedded digits: drawn once, which takes seconds, then kept in the cache."""
+    count, seed = {"train": (60_000, 0), "test": (10_000, 1)}[split]
+    shapes = {"images": (count, 1, strokes.SIZE, strokes.SIZE), "labels": (count,)}
+    stem = cache_dir() / f"strokes-{strokes.VERSION}-{split}"
+    try:
+        images, labels = (np.load(f"{stem}-{part}.npy") for part in shapes)
+        if (images.shape, labels.shape) != tuple(shapes.values()):
+            raise ValueError("not what was written")
+    except (OSError, ValueError, EOFError):
+        images, labels = strokes.draw(count, seed)
+        with contextlib.suppress(OSError):  # a full disk costs time, not the pictures
+            _save(Path(f"{stem}-images.npy"), images)
+            _save(Path(f"{stem}-labels.npy"), labels)
+    return from_array("strokes", images, labels, DIGITS)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """Write whole or not at all, even when two processes do so at once."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.save(file, array)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+DIGITS = tuple("0123456789")
+GARMENTS = (
+    *("T - shirt / top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+NAMED: dict[str, Callable[[Split, Path | None], Source]] = {
+    "strokes": _strokes,
+    "mnist": partial(hub.named, "mnist", Published("ylecun/mnist", "mnist", DIGITS, idx=True)),
+    "fashion-mnist": partial(
+        hub.named, "fashion-mnist", Published("zalando-datasets/fashion_mnist", "fashion_mnist", GARMENTS, idx=True)
+    ),
+    "cifar10": partial(hub.named, "cifar10", Published("uoft-cs/cifar10", "plain_text", OBJECTS)),
+}

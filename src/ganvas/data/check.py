@@ -1,0 +1,166 @@
+"""What a set of pictures is like and what is wrong with it, before any time goes into training."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ganvas.data import TOLERATED, DataSettings, find
+from ganvas.data.decoding import Original, decode
+from ganvas.data.progress import progress
+
+THUMB = 16  # side of the grey thumbnails that near duplicates are found by, in pixels
+NEAR = 5.0  # thumbnails that differ by less are near duplicates: root mean square in grey levels of 0..255
+BLOCK = 256  # pictures compared at once with a stretch of others
+SHOWN = 5  # examples of each finding
+COLOURS = {1: "grey", 3: "colour"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found. Pairs are (name, name of the picture it equals or resembles)."""
+
+    name: str
+    count: int  # readable pictures
+    channels: int
+    size: int  # pixels, after fitting
+    classes: dict[str, int]  # pictures in each class, empty without classes
+    originals: tuple[Original, ...]  # size and mode of each readable picture before fitting
+    exact: int  # pictures whose pixels, once fitted, are those of an earlier one
+    exact_pairs: tuple[tuple[str, str], ...]  # the first few
+    near: int  # pairs of other pictures that nearly match
+    near_pairs: tuple[tuple[str, str], ...]
+    skipped: tuple[str, ...]  # 'path: reason' of each unreadable file
+    megabytes: float  # of the decoded pictures
+    seconds_per_image: float | None = None  # of training, if it was measured
+
+    def lines(self) -> list[str]:
+        """The report in plain words, a line for each finding."""
+        width, height = map(_spread, ([one.width for one in self.originals], [one.height for one in self.originals]))
+        modes = Counter(one.mode for one in self.originals).most_common()
+        return [
+            f"{self.name}: {self.count:,} pictures, used as {self.size} x {self.size} {COLOURS[self.channels]} pixels",
+            f"classes: {', '.join(f'{name} ({n:,})' for name, n in self.classes.items()) or 'none'}",
+            f"originals: {width} wide, {height} high, Pillow modes {', '.join(f'{mode} ({n:,})' for mode, n in modes)}",
+            f"exact duplicates: {self.exact:,}{_examples(f'{one} = {other}' for one, other in self.exact_pairs)}",
+            f"near duplicates: {self.near:,} pairs{_examples(f'{one} ~ {other}' for one, other in self.near_pairs)}",
+            f"unreadable: {self._unreadable()}",
+            f"memory: {self.megabytes:,.0f} MB",
+            *([] if self.seconds_per_image is None else [f"one epoch: {_time(self.count * self.seconds_per_image)}"]),
+        ]
+
+    def _unreadable(self) -> str:
+        share = len(self.skipped) / (self.count + len(self.skipped))
+        verdict = "are skipped" if share <= TOLERATED else f"training refuses more than {TOLERATED:.0%}"
+        return f"{len(self.skipped)} ({share:.1%}, {verdict}){_examples(self.skipped)}" if self.skipped else "none"
+
+
+def check(settings: DataSettings, data_dir: Path | None = None, seconds_per_image: float | None = None) -> Report:
+    """Look through the training split. Raises UserError only where there is nothing to look at."""
+    source = find(settings, "train", data_dir)
+    images, kept, originals, skipped = decode(source, settings.size, settings.channels, settings.fit)
+    counts = [] if source.labels is None else np.bincount(source.labels[kept], minlength=len(source.classes)).tolist()
+
+    def names(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
+        return tuple((source.where(int(kept[i])), source.where(int(kept[j]))) for i, j in pairs[:SHOWN])
+
+    copies = exact_duplicates(images)
+    others = np.delete(np.arange(len(images)), [i for i, _ in copies])
+    near, alike = near_duplicates(images, others)
+    return Report(
+        name=source.name,
+        count=len(images),
+        channels=images.shape[1],
+        size=images.shape[2],
+        classes=dict(zip(source.classes, counts, strict=True)),
+        originals=originals,
+        exact=len(copies),
+        exact_pairs=names(copies),
+        near=near,
+        near_pairs=names(alike),
+        skipped=skipped,
+        megabytes=images.nbytes / 1e6,
+        seconds_per_image=seconds_per_image,
+    )
+
+
+def exact_duplicates(images: np.ndarray) -> list[tuple[int, int]]:
+    """(i, j) for each picture i of uint8 [N, C, H, W] whose pixels are those of an earlier one, j the first of them."""
+    first: dict[bytes, int] = {}
+    pairs = []
+    for i, image in enumerate(images):
+        j = first.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), i)
+        if j != i:
+            pairs.append((i, j))
+    return pairs
+
+
+def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
+    """The number of pairs, and the first few (i, j), i > j, of uint8 [N, C, H, W] `among` int64 [M] that nearly match.
+
+    That is: the same picture saved again, in another size, or brighter. Their thumbnails, less the mean brightness, are
+    less than NEAR apart. No two vectors are closer than their projections on an axis, so after sorting along the main
+    axis each block of pictures is compared only with the stretch that lies within reach.
+    """
+    thumbs = _thumbnails(images, among)
+    if len(thumbs) < 2:
+        return 0, []
+    axis = np.linalg.eigh(thumbs.T @ thumbs)[1][:, -1]
+    place = thumbs @ axis
+    order = np.argsort(place)
+    place, thumbs, among = place[order], thumbs[order], among[order]
+    reach = NEAR * thumbs.shape[1] ** 0.5  # as a Euclidean distance
+
+    # |a - b| < reach  <=>  a.b - |a|^2 / 2 - |b|^2 / 2 > -reach^2 / 2: the halved squares as two more columns.
+    half = -(thumbs**2).sum(1, keepdims=True) / 2
+    one = np.ones_like(half)
+    left, right = np.hstack([thumbs, half, one]), np.hstack([thumbs, one, half]).T
+    count = 0
+    pairs: list[tuple[int, int]] = []
+    with progress("comparing", len(thumbs)) as advance:
+        for start in range(0, len(thumbs), BLOCK):
+            block = left[start : start + BLOCK]
+            end = int(np.searchsorted(place, place[start : start + BLOCK][-1] + reach))
+            for column in range(start, end, 32 * BLOCK):
+                close = block @ right[:, column : min(column + 32 * BLOCK, end)] > -(reach**2) / 2
+                a, b = np.divmod(np.flatnonzero(close), close.shape[1])
+                fresh = a + start < b + column  # each pair once, and no picture with itself
+                count += int(fresh.sum())
+                ends = zip(among[a[fresh][:SHOWN] + start], among[b[fresh][:SHOWN] + column], strict=True)
+                pairs = sorted({*pairs, *((int(max(one)), int(min(one))) for one in ends)})[:SHOWN]
+            advance(len(block))
+    return count, pairs
+
+
+def _thumbnails(images: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Grey means over a grid of at most THUMB x THUMB cells, less the picture's own mean: float32 [M, cells]."""
+    side = images.shape[-1]
+    starts = np.arange(min(THUMB, side)) * side // min(THUMB, side)
+    lengths = np.diff(np.append(starts, side))
+    thumbs = np.empty((len(among), len(starts) ** 2), np.float32)
+    for start in range(0, len(among), BLOCK):
+        grey = images[among[start : start + BLOCK]].mean(axis=1, dtype=np.float32)
+        sums = np.add.reduceat(np.add.reduceat(grey, starts, axis=1), starts, axis=2)
+        thumbs[start : start + BLOCK] = (sums / np.outer(lengths, lengths)).reshape(len(grey), -1)
+    thumbs -= thumbs.mean(axis=1, keepdims=True)
+    return thumbs
+
+
+def _examples(texts: Iterable[str]) -> str:
+    return "".join(f"; {text}" for text in islice(texts, SHOWN))
+
+
+def _spread(values: Sequence[int]) -> str:
+    if not values:
+        return "0 pixels"
+    least, median, most = np.quantile(values, [0, 0.5, 1])
+    return f"{most:.0f}" if least == most else f"{least:.0f} to {most:.0f} (median {median:.0f})"
+
+
+def _time(seconds: float) -> str:
+    amount, unit = (seconds, "s") if seconds < 90 else (seconds / 60, "min")
+    return f"about {amount:.0f} {unit}"

@@ -1,0 +1,113 @@
+"""A decoded image set in memory, and an endless, seeded, resumable stream of batches from it."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.errors import UserError
+from ganvas.images import ImageSpec, from_uint8
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Decoded pictures, one size, one number of channels.
+
+    images: uint8 [N, C, H, W], in memory or memory-mapped (never written to)
+    labels: int64 [N] in 0..len(classes)-1, or None
+    classes: the name of each label, empty without labels
+    skipped: files that could not be read, each with its reason
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    classes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.images) == 0:
+            raise UserError(f"data '{self.name}' has no images")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def spec(self) -> ImageSpec:
+        _, channels, height, width = self.images.shape
+        return ImageSpec(channels, height, width, len(self.classes))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over shape, pixels and labels: the same pictures in the same order, wherever they came from."""
+        digest = hashlib.sha256(repr(self.images.shape).encode())
+        for start in range(0, len(self.images), 4096):
+            digest.update(np.ascontiguousarray(self.images[start : start + 4096]).tobytes())
+        if self.labels is not None:
+            digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+class Batch(NamedTuple):
+    images: Tensor  # float32 [B, C, H, W] in [-1, 1], channels-last, on the training device
+    labels: Tensor | None  # int64 [B]
+
+
+class Batches:
+    """Endless batches in an order that `seed` fixes: each epoch is a permutation of the set, and no image is left over.
+
+    The number of images drawn is the whole state, so a stream resumes at any position by setting `nimg`.
+    A batch may straddle two epochs, and a set smaller than a batch simply straddles more of them.
+    """
+
+    # Below this size the pixels move to the GPU once, and gathering a batch costs no transfer.
+    KEEP_ON_DEVICE_BYTES = 4 * 2**30
+
+    def __init__(self, data: ImageSet, batch_size: int, seed: int, device: torch.device | str = "cpu") -> None:
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+        self.device = torch.device(device)
+        self.nimg = 0
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)
+        on_device = self.device.type != "cpu" and data.images.nbytes <= self.KEEP_ON_DEVICE_BYTES
+        self._pixels = torch.from_numpy(data.images).to(self.device) if on_device else None
+        self._labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.device)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the set so far."""
+        return self.nimg / len(self.data)
+
+    def indices(self) -> np.ndarray:
+        """The next `batch_size` positions in the set, int64 [B]; moves the stream on."""
+        parts: list[np.ndarray] = []
+        missing = self.batch_size
+        while missing:
+            epoch, start = divmod(self.nimg, len(self.data))
+            part = self._permutation(epoch)[start : start + missing]
+            parts.append(part)
+            self.nimg += len(part)
+            missing -= len(part)
+        return np.concatenate(parts)
+
+    def next(self) -> Batch:
+        """The next batch, gathered from the uint8 array in one indexing operation."""
+        index = self.indices()
+        if self._pixels is not None:
+            pixels = self._pixels[torch.from_numpy(index).to(self.device)]
+        else:
+            pixels = torch.from_numpy(self.data.images[index]).to(self.device)
+        labels = None if self._labels is None else self._labels[torch.from_numpy(index).to(self.device)]
+        return Batch(from_uint8(pixels), labels)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+        return self._order

@@ -1,0 +1,26 @@
+"""The one exception that users see."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something the user can put right: one line that says what is wrong and what to do.
+
+    The command line prints the line without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+class RunFailed(UserError):
+    """A run that could not go on (a loss that is not finite, a full disk); its last good checkpoint is kept."""
+
+    exit_code = 1
+
+
+def nearest(word: str, choices: Iterable[str]) -> str:
+    """A hint for a mistyped word: `did you mean 'x'?`, or the list of choices when nothing is near."""
+    known = sorted(set(choices))
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(known)}"

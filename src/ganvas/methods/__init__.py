@@ -1,0 +1,6 @@
+"""Training rules. A name in a recipe becomes a class in this table and nowhere else."""
+
+from ganvas.methods.base import Method
+from ganvas.methods.gan import GAN
+
+METHODS: dict[str, type[Method]] = {"gan": GAN}

@@ -1,0 +1,172 @@
+"""The contract between a method and everything around it."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ganvas.backbones import Backbone
+from ganvas.config import Settings
+from ganvas.data import Batch
+from ganvas.device import Compute
+from ganvas.errors import UserError
+from ganvas.images import ImageSpec
+
+
+class BatchSource(Protocol):
+    """Where a method pulls its batches from; it takes as many per step as its rule needs."""
+
+    def next(self) -> Batch: ...
+
+
+class MethodSettings(Settings):
+    """What every method has."""
+
+    name: str
+    """the method's name in the table of methods"""
+    latent_size: int = 100
+    """numbers in a latent vector, each drawn from N(0, 1)"""
+    ema_images: int = 0
+    """half-life of the moving average of G's weights, in images seen; 0 = none"""
+
+
+class Method(ABC):
+    """One training rule with its networks.
+
+    A method fills `modules` and `optimizers` by name when it is built; with the random generator `noise` and what
+    `extra_state` returns they are its whole state, which the engine saves and restores. `averaged` names the modules
+    that `decode` uses and of which a moving average is kept when `settings.ema_images` asks for one.
+    """
+
+    Settings: ClassVar[type[MethodSettings]]
+    averaged: ClassVar[tuple[str, ...]] = ("G",)
+
+    def __init__(
+        self, settings: MethodSettings, backbone: Backbone, spec: ImageSpec, compute: Compute, seed: int
+    ) -> None:
+        self.settings, self.backbone, self.spec, self.compute = settings, backbone, spec, compute
+        # Drawn on the CPU, so that one seed gives one run on every device.
+        self.noise = torch.Generator().manual_seed(seed)
+        self.modules: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, Optimizer] = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.build()
+        for module in self.modules.values():
+            module.train()
+        self.averages = {}
+        if settings.ema_images:
+            self.averages = {name: _frozen_copy(self.modules[name]) for name in self.averaged}
+
+    @abstractmethod
+    def build(self) -> None:
+        """Make the networks (with `self.place`) and their optimisers."""
+
+    @abstractmethod
+    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+        """One round of the method's rule. Pulls the batches it needs; returns named, detached scalars."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
+        """Latents [B, latent] (and labels [B]) -> images float32 [B, C, H, W] in [-1, 1], on the method's device.
+
+        Uses the averaged weights where there are any and changes no state. It owns its gradient mode: some methods
+        need gradients to sample. `size` is (height, width); raises UserError where a method cannot honour it.
+        """
+
+    @property
+    def conditional(self) -> bool:
+        """Whether `decode` needs labels."""
+        return False
+
+    def latents(self, seeds: Sequence[int]) -> Tensor:
+        """One latent per seed, each from its own generator: seed 7 is the same latent in any batch. [B, latent]"""
+        draws = [torch.randn(self.settings.latent_size, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        return torch.stack(draws).to(self.compute.device)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] -> latents [B, latent]; raises UserError for a method without an encoder."""
+        raise UserError(f"method '{type(self).__name__}' has no encoder: it cannot turn images into latents")
+
+    def monitor(self) -> dict[str, Tensor]:
+        """Scalars worth recording that no step computes; called once per record, must not change state."""
+        return {}
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """Tensors beyond modules, optimisers and noise that the next step depends on."""
+        return {}
+
+    def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `extra_state` returned."""
+        if tensors:
+            raise ValueError(f"{type(self).__name__} keeps no extra state, but was given {sorted(tensors)}")
+
+    # -- for methods to use -------------------------------------------------------------------------------------
+
+    def place(self, name: str, module: nn.Module) -> nn.Module:
+        """Register a network under `name`, on the method's device, with the layout that convolutions like."""
+        self.modules[name] = module.to(self.compute.device, memory_format=torch.channels_last)
+        return self.modules[name]
+
+    def for_decoding(self, name: str) -> nn.Module:
+        """The averaged module where there is one, else the trained module itself."""
+        return self.averages.get(name, self.modules[name])
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal noise from the method's own generator, on its device."""
+        return torch.randn(*shape, generator=self.noise).to(self.compute.device, non_blocking=True)
+
+    def native_size_only(self, size: tuple[int, int] | None) -> None:
+        """Raise UserError unless `size` is None or the size that the networks were built for."""
+        native = (self.spec.height, self.spec.width)
+        if size is not None and tuple(size) != native:
+            raise UserError(f"this network makes images of {native[1]}x{native[0]} only, not {size[1]}x{size[0]}")
+
+    # -- for the engine to use ----------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def update_averages(self, images: int) -> None:
+        """Move the averages on by a step that saw `images` images."""
+        if not self.averages:
+            return
+        keep = 0.5 ** (images / self.settings.ema_images)
+        for name, average in self.averages.items():
+            trained = self.modules[name].state_dict()
+            for key, value in average.state_dict().items():
+                # Batch-norm statistics are averaged too: they belong to the averaged weights. Counters are copied.
+                value.lerp_(trained[key], 1 - keep) if value.is_floating_point() else value.copy_(trained[key])
+
+
+def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
+    """Adam in one fused pass over the weights."""
+    return torch.optim.Adam(module.parameters(), lr, betas, fused=True)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Inside, gradients flow through `module` but none are computed for its weights."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Inside, `module` is in evaluation mode; afterwards in the mode it had."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
+
+
+def _frozen_copy(module: nn.Module) -> nn.Module:
+    return copy.deepcopy(module).eval().requires_grad_(False)

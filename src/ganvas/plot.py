@@ -1,0 +1,152 @@
+"""Figures of a run: pure functions from records and sheets to matplotlib, and the command that writes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from ganvas.errors import UserError
+from ganvas.images import load_png
+from ganvas.run import Record, Run
+
+REAL, FAKE, RULE = "#1b7f5c", "#c2410c", "#6b7280"
+SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
+
+
+def draw_figures(run: Run | str | Path) -> list[Path]:
+    """Write every figure that the run's log allows into `figures/`, as PNG and SVG; returns the files.
+
+    Raises UserError when the run has no record yet.
+    """
+    run = run if isinstance(run, Run) else Run.existing(run)
+    records = run.records()
+    if not records:
+        raise UserError(f"'{run.path}' has no record yet: train it a little longer")
+    figures = {"losses": losses(records)}
+    if "d_real" in records[-1]:
+        figures["confidence"] = confidence(records)
+    if any("score" in record for record in records):
+        figures["score"] = score(records)
+    if sheets := sorted(run.samples.glob("*.png")):
+        info = run.info()
+        epochs = [int(file.stem) / info["data"]["images"] for file in sheets]
+        height = info["data"]["spec"]["height"] + 2
+        figures["epochs"] = epochs_sheet([load_png(file)[0][:height] for file in sheets], epochs)
+    files = []
+    folder = run.path / "figures"
+    folder.mkdir(exist_ok=True)
+    for name, figure in figures.items():
+        for ending in ("png", "svg"):
+            files.append(folder / f"{name}.{ending}")
+            figure.savefig(files[-1], dpi=150)
+    return files
+
+
+def confidence(records: Sequence[Record]) -> Figure:
+    """D's confidence that an image is real, on generated and on real ones, against images seen (seed 001, figure 2)."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _curve(left, records, "d_fake_validation", FAKE)
+    left.set_title("on generated images (fixed latents)")
+    _curve(right, records, "d_real", REAL)
+    right.set_title("on real images")
+    for axes in (left, right):
+        axes.axhline(0.5, color=RULE, linestyle="--", linewidth=1)
+        axes.set_ylim(0, 1)
+        axes.annotate("1/2", (0.995, 0.5), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=RULE)
+    left.set_ylabel("confidence that it is real")
+    figure.suptitle("Confidence of the discriminator")
+    return figure
+
+
+def losses(records: Sequence[Record]) -> Figure:
+    """The losses of both networks against images seen."""
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for name, label, colour in (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE)):
+        _curve(axes, records, name, colour, label)
+    axes.set_title("Losses")
+    axes.set_ylabel("loss (nats)")
+    if axes.lines:
+        axes.legend(frameon=False)
+    return figure
+
+
+def score(records: Sequence[Record]) -> Figure:
+    """The score of every checkpoint against images seen; lower is better."""
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
+    axes = figure.subplots()
+    scored = [record for record in records if record.get("score") is not None]
+    _curve(axes, scored, "score", REAL, smooth=False)
+    best = min(scored, key=lambda record: record["score"])
+    axes.plot(best["nimg"], best["score"], "o", color=FAKE)
+    axes.annotate(
+        f"best: {best['score']:.4f}",
+        (best["nimg"], best["score"]),
+        textcoords="offset points",
+        xytext=(0, 8),
+        ha="center",
+    )
+    axes.set_ylim(bottom=0)
+    axes.set_title("Score of the checkpoints (lower is better)")
+    axes.set_ylabel("sliced Wasserstein distance")
+    return figure
+
+
+def epochs_sheet(rows: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
+    """One row of samples per epoch, from latents that never change (seed 001, figure 3). Rows are uint8 [h, w, C]."""
+    chosen = _spread(epochs)
+    height, width = rows[0].shape[:2]
+    figure = Figure(figsize=(0.9 + 6.6, 0.55 + 6.6 * height / width * len(chosen)), layout="constrained")
+    for axes, index in zip(np.atleast_1d(figure.subplots(len(chosen), 1)), chosen, strict=True):
+        picture = rows[index]
+        axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_ylabel(f"{epochs[index]:g}", rotation=0, ha="right", va="center")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    figure.supylabel("epoch")
+    return figure
+
+
+def _spread(epochs: Sequence[float]) -> list[int]:
+    """Which rows to show: all when they are few, else those nearest to the usual epochs."""
+    if len(epochs) <= len(SHEET_EPOCHS):
+        return list(range(len(epochs)))
+    distance = np.abs(np.subtract.outer(np.array(SHEET_EPOCHS), np.array(epochs)))
+    near = {int(row.argmin()) for row in distance if row.min() < 0.5}
+    return sorted(near | {len(epochs) - 1})
+
+
+def _curve(
+    axes: Axes, records: Sequence[Record], name: str, colour: str, label: str | None = None, smooth: bool = True
+) -> None:
+    """One quantity against images seen: every record faintly, and their moving average, which the eye can follow."""
+    points = [(record["nimg"], record[name]) for record in records if record.get(name) is not None]
+    if not points:
+        return
+    nimg, values = np.array(points, dtype=float).T
+    window = max(1, len(values) // 40) if smooth else 1
+    if window > 1:
+        axes.plot(nimg, values, color=colour, alpha=0.25, linewidth=0.8)
+        kernel = np.ones(window)
+        values = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+    axes.plot(nimg, values, color=colour, linewidth=1.8, label=label, marker="" if smooth else ".")
+    axes.set_xlabel("images seen")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(_images))
+    axes.grid(alpha=0.2)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _images(value: float, _: object = None) -> str:
+    """1500000 -> 1.5M, 60000 -> 60k."""
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"

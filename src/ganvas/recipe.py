@@ -1,0 +1,136 @@
+"""A recipe: everything that decides what a run computes. One TOML file per published experiment."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+
+from ganvas.backbones import BACKBONES, Backbone
+from ganvas.config import Settings, merge, parse, to_toml
+from ganvas.data import DataSettings
+from ganvas.device import Compute, Precision
+from ganvas.errors import UserError, nearest
+from ganvas.images import ImageSpec
+from ganvas.methods import METHODS, Method
+from ganvas.methods.base import MethodSettings
+
+SECTIONS = ("data", "network", "method", "train")
+
+
+class TrainSettings(Settings):
+    """How long, in which order and how often something is written down."""
+
+    epochs: PositiveFloat = 25
+    """length of the run in passes over the data"""
+    images: PositiveInt | None = None
+    """length of the run in images seen; overrides epochs"""
+    batch_size: PositiveInt = 128
+    """images per batch"""
+    seed: NonNegativeInt = 0
+    """decides the initial weights, the order of the data and the noise"""
+    precision: Precision = "auto"
+    """number format inside the networks; auto = bf16 where it is fast, else fp32"""
+    log_every: PositiveInt = 5_000
+    """images between two records of log.jsonl"""
+    sample_every: NonNegativeInt = 0
+    """images between two sample sheets; 0 = one epoch"""
+    checkpoint_every: NonNegativeInt = 0
+    """images between two checkpoints, each with a score; 0 = one epoch"""
+    keep: PositiveInt = 2
+    """newest checkpoints kept; the one with the best score is kept as well"""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    name: str
+    description: str
+    data: DataSettings
+    network: Backbone
+    method: MethodSettings
+    train: TrainSettings
+
+    def build(self, spec: ImageSpec, compute: Compute) -> Method:
+        """The method with freshly initialised networks for images of `spec`."""
+        return _method_class(self.method.name)(self.method, self.network, spec, compute, self.train.seed)
+
+    def total_images(self, data_size: int) -> int:
+        """Length of the run in images seen."""
+        return self.train.images or round(self.train.epochs * data_size)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, section by section, as in the TOML file."""
+        sections = {section: getattr(self, section).model_dump(mode="json") for section in SECTIONS}
+        return {"name": self.name, "description": self.description, **sections}
+
+    def to_toml(self) -> str:
+        return to_toml(self.as_dict())
+
+    def without_length(self) -> "Recipe":
+        """The recipe less what may change between a run and its continuation."""
+        kept = TrainSettings.model_fields["keep"].default
+        return replace(self, train=self.train.model_copy(update={"epochs": 1.0, "images": None, "keep": kept}))
+
+
+def from_dict(values: Mapping[str, Any]) -> Recipe:
+    """A recipe from the sections of a TOML file; raises UserError for an unknown section, name, key or value."""
+    for key in values:
+        if key not in ("name", "description", *SECTIONS):
+            raise UserError(f"unknown section '{key}' in the recipe: {nearest(key, SECTIONS)}")
+    section: dict[str, dict[str, Any]] = {}
+    for key in SECTIONS:
+        if not isinstance(values.get(key, {}), Mapping):
+            raise UserError(f"'{key}' is a section, not a value: write {key}.something={values[key]}")
+        section[key] = dict(values.get(key, {}))
+    return Recipe(
+        name=str(values.get("name", "unnamed")),
+        description=str(values.get("description", "")),
+        data=parse(DataSettings, section["data"], "data"),
+        network=parse(_backbone_class(section["network"].get("name", "dcgan")), section["network"], "network"),
+        method=parse(_method_class(section["method"].get("name", "gan")).Settings, section["method"], "method"),
+        train=parse(TrainSettings, section["train"], "train"),
+    )
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """A built-in recipe by name, or one from a TOML file by path, with `changes` laid over its sections."""
+    if name in names():
+        values, stem = read_toml(resources.files("ganvas.recipes") / f"{name}.toml"), name
+    elif name.endswith(".toml"):
+        path = Path(name).expanduser()
+        values, stem = read_toml(path), path.stem
+    else:
+        raise UserError(f"unknown recipe '{name}': {nearest(name, names())} (or the path of a .toml file)")
+    return from_dict(merge({"name": stem, **values}, changes or {}))
+
+
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """The values of a TOML file; raises UserError when it is missing or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the recipe '{path}': {error}") from None
+
+
+def names() -> list[str]:
+    """The built-in recipes."""
+    files = resources.files("ganvas.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def _method_class(name: str) -> type[Method]:
+    if name not in METHODS:
+        raise UserError(f"unknown method '{name}': {nearest(name, METHODS)}")
+    return METHODS[name]
+
+
+def _backbone_class(name: str) -> type[Backbone]:
+    if name not in BACKBONES:
+        raise UserError(f"unknown network '{name}': {nearest(name, BACKBONES)}")
+    return BACKBONES[name]

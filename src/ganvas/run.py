@@ -1,0 +1,276 @@
+"""The run directory, which explains itself.
+
+recipe.toml    every setting as it was resolved          log.jsonl     one record per line
+run.json       versions, machine, data, state            samples/      sample sheets by images seen
+checkpoints/   newest and best, each with its sha256     sheet.png     one row of samples per epoch
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+from torch import Tensor
+
+from ganvas import checkpoint
+from ganvas import recipe as recipes
+from ganvas.checkpoint import Damaged
+from ganvas.data import ImageSet
+from ganvas.device import Compute
+from ganvas.errors import UserError
+from ganvas.methods import Method
+from ganvas.recipe import Recipe
+from ganvas.version import VERSION
+
+Record = dict[str, Any]
+
+
+class Run:
+    """One run directory: what is written there and where. Reading needs no lock, writing does."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).expanduser()
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.log_file = self.path / "log.jsonl"
+        self.info_file = self.path / "run.json"
+        self.recipe_file = self.path / "recipe.toml"
+        self.sheet_file = self.path / "sheet.png"
+
+    @classmethod
+    def existing(cls, path: Path | str) -> "Run":
+        """A run that is there; raises UserError otherwise."""
+        run = cls(path)
+        if not run.is_run():
+            what = "holds no run" if run.path.is_dir() else "does not exist"
+            raise UserError(f"'{path}' {what}: name a folder that `ganvas train` has made (`ganvas runs` lists them)")
+        return run
+
+    def is_run(self) -> bool:
+        return self.info_file.is_file() and self.recipe_file.is_file()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing; raises UserError while another process holds it. The lock dies with its process."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = self._lock()
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise UserError(
+                f"'{self.path}' is being trained by another process: wait for it, or use another --out"
+            ) from None
+        try:
+            for part in self.path.rglob(".*.part"):  # left behind by a process that was killed
+                part.unlink(missing_ok=True)
+            yield
+        finally:
+            lock.release()
+
+    def in_use(self) -> bool:
+        """Whether a process is training this run now."""
+        lock = self._lock()
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            return True
+        lock.release()
+        return False
+
+    def _lock(self) -> filelock.BaseFileLock:
+        return filelock.FileLock(self.path / ".lock", is_singleton=False)
+
+    # -- recipe and facts ---------------------------------------------------------------------------------------
+
+    def recipe(self) -> Recipe:
+        return recipes.from_dict(recipes.read_toml(self.recipe_file))
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        checkpoint.write_atomically(self.recipe_file, recipe.to_toml().encode())
+
+    def info(self) -> dict[str, Any]:
+        try:
+            read: dict[str, Any] = json.loads(self.info_file.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"'{self.info_file}' cannot be read ({error})") from None
+        return read
+
+    def update_info(self, **facts: Any) -> None:
+        old = self.info() if self.info_file.is_file() else {}
+        checkpoint.write_atomically(self.info_file, (json.dumps({**old, **facts}, indent=1) + "\n").encode())
+
+    def start(self, recipe: Recipe, data: ImageSet) -> None:
+        """Write down what this run is."""
+        self.write_recipe(recipe)
+        before = self.info() if self.info_file.is_file() else {}  # a session that was killed before its first checkpoint
+        self.update_info(
+            recipe=recipe.name,
+            seed=recipe.train.seed,
+            data={
+                "name": data.name,
+                "images": len(data),
+                "sha256": data.fingerprint,
+                "spec": data.spec._asdict(),
+                "classes": list(data.classes),
+            },
+            started=before.get("started", now()),
+            state="running",
+            sessions=before.get("sessions", []),
+        )
+
+    def state(self) -> str:
+        """One of: running, finished, stopped, failed: reason; `killed` when a running run has lost its process."""
+        info = self.info()
+        state = str(info.get("state", "unknown"))
+        if state == "running" and not self.in_use():
+            return "killed"
+        return f"{state}: {info['reason']}" if state == "failed" else state
+
+    # -- log ----------------------------------------------------------------------------------------------------
+
+    def records(self) -> list[Record]:
+        """Every whole line of the log."""
+        if not self.log_file.is_file():
+            return []
+        found = []
+        for line in self.log_file.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:  # the line that a kill cut short
+                break
+        return found
+
+    def log(self, record: Record) -> None:
+        with self.log_file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def rewind_log(self, nimg: int) -> None:
+        """Drop the records after `nimg` images: a resumed run writes them again."""
+        if self.log_file.is_file():
+            kept = [json.dumps(record) + "\n" for record in self.records() if record["nimg"] <= nimg]
+            checkpoint.write_atomically(self.log_file, "".join(kept).encode())
+
+    # -- checkpoints --------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, method: Method, nimg: int, seconds: float, score: float | None, keep: int) -> None:
+        """Write a checkpoint, then delete all but the newest `keep` and the best."""
+        tensors, values = pack(method)
+        values |= {"nimg": nimg, "seconds": seconds}
+        checkpoint.save(self.checkpoints, nimg, tensors, values, {"score": score})
+        spared = {*checkpoint.available(self.checkpoints)[-keep:], self.best_checkpoint()}
+        for old in checkpoint.available(self.checkpoints):
+            if old not in spared:
+                checkpoint.remove(self.checkpoints, old)
+
+    def best_checkpoint(self) -> int | None:
+        """Images seen at the checkpoint with the lowest score."""
+        scores = {}
+        for nimg in checkpoint.available(self.checkpoints):
+            try:
+                score = checkpoint.note(self.checkpoints, nimg).get("score")
+            except Damaged:
+                continue
+            if score is not None:
+                scores[nimg] = score
+        return min(scores, key=scores.__getitem__) if scores else None
+
+    def newest_checkpoint(self) -> tuple[checkpoint.Checkpoint | None, list[str]]:
+        """The newest checkpoint that is whole, and a warning for every newer one that is not."""
+        warnings = []
+        for nimg in reversed(checkpoint.available(self.checkpoints)):
+            try:
+                return checkpoint.load(self.checkpoints, nimg), warnings
+            except Damaged as damage:
+                warnings.append(f"checkpoint {damage}: using the one before")
+        return None, warnings
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def session_facts(compute: Compute, nimg: int) -> dict[str, Any]:
+    """Versions and machine of one session of a run that starts (or resumes) at `nimg` images."""
+    device = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else platform.processor()
+    return {
+        "at": now(),
+        "from_nimg": nimg,
+        "ganvas": VERSION,
+        "git": git_commit(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "device": f"{compute.device} {device}".strip(),
+        "precision": compute.precision,
+        "threads": torch.get_num_threads(),
+        "command": sys.argv,
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that ganvas runs from, `+` when it is changed; None for an installed package."""
+    here = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(here)]
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+# -- the whole state of a method, as tensors and plain values -------------------------------------------------------
+
+
+def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything that the next step depends on, less the position in the data, which is the images seen."""
+    tensors: dict[str, Tensor] = {}
+    for kind, modules in (("module", method.modules), ("average", method.averages)):
+        for name, module in modules.items():
+            tensors |= {f"{kind}/{name}/{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in method.optimizers.items():
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in checkpoint.optimizer_tensors(optimizer).items()}
+    tensors |= {f"extra/{key}": value for key, value in method.extra_state().items()}
+    tensors["random/method"] = method.noise.get_state()
+    tensors["random/torch"] = torch.get_rng_state()
+    if method.compute.device.type == "cuda":
+        tensors["random/cuda"] = torch.cuda.get_rng_state(method.compute.device)
+    groups = {name: checkpoint.optimizer_groups(optimizer) for name, optimizer in method.optimizers.items()}
+    return tensors, {"optimizers": groups}
+
+
+def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
+    """Put back what `pack` returned; with `training` false, only what sampling needs."""
+
+    def below(prefix: str) -> dict[str, Tensor]:
+        return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+    for kind, modules in (("module", method.modules), ("average", method.averages)):
+        for name, module in modules.items():
+            module.load_state_dict(below(f"{kind}/{name}/"))
+    method.load_extra_state(below("extra/"))
+    if not training:
+        return
+    for name, optimizer in method.optimizers.items():
+        checkpoint.restore_optimizer(optimizer, below(f"optimizer/{name}/"), values["optimizers"][name])
+    method.noise.set_state(tensors["random/method"])
+    torch.set_rng_state(tensors["random/torch"])
+    if method.compute.device.type == "cuda" and "random/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random/cuda"], method.compute.device)
+
+
+def first_non_finite(method: Method) -> str | None:
+    """The name of a weight that is no longer a finite number, if there is one."""
+    for name, module in method.modules.items():
+        for key, value in module.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                return f"{name}.{key}"
+    return None

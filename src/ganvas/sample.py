@@ -1,0 +1,139 @@
+"""From a run back to pictures: load a trained method, sample it, write the samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ganvas import checkpoint, images
+from ganvas.checkpoint import Damaged
+from ganvas.device import choose
+from ganvas.errors import UserError
+from ganvas.images import ImageSpec
+from ganvas.methods import Method
+from ganvas.run import Run, unpack
+from ganvas.version import VERSION
+
+DECODE_BATCH = 64
+
+
+class Samples(NamedTuple):
+    images: np.ndarray  # uint8 [N, H, W, C]
+    labels: np.ndarray | None  # int64 [N]
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained method, ready to sample."""
+
+    method: Method
+    run: Run
+    nimg: int
+    classes: tuple[str, ...]
+    sha256: str
+
+    def sample(self, n: int = 64, label: int | str | None = None, seed: int = 0) -> Samples:
+        """`n` pictures from the latents of seeds `seed`, `seed + 1`, ...; labels take turns unless one is asked for.
+
+        A seed (and label) gives the same picture, bit for bit, whatever `n` is. Raises UserError for a wrong label.
+        """
+        seeds = list(range(seed, seed + n))
+        labels = self._labels(label, n)
+        return Samples(decode(self.method, seeds, labels), labels, seeds)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a picture needs to be made again, to be written into its file."""
+        recipe = self.run.recipe().name
+        return {"version": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg}
+
+    def _labels(self, label: int | str | None, n: int) -> np.ndarray | None:
+        if not self.method.conditional:
+            if label is not None:
+                raise UserError("this run is not conditional: leave out --label")
+            return None
+        if label is None:
+            return np.arange(n) % len(self.classes)
+        return np.full(n, self._class_index(label))
+
+    def _class_index(self, label: int | str) -> int:
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
+        if str(label).isdigit() and int(label) < len(self.classes):
+            return int(label)
+        raise UserError(f"there is no label '{label}': this run knows {', '.join(self.classes)}")
+
+
+def decode(method: Method, seeds: list[int], labels: np.ndarray | None) -> np.ndarray:
+    """uint8 [N, H, W, C] from one latent per seed.
+
+    Always in batches of one size, the last filled up: a convolution may round differently in a batch of another size.
+    """
+    parts = []
+    for start in range(0, len(seeds), DECODE_BATCH):
+        chunk = seeds[start : start + DECODE_BATCH]
+        missing = DECODE_BATCH - len(chunk)
+        z = method.latents(chunk + chunk[:1] * missing)
+        y = None
+        if labels is not None:
+            padded = np.pad(labels[start : start + DECODE_BATCH], (0, missing))
+            y = torch.from_numpy(padded).to(method.compute.device)
+        parts.append(images.to_uint8(method.decode(z, y))[: len(chunk)])
+    return np.concatenate(parts)
+
+
+def load(path: Path | str, which: str | int = "last", device: str = "auto") -> Model:
+    """The trained method of a run directory. `which` is `last`, `best`, or the images seen of a checkpoint.
+
+    Raises UserError when there is no such run or checkpoint.
+    """
+    run = Run.existing(path)
+    recipe, info = run.recipe(), run.info()
+    there = checkpoint.available(run.checkpoints)
+    if not there:
+        raise UserError(f"'{path}' has no checkpoint yet: train it a little longer")
+    if which == "last":
+        state, _ = run.newest_checkpoint()
+        if state is None:
+            raise UserError(f"every checkpoint in '{run.checkpoints}' is damaged")
+    else:
+        nimg = run.best_checkpoint() if which == "best" else int(which) if str(which).isdigit() else None
+        if nimg not in there:
+            raise UserError(f"there is no checkpoint '{which}': use last, best or one of {', '.join(map(str, there))}")
+        try:
+            state = checkpoint.load(run.checkpoints, nimg)
+        except Damaged as damage:
+            raise UserError(f"checkpoint {damage}: choose another one") from None
+    compute = choose(device, "fp32")  # a picture should not depend on the shortcuts of training
+    method = recipe.build(ImageSpec(**info["data"]["spec"]), compute)
+    unpack(method, state.tensors, state.values, training=False)
+    return Model(method, run, state.values["nimg"], tuple(info["data"]["classes"]), state.sha256)
+
+
+def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
+    """Write samples as one grid (`.png`), as arrays (`.npz`: images, labels, seeds) or one file each (a folder).
+
+    Returns the files written. Raises UserError for another ending.
+    """
+    if out.suffix == ".png":
+        grid = images.grid(samples.images, images.square_columns(len(samples.images)))
+        labels = None if samples.labels is None else samples.labels.tolist()
+        images.save_png(out, images.enlarge(grid), {**provenance, "seeds": samples.seeds, "labels": labels})
+        return [out]
+    if out.suffix == ".npz":
+        arrays = {"images": samples.images, "seeds": np.array(samples.seeds)}
+        if samples.labels is not None:
+            arrays["labels"] = samples.labels
+        out.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(out, **arrays)
+        return [out]
+    if out.suffix:
+        raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
+    files = []
+    for i, (picture, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
+        label = None if samples.labels is None else int(samples.labels[i])
+        files.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
+        images.save_png(files[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
+    return files

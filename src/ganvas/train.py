@@ -1,0 +1,289 @@
+"""The training loop: step, record, sample, checkpoint. It yields records and knows nothing about any method.
+
+Everything is counted in images seen. A run may be killed at any moment: the same call goes on from the last checkpoint
+and ends with the same weights, bit for bit, as a run that was never stopped (same machine, same number of threads).
+"""
+
+import errno
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas import images, metrics
+from ganvas.data import Batches, ImageSet
+from ganvas.data import load as load_data
+from ganvas.device import choose, keep_freed_memory
+from ganvas.errors import RunFailed, UserError
+from ganvas.methods import Method
+from ganvas.recipe import Recipe
+from ganvas.run import Record, Run, first_non_finite, now, session_facts, unpack
+from ganvas.sample import decode
+
+SHEET_ROWS, SHEET_COLUMNS = 8, 10
+SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
+SCORE_IMAGES = 1_000
+SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
+
+
+def train(
+    recipe: Recipe,
+    out: Path | str,
+    *,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    tick: Callable[[int, int], None] | None = None,
+) -> Iterator[Record]:
+    """Train `recipe` in the run directory `out`, new or to be continued; yields each record as it is logged.
+
+    A record has nimg, epoch, seconds, images_per_second and the means of what the method's steps returned since the
+    record before; those at a checkpoint also have its score. `tick(nimg, total)` is called after every step.
+    Closing the iterator, Ctrl-C and SIGTERM all checkpoint first.
+
+    Raises UserError for what the caller can put right, RunFailed when a loss is no longer finite or the disk is full;
+    the last good checkpoint stays.
+    """
+    run = Run(out)
+    with run.lock(), _failures_written_down(run):
+        _refuse_other_recipe(run, recipe)
+        data = load_data(recipe.data, "train", data_dir)
+        _refuse_other_data(run, data)
+        compute = choose(device, recipe.train.precision)
+        if compute.device.type == "cpu":
+            keep_freed_memory()
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.manual_seed(recipe.train.seed)
+        method = recipe.build(data.spec, compute)
+        batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
+
+        seconds = 0.0
+        state, damages = run.newest_checkpoint()
+        for damage in damages:
+            warnings.warn(damage, stacklevel=2)
+        if state is not None:
+            unpack(method, state.tensors, state.values)
+            batches.nimg, seconds = state.values["nimg"], state.values["seconds"]
+            run.rewind_log(batches.nimg)
+            run.write_recipe(recipe)
+        else:
+            run.start(recipe, data)
+            run.log_file.unlink(missing_ok=True)
+        run.update_info(
+            state="running", reason=None, sessions=[*run.info()["sessions"], session_facts(compute, batches.nimg)]
+        )
+        yield from _loop(run, recipe, method, batches, seconds, tick)
+
+
+def _loop(
+    run: Run,
+    recipe: Recipe,
+    method: Method,
+    batches: Batches,
+    seconds: float,
+    tick: Callable[[int, int], None] | None,
+) -> Iterator[Record]:
+    settings, data = recipe.train, batches.data
+    total = recipe.total_images(len(data))
+    sample_every = settings.sample_every or len(data)
+    checkpoint_every = settings.checkpoint_every or len(data)
+    score = Score(data, method)
+    started = time.monotonic() - seconds
+    pending: list[tuple[int, dict[str, Tensor]]] = []
+    recorded = batches.nimg, seconds
+    saved = batches.nimg
+
+    def record() -> Record:
+        nonlocal recorded
+        elapsed = time.monotonic() - started
+        entry: Record = {"nimg": batches.nimg, "epoch": round(batches.epoch, 4), "seconds": round(elapsed, 3)}
+        if pending:
+            entry["images_per_second"] = round((batches.nimg - recorded[0]) / max(elapsed - recorded[1], 1e-9), 1)
+            entry |= _means(pending) | _floats(method.monitor())
+        pending.clear()
+        recorded = batches.nimg, elapsed
+        return entry
+
+    def checkpoint(value: float | None) -> None:
+        nonlocal saved
+        broken = first_non_finite(method)
+        if broken:
+            raise RunFailed(f"weights of {broken} are no longer finite after {batches.nimg:,} images: lower method.lr")
+        run.save_checkpoint(method, batches.nimg, time.monotonic() - started, value, settings.keep)
+        saved = batches.nimg
+
+    with ExitStack() as stack:
+        stop = stack.enter_context(_stop_signals())
+        board = stack.enter_context(_tensorboard(run.path, batches.nimg))
+        if batches.nimg == 0:
+            write_sheet(run, method, data, 0)
+        if tick:
+            tick(batches.nimg, total)
+        try:
+            while batches.nimg < total and not stop.is_set():
+                before = batches.nimg
+                scalars = method.step(batches)
+                pending.append((batches.nimg, scalars))
+                method.update_averages(batches.nimg - before)
+                done = batches.nimg >= total
+
+                def due(every: int, before: int = before, done: bool = done) -> bool:
+                    return done or before // every < batches.nimg // every
+
+                if due(settings.log_every) or due(checkpoint_every) or due(sample_every):
+                    entry = record()
+                    if due(sample_every):
+                        write_sheet(run, method, data, batches.nimg)
+                    if due(checkpoint_every):
+                        entry["score"] = score(method)
+                        checkpoint(entry["score"])
+                    run.log(entry)
+                    board(entry)
+                    yield entry
+                if tick:
+                    tick(batches.nimg, total)
+        except GeneratorExit:
+            stop.set()
+        if batches.nimg > saved:  # stopped between two checkpoints
+            if pending:
+                run.log(record())
+            checkpoint(None)
+        run.update_info(state="finished" if batches.nimg >= total else "stopped", ended=now())
+
+
+class Score:
+    """The cheap score of a checkpoint: sliced Wasserstein distance to real images, in pixels of [-1, 1]; lower is better.
+
+    It compares as many generated images as real ones (at most 1,000), with the labels of the real ones, from latents
+    that are always the same: two checkpoints differ by their weights alone.
+    """
+
+    def __init__(self, data: ImageSet, method: Method) -> None:
+        chosen = np.random.default_rng(0).permutation(len(data))[:SCORE_IMAGES]
+        self.real = _pixels(np.moveaxis(data.images[np.sort(chosen)], 1, -1))
+        self.labels = data.labels[np.sort(chosen)] if method.conditional and data.labels is not None else None
+        self.seeds = list(range(SCORE_FIRST_SEED, SCORE_FIRST_SEED + len(chosen)))
+
+    def __call__(self, method: Method) -> float:
+        return round(metrics.sliced_wasserstein(_pixels(decode(method, self.seeds, self.labels)), self.real), 5)
+
+
+def _pixels(pictures: np.ndarray) -> Tensor:
+    return torch.from_numpy(pictures).flatten(1).float().mul(2 / 255).sub(1)
+
+
+def write_sheet(run: Run, method: Method, data: ImageSet, nimg: int) -> None:
+    """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet."""
+    columns = min(len(data.classes), SHEET_MOST_COLUMNS) if method.conditional else SHEET_COLUMNS
+    seeds = list(range(SHEET_ROWS * columns))
+    labels = np.arange(len(seeds)) % columns if method.conditional else None
+    sheet = images.grid(decode(method, seeds, labels), columns)
+    images.save_png(run.samples / f"{nimg:09d}.png", sheet, {"nimg": nimg, "seeds": seeds})
+
+    height = data.spec.height + 2
+    rows = [images.load_png(file)[0][:height] for file in sorted(run.samples.glob("*.png")) if int(file.stem) <= nimg]
+    images.save_png(run.sheet_file, images.enlarge(np.concatenate(rows), 0))
+
+
+def _means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
+    """The mean of every scalar over the steps since the last record; raises RunFailed at one that is not finite."""
+    means = {}
+    for name in pending[0][1]:
+        values = torch.stack([scalars[name].float() for _, scalars in pending])
+        bad = (~values.isfinite()).nonzero()
+        if len(bad):
+            step = int(bad[0])
+            raise RunFailed(
+                f"{name} became {values[step].item()} in the step that ended at {pending[step][0]:,} images: "
+                "lower method.lr, or start with another seed; the last good checkpoint is kept"
+            )
+        means[name] = float(f"{values.mean().item():.6g}")
+    return means
+
+
+def _floats(scalars: dict[str, Tensor]) -> dict[str, float]:
+    return {name: float(f"{value.item():.6g}") for name, value in scalars.items()}
+
+
+def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
+    """A run goes on only with the settings it began with; its length may change."""
+    if not run.is_run():
+        return
+    old, new = run.recipe().without_length().as_dict(), recipe.without_length().as_dict()
+    for section in ("data", "network", "method", "train"):
+        for key in {**old[section], **new[section]}:
+            was, now_asked = old[section].get(key), new[section].get(key)
+            if was != now_asked:
+                raise UserError(
+                    f"'{run.path}' was trained with {section}.{key}={was}, not {now_asked}: "
+                    "use another --out for other settings, or the old settings to go on"
+                )
+
+
+def _refuse_other_data(run: Run, data: ImageSet) -> None:
+    if run.is_run() and run.info()["data"]["sha256"] != data.fingerprint:
+        raise UserError(f"the images of '{data.name}' are not those that '{run.path}' began with: use another --out")
+
+
+@contextmanager
+def _failures_written_down(run: Run) -> Iterator[None]:
+    """A full disk becomes one clear line; every failure is kept in run.json, if it can be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        reason = f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
+        with suppress(OSError):
+            run.update_info(state="failed", reason=reason)
+        raise RunFailed(reason) from None
+    except RunFailed as failure:
+        run.update_info(state="failed", reason=str(failure))
+        raise
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def handler(number: int, frame: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def _tensorboard(folder: Path, nimg: int) -> Iterator[Callable[[Record], None]]:
+    """A function that sends a record to TensorBoard, where that is installed."""
+    if find_spec("tensorboard") is None:
+        yield lambda record: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(folder / "tensorboard", purge_step=nimg) as writer:
+
+        def write(record: Record) -> None:
+            for name, value in record.items():
+                if name != "nimg":
+                    writer.add_scalar(name, value, record["nimg"])
+
+        yield write

@@ -1,0 +1,3 @@
+"""The version of ganvas."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,71 @@
+"""Small real inputs for the tests: folders of pictures, tiny recipes, and the real data sets where they are at hand."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganvas.recipe import Recipe, from_dict
+
+
+# The tests' networks are so small that a second thread would only wait.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache; all share one, so that strokes are drawn once."""
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("GANVAS_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 grey 16x16 pictures in three classes: horizontal, vertical and diagonal bars."""
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:16, :16]
+    for name, ramp in (("across", y), ("down", x), ("slanted", (x + y) // 2)):
+        (folder / name).mkdir()
+        for i in range(20):
+            bars = 255 * ((ramp + rng.integers(8)) // 4 % 2)
+            Image.fromarray(bars.astype(np.uint8)).save(folder / name / f"{i:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(pictures: Path) -> Callable[..., Recipe]:
+    """A recipe that trains in seconds; keywords are sections that change it: tiny(method={"lr": 1e-3})."""
+
+    def make(**changes: dict[str, Any]) -> Recipe:
+        values: dict[str, Any] = {
+            "name": "tiny",
+            "data": {"name": str(pictures)},
+            "network": {"name": "dcgan", "base": 8},
+            "method": {"name": "gan", "latent_size": 8, "conditional": True},
+            "train": {"images": 240, "batch_size": 20, "log_every": 40, "seed": 1},
+        }
+        for section, settings in changes.items():
+            values[section] = settings if "name" in settings else {**values[section], **settings}
+        return from_dict(values)
+
+    return make
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder with the real data sets; the test is skipped where it is not there."""
+    folder = Path(os.environ.get("GANVAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder} (set GANVAS_TEST_DATA)")
+    return folder
+
+
+def same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Equal names and equal bits."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

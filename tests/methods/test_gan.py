@@ -1,0 +1,100 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganvas.backbones import BACKBONES
+from ganvas.data import Batch
+from ganvas.device import choose
+from ganvas.errors import UserError
+from ganvas.images import ImageSpec
+from ganvas.methods.gan import GAN, GANSettings
+
+
+class Images:
+    """A source of random batches that counts."""
+
+    def __init__(self, spec: ImageSpec, size: int = 6) -> None:
+        self.spec, self.size, self.pulled = spec, size, 0
+        self.random = torch.Generator().manual_seed(0)
+
+    def next(self) -> Batch:
+        self.pulled += 1
+        images = torch.rand(self.size, *self.spec[:3], generator=self.random) * 2 - 1
+        return Batch(images, torch.arange(self.size) % max(1, self.spec.num_classes))
+
+
+def make(spec: ImageSpec = ImageSpec(1, 8, 8, 3), backbone: str = "mlp", **settings: object) -> GAN:
+    return GAN(GANSettings(latent_size=5, **settings), BACKBONES[backbone](), spec, choose("cpu", "fp32"), seed=0)
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "minimax"])
+def test_one_step_equals_the_textbook(loss: str) -> None:
+    """The step, restated plainly: two-output softmax, cross-entropies, plain Adam, everything drawn again."""
+    spec = ImageSpec(1, 8, 8, 0)
+    ours, batches = make(spec, d_outputs=2, loss=loss), Images(spec)
+    plain, (real, _) = make(spec, d_outputs=2, loss=loss), Images(spec).next()
+    ours.step(batches)
+
+    G, D = plain.G, plain.D
+    fake = G(torch.randn(6, 5, generator=torch.Generator().manual_seed(0)))
+    generated, is_real = torch.zeros(6, dtype=torch.long), torch.ones(6, dtype=torch.long)
+    d_adam = torch.optim.Adam(D.parameters(), 2e-4, (0.5, 0.999))
+    (F.cross_entropy(D(real), is_real) + F.cross_entropy(D(fake.detach()), generated)).backward()
+    d_adam.step()
+    g_adam = torch.optim.Adam(G.parameters(), 2e-4, (0.5, 0.999))
+    on_fake = D(fake)
+    (F.cross_entropy(on_fake, is_real) if loss == "non-saturating" else -F.cross_entropy(on_fake, generated)).backward()
+    g_adam.step()
+
+    for name in ("G", "D"):
+        for key, value in plain.modules[name].state_dict().items():
+            torch.testing.assert_close(ours.modules[name].state_dict()[key], value, rtol=1e-4, atol=2e-6)
+
+
+def test_two_outputs_are_one_logit() -> None:
+    method = make(d_outputs=2)
+    x = torch.randn(4, 1, 8, 8)
+    softmax: Tensor = F.softmax(method.D(x), dim=1)[:, 1]
+    torch.testing.assert_close(method._logit(x, None).sigmoid(), softmax)
+
+
+@pytest.mark.parametrize(("d_steps", "g_steps"), [(1, 1), (3, 1), (1, 4), (2, 3)])
+def test_updates_per_step(d_steps: int, g_steps: int) -> None:
+    method = make(d_steps=d_steps, g_steps=g_steps)
+    batches = Images(method.spec)
+    method.step(batches)
+    assert batches.pulled == d_steps
+    counts = {name: next(iter(o.state.values()))["step"].item() for name, o in method.optimizers.items()}
+    assert counts == {"D": d_steps, "G": g_steps}
+
+
+@pytest.mark.parametrize("backbone", ["mlp", "dcgan"])
+def test_generator_step_leaves_no_gradient_in_d(backbone: str) -> None:
+    method = make(backbone=backbone, conditional=True)
+    method.step(Images(method.spec))
+    before = [p.grad.clone() for p in method.D.parameters()]
+    method.optimizers["D"].zero_grad(set_to_none=True)
+    method.step(Images(method.spec))
+    after = [p.grad for p in method.D.parameters()]
+    assert all(p.requires_grad for p in method.D.parameters())
+    assert len(before) == len(after)
+
+
+def test_g_learns_to_fool_a_fixed_d() -> None:
+    method = make(g_steps=40, lr=1e-2)
+    batches = Images(method.spec)
+    method.optimizers["D"].param_groups[0]["lr"] = 0.0
+    first = method.step(batches)["g_loss"]
+    assert method.step(batches)["g_loss"] < first
+
+
+def test_conditional_needs_labels() -> None:
+    with pytest.raises(UserError, match="sub-folder per class"):
+        make(ImageSpec(1, 8, 8, 0), conditional=True)
+
+
+def test_unconditional_ignores_labels() -> None:
+    method = make()
+    z = method.latents([1, 2])
+    assert torch.equal(method.decode(z, torch.tensor([0, 1])), method.decode(z))

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from ganvas import device
+from ganvas.errors import UserError
+
+
+def test_cpu_is_always_there() -> None:
+    compute = device.choose("cpu", "fp32")
+    assert compute.device.type == "cpu"
+    assert compute.precision == "fp32"
+
+
+@pytest.mark.parametrize("word", ["gpu", "cuda:99", "tpu"])
+def test_a_device_that_is_not_here_is_one_line(word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        device.choose(word)
+
+
+@pytest.mark.parametrize(("amx", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_bf16_on_a_cpu_needs_amx(monkeypatch: pytest.MonkeyPatch, amx: bool, precision: str) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx, "avx512_bf16": True})
+    assert device.choose("cpu").precision == precision
+    assert device.choose("cpu", "bf16").precision == "bf16"
+
+
+def test_autocast_computes_in_the_chosen_format() -> None:
+    a = torch.randn(4, 4)
+    with device.choose("cpu", "bf16").autocast():
+        assert (a @ a).dtype == torch.bfloat16
+    with device.choose("cpu", "fp32").autocast():
+        assert (a @ a).dtype == torch.float32
+
+
+def test_keeping_freed_memory_can_be_undone() -> None:
+    assert device.keep_freed_memory() == device.keep_freed_memory(False)
+
+
+def test_every_fast_path_says_why() -> None:
+    assert all(why for _, _, why in device.fast_paths(device.choose("cpu")))

@@ -1,0 +1,195 @@
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganvas import checkpoint, images
+from ganvas.errors import RunFailed, UserError
+from ganvas.methods.gan import GAN
+from ganvas.recipe import Recipe
+from ganvas.run import Run
+from ganvas.sample import load
+from ganvas.train import Score, train
+from tests.conftest import same_tensors
+
+
+def test_a_run_directory_explains_itself(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = tiny()
+    records = list(train(recipe, tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert run.recipe() == recipe
+    info = run.info()
+    assert info["state"] == "finished"
+    assert info["data"]["spec"] == {"channels": 1, "height": 16, "width": 16, "num_classes": 3}
+    assert info["data"]["classes"] == ["across", "down", "slanted"]
+    assert {"ganvas", "git", "torch", "python", "machine", "device", "precision", "threads"} <= info["sessions"][0].keys()
+    assert run.records() == records
+    assert {"nimg", "epoch", "seconds", "d_loss", "g_loss", "d_real", "d_fake", "d_fake_validation"} <= records[0].keys()
+    assert [record["nimg"] for record in records] == [40, 60, 80, 120, 160, 180, 200, 240]
+    assert [record["nimg"] for record in records if "score" in record] == [60, 120, 180, 240]
+
+
+def test_sheets_grow_a_row_per_epoch(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert [int(file.stem) for file in sorted(run.samples.glob("*.png"))] == [0, 60, 120, 180, 240]
+    sheet, _ = images.load_png(run.sheet_file)
+    assert sheet.shape[:2] == (5 * 18, 3 * 18 + 2)
+    last, recipe = images.load_png(run.samples / "000000240.png")
+    assert (sheet[-18:] == last[:18]).all()
+    model = load(run.path, device="cpu")
+    assert recipe is not None
+    assert (model.sample(1, label=0, seed=recipe["seeds"][0]).images[0] == last[2:18, 2:18]).all()
+
+
+def test_newest_and_best_checkpoints_are_kept(tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([5.0, 1.0, 4.0, 3.0, 2.0])
+    monkeypatch.setattr(Score, "__call__", lambda self, method: next(scores))
+    list(train(tiny(train={"checkpoint_every": 50, "keep": 2, "images": 250, "batch_size": 10}), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert checkpoint.available(run.checkpoints) == [100, 200, 250]
+    assert run.best_checkpoint() == 100
+    assert load(run.path, "best", "cpu").nimg == 100
+    assert load(run.path, 200, "cpu").nimg == 200
+    with pytest.raises(UserError, match="last, best or one of 100, 200, 250"):
+        load(run.path, 150)
+
+
+def test_a_longer_run_goes_on_from_a_finished_one(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
+    assert list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu")) == []
+    records = list(train(tiny(train={"images": 240}), tmp_path / "run", device="cpu"))
+    assert records[0]["nimg"] > 120
+    assert len(Run(tmp_path / "run").info()["sessions"]) == 3
+
+
+def test_other_settings_in_the_same_folder_are_refused(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    before = (tmp_path / "run" / "log.jsonl").read_bytes()
+    with pytest.raises(UserError, match=r"trained with method.lr=0.0002, not 0.01"):
+        list(train(tiny(method={"lr": 0.01}), tmp_path / "run", device="cpu"))
+    with pytest.raises(UserError, match="network.base=8"):
+        list(train(tiny(network={"base": 4}), tmp_path / "run", device="cpu"))
+    assert (tmp_path / "run" / "log.jsonl").read_bytes() == before
+
+
+def test_changed_data_is_refused(tiny: Callable[..., Recipe], tmp_path: Path, pictures: Path) -> None:
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    info["data"]["sha256"] = "0" * 64
+    (tmp_path / "run" / "run.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match="not those that"):
+        list(train(tiny(), tmp_path / "run", device="cpu"))
+
+
+def test_a_second_process_is_refused(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    first = train(tiny(), tmp_path / "run", device="cpu")
+    next(first)
+    with pytest.raises(UserError, match="another process"):
+        next(train(tiny(), tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").state() == "running"
+    first.close()
+    assert Run(tmp_path / "run").state() == "stopped"
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "straight", device="cpu"))
+    recipe = tiny(train={"images": 180})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    newest = run.checkpoints / "000000180.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match=r"000000180.safetensors is truncated or altered .* using the one before"):
+        records = list(train(tiny(), tmp_path / "run", device="cpu"))
+    assert records[0]["nimg"] > 120
+    assert load(run.path, device="cpu").sha256 == load(tmp_path / "straight", device="cpu").sha256 or all(
+        torch.equal(a, b)
+        for a, b in zip(
+            load(run.path, device="cpu").method.modules["G"].parameters(),
+            load(tmp_path / "straight", device="cpu").method.modules["G"].parameters(),
+            strict=True,
+        )
+    )
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_state(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_step, calls = GAN.step, iter(range(99))
+
+    def step(self: GAN, batches: object) -> dict[str, torch.Tensor]:
+        scalars = plain_step(self, batches)  # type: ignore[arg-type]
+        return {**scalars, "g_loss": torch.tensor(float("nan"))} if next(calls) == 7 else scalars
+
+    monkeypatch.setattr(GAN, "step", step)
+    with pytest.raises(RunFailed, match="g_loss became nan in the step that ended at 160 images"):
+        list(train(tiny(), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert run.state().startswith("failed: g_loss became nan")
+    assert load(run.path, device="cpu").nimg == 120
+
+
+def test_weights_that_are_not_finite_are_never_saved(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_step = GAN.step
+
+    def step(self: GAN, batches: object) -> dict[str, torch.Tensor]:
+        scalars = plain_step(self, batches)  # type: ignore[arg-type]
+        if batches.nimg == 120:  # type: ignore[attr-defined]
+            next(self.G.parameters()).data[0] = float("inf")
+        return scalars
+
+    monkeypatch.setattr(GAN, "step", step)
+    with pytest.raises(RunFailed, match=r"G.layers.0.weight are no longer finite after 120 images"):
+        list(train(tiny(), tmp_path / "run", device="cpu"))
+    assert checkpoint.available(Run(tmp_path / "run").checkpoints) == [60]
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_write = checkpoint.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "000000180.safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        plain_write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_atomically", full)
+        with pytest.raises(RunFailed, match="no space left"):
+            list(train(tiny(), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert load(run.path, device="cpu").nimg == 120
+    assert list(train(tiny(), tmp_path / "run", device="cpu"))[-1]["nimg"] == 240
+
+
+def test_a_log_line_that_a_kill_cut_short_is_dropped(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    with run.log_file.open("a") as file:
+        file.write('{"nimg": 140, "d_lo')
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    assert [record["nimg"] for record in run.records()] == [40, 60, 80, 120, 160, 180, 200, 240]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], tmp_path: Path, precision: str) -> None:
+    recipe = tiny(method={"ema_images": 100}, train={"precision": precision})
+    list(train(recipe, tmp_path / "straight", device="cuda"))
+    for record in train(recipe, tmp_path / "stopped", device="cuda"):
+        if record["nimg"] >= 80:
+            break
+    list(train(recipe, tmp_path / "stopped", device="cuda"))
+    straight, _ = Run(tmp_path / "straight").newest_checkpoint()
+    stopped, _ = Run(tmp_path / "stopped").newest_checkpoint()
+    assert straight is not None
+    assert stopped is not None
+    assert same_tensors(straight.tensors, stopped.tensors)
+    on_cpu, on_gpu = (load(tmp_path / "straight", device=device).sample(8).images for device in ("cpu", "cuda"))
+    assert abs(on_cpu.astype(int) - on_gpu).max() <= 2
