@@ -17,7 +17,18 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX sig
 
 def command(pictures: Path, out: Path) -> list[str]:
     settings = ["network.base=8", "train.batch_size=10", "train.checkpoint_every=100", "method.ema_images=100"]
-    words = ["train", "strokes-cdcgan", "--data", str(pictures), "--out", str(out), "--images", "3000", "--device", "cpu"]
+    words = [
+        "train",
+        "strokes-cdcgan",
+        "--data",
+        str(pictures),
+        "--out",
+        str(out),
+        "--images",
+        "3000",
+        "--device",
+        "cpu",
+    ]
     return [sys.executable, "-m", "ganvas", *words, "--set", *settings]
 
 

@@ -25,9 +25,13 @@ def test_a_run_directory_explains_itself(tiny: Callable[..., Recipe], tmp_path: 
     assert info["state"] == "finished"
     assert info["data"]["spec"] == {"channels": 1, "height": 16, "width": 16, "num_classes": 3}
     assert info["data"]["classes"] == ["across", "down", "slanted"]
-    assert {"ganvas", "git", "torch", "python", "machine", "device", "precision", "threads"} <= info["sessions"][0].keys()
+    assert {"ganvas", "git", "torch", "python", "machine", "device", "precision", "threads"} <= info["sessions"][
+        0
+    ].keys()
     assert run.records() == records
-    assert {"nimg", "epoch", "seconds", "d_loss", "g_loss", "d_real", "d_fake", "d_fake_validation"} <= records[0].keys()
+    assert {"nimg", "epoch", "seconds", "d_loss", "g_loss", "d_real", "d_fake", "d_fake_validation"} <= records[
+        0
+    ].keys()
     assert [record["nimg"] for record in records] == [40, 60, 80, 120, 160, 180, 200, 240]
     assert [record["nimg"] for record in records if "score" in record] == [60, 120, 180, 240]
 
@@ -45,10 +49,18 @@ def test_sheets_grow_a_row_per_epoch(tiny: Callable[..., Recipe], tmp_path: Path
     assert (model.sample(1, label=0, seed=recipe["seeds"][0]).images[0] == last[2:18, 2:18]).all()
 
 
-def test_newest_and_best_checkpoints_are_kept(tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newest_and_best_checkpoints_are_kept(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scores = iter([5.0, 1.0, 4.0, 3.0, 2.0])
     monkeypatch.setattr(Score, "__call__", lambda self, method: next(scores))
-    list(train(tiny(train={"checkpoint_every": 50, "keep": 2, "images": 250, "batch_size": 10}), tmp_path / "run", device="cpu"))
+    list(
+        train(
+            tiny(train={"checkpoint_every": 50, "keep": 2, "images": 250, "batch_size": 10}),
+            tmp_path / "run",
+            device="cpu",
+        )
+    )
     run = Run(tmp_path / "run")
     assert checkpoint.available(run.checkpoints) == [100, 200, 250]
     assert run.best_checkpoint() == 100

@@ -110,7 +110,9 @@ class Run:
     def start(self, recipe: Recipe, data: ImageSet) -> None:
         """Write down what this run is."""
         self.write_recipe(recipe)
-        before = self.info() if self.info_file.is_file() else {}  # a session that was killed before its first checkpoint
+        before = (
+            self.info() if self.info_file.is_file() else {}
+        )  # a session that was killed before its first checkpoint
         self.update_info(
             recipe=recipe.name,
             seed=recipe.train.seed,

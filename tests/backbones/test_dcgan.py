@@ -30,15 +30,17 @@ def test_the_networks_of_mnist_have_the_published_sizes() -> None:
 
 
 @pytest.mark.parametrize("kernel", [4, 5])
-def test_label_maps_equal_concatenated_one_hot_maps(kernel: int) -> None:
-    spec = ImageSpec(1, 28, 28, 10)
-    discriminator = DCGAN(base=6, kernel=kernel).discriminator(spec).double()
-    images, labels = torch.randn(5, 1, 28, 28).double(), torch.tensor([3, 0, 9, 3, 1])
-    ours = discriminator.first(images) + discriminator.label_maps(labels)
-    maps = F.one_hot(labels, 10).double()[:, :, None, None].expand(-1, -1, 28, 28)
-    weight = torch.cat([discriminator.first.weight, discriminator.label_maps.weight.transpose(0, 1)], dim=1)
-    theirs = F.conv2d(torch.cat([images, maps], 1), weight, discriminator.first.bias, 2, (kernel - 1) // 2)
-    torch.testing.assert_close(ours, theirs)
+def test_a_labelled_convolution_equals_concatenated_one_hot_maps(kernel: int) -> None:
+    discriminator = DCGAN(base=6, kernel=kernel).discriminator(ImageSpec(1, 28, 28, 10)).double()
+    labels = torch.tensor([3, 0, 9, 3, 1])
+    features = torch.randn(5, 1, 28, 28).double()
+    for level in discriminator.levels:
+        height, width = features.shape[-2:]
+        maps = F.one_hot(labels, 10).double()[:, :, None, None].expand(-1, -1, height, width)
+        weight = torch.cat([level.conv.weight, level.label_weight.transpose(0, 1)], dim=1)
+        plain = F.conv2d(torch.cat([features, maps], 1), weight, level.conv.bias, 2, (kernel - 1) // 2)
+        features = level(features, labels)
+        torch.testing.assert_close(features, level.norm(plain))
 
 
 def test_the_start_is_that_of_the_paper() -> None:

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ganvas.backbones.base import Backbone
-from ganvas.backbones.labels import LabelMaps, with_label
+from ganvas.backbones.labels import LabelledConv, with_label
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 
@@ -87,39 +88,30 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    Batch norm uses the statistics of the batch it is given, always: real and generated batches come separately, so a
-    running mean over both would describe neither.
+    The label is stacked as one-hot feature maps on the input of every convolution. Batch norm always uses the
+    statistics of the batch it is given: real and generated batches come separately, so a running mean over both would
+    describe neither.
     """
 
     def __init__(self, spec: ImageSpec, outputs: int, config: DCGAN) -> None:
         super().__init__()
-        self.num_classes = spec.num_classes
         sides, filters = config.plan(spec)
-        batch_norm = config.d_norm == "batch"
-
-        def conv(level: int, bias: bool) -> nn.Conv2d:
-            inputs, outputs = filters[level], filters[level + 1]
-            return nn.Conv2d(inputs, outputs, config.kernel, stride=2, padding=_padding(config.kernel), bias=bias)
-
-        self.first = conv(0, bias=True)
-        self.label_maps = LabelMaps(spec, self.first) if spec.num_classes else None
-        rest: list[nn.Module] = [nn.LeakyReLU(0.2)]
-        for level in range(1, len(sides) - 1):
-            rest.append(conv(level, bias=not batch_norm))
-            if batch_norm:
-                rest.append(nn.BatchNorm2d(filters[level + 1], track_running_stats=False))
-            rest.append(nn.LeakyReLU(0.2))
+        self.levels = nn.ModuleList()
+        for level, side in enumerate(sides[:-1]):
+            batch_norm = config.d_norm == "batch" and level > 0
+            inputs, outs = filters[level], filters[level + 1]
+            conv = nn.Conv2d(inputs, outs, config.kernel, 2, _padding(config.kernel), bias=not batch_norm)
+            norm = nn.BatchNorm2d(outs, track_running_stats=False) if batch_norm else nn.Identity()
+            self.levels.append(LabelledConv(conv, side, spec.num_classes, norm))
         height, width = sides[-1]
-        self.rest = nn.Sequential(*rest, nn.Flatten(), nn.Linear(filters[-1] * height * width, outputs))
+        self.head = nn.Linear(filters[-1] * height * width, outputs)
         self.apply(initialise)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        features = self.first(images)
-        if self.label_maps is not None:
-            if labels is None:
-                raise ValueError("a conditional network needs labels")
-            features = features + self.label_maps(labels)
-        logits: Tensor = self.rest(features)
+        features = images
+        for level in self.levels:
+            features = F.leaky_relu(level(features, labels), 0.2)
+        logits: Tensor = self.head(features.flatten(1))
         return logits
 
 

@@ -4,7 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvas.images import ImageSpec
+
+def one_hot(labels: Tensor, num_classes: int) -> Tensor:
+    """labels [B] -> bool [B, num_classes]; unlike F.one_hot it never waits for the device to check them."""
+    return labels[:, None] == torch.arange(num_classes, device=labels.device)
 
 
 def with_label(features: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
@@ -13,30 +16,39 @@ def with_label(features: Tensor, labels: Tensor | None, num_classes: int) -> Ten
         return features
     if labels is None:
         raise ValueError("a conditional network needs labels")
-    return torch.cat([features, F.one_hot(labels, num_classes).to(features.dtype)], dim=1)
+    return torch.cat([features, one_hot(labels, num_classes).to(features.dtype)], dim=1)
 
 
-class LabelMaps(nn.Module):
-    """What a convolution adds to its output when the one-hot label is stacked on its image as constant feature maps.
+class LabelledConv(nn.Module):
+    """A convolution over features and the one-hot label stacked on them as constant maps, then a norm.
 
     The maps are the same for all images of a class, so each class is convolved once instead of each image: equal to
-    concatenation, at 1/B of its cost. labels [B] -> [B, out, H/2, W/2].
+    concatenation, at a fraction of its cost. features [B, in, H, W], labels [B] -> [B, out, H', W'].
     """
 
-    def __init__(self, spec: ImageSpec, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, side: tuple[int, int], num_classes: int, norm: nn.Module) -> None:
         super().__init__()
-        self.num_classes, self.stride, self.padding = spec.num_classes, conv.stride, conv.padding
-        kernel_height, kernel_width = conv.kernel_size
-        self.weight = nn.Parameter(torch.empty(spec.num_classes, conv.out_channels, kernel_height, kernel_width))
-        nn.init.normal_(self.weight, 0.0, 0.02)
-        self.register_buffer("ones", torch.ones(1, 1, spec.height, spec.width), persistent=False)
+        self.conv, self.norm, self.num_classes = conv, norm, num_classes
+        if num_classes:
+            self.label_weight = nn.Parameter(torch.empty(num_classes, conv.out_channels, *conv.kernel_size))
+            nn.init.normal_(self.label_weight, 0.0, 0.02)
+            self.register_buffer("ones", torch.ones(1, 1, *side), persistent=False)
 
-    def forward(self, labels: Tensor) -> Tensor:
-        ones: Tensor = self.get_buffer("ones")
-        kernels = self.weight.flatten(0, 1)[:, None]  # [classes * out, 1, k, k]
-        maps = F.conv2d(ones, kernels, None, self.stride, self.padding)  # [1, classes * out, h, w]
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = self.conv(features)
+        if self.num_classes:
+            if labels is None:
+                raise ValueError("a conditional network needs labels")
+            features = features + self.label_maps(labels)
+        normalised: Tensor = self.norm(features)
+        return normalised
+
+    def label_maps(self, labels: Tensor) -> Tensor:
+        """What the maps of `labels` add to the convolution: [B, out, H', W']."""
+        kernels = self.label_weight.flatten(0, 1)[:, None]  # [classes * out, 1, k, k]
+        maps = F.conv2d(self.get_buffer("ones"), kernels, None, self.conv.stride, self.conv.padding)
         height, width = maps.shape[-2:]
         maps = maps.view(self.num_classes, -1, height * width).transpose(1, 2)  # [classes, h * w, out]: channels last
         # A matrix product picks the map of each label: unlike indexing, its gradient is deterministic on every device.
-        picked = F.one_hot(labels, self.num_classes).to(maps.dtype) @ maps.flatten(1)
+        picked = one_hot(labels, self.num_classes).to(maps.dtype) @ maps.flatten(1)
         return picked.view(len(labels), height, width, -1).permute(0, 3, 1, 2)

@@ -135,9 +135,9 @@ OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 NAMED: dict[str, Callable[[Split, Path | None], Source]] = {
     "strokes": _strokes,
-    "mnist": partial(hub.named, "mnist", Published("ylecun/mnist", "mnist", DIGITS, idx=True)),
+    "mnist": partial(hub.named, "mnist", Published("ylecun/mnist", "mnist", 28, DIGITS, idx=True)),
     "fashion-mnist": partial(
-        hub.named, "fashion-mnist", Published("zalando-datasets/fashion_mnist", "fashion_mnist", GARMENTS, idx=True)
+        hub.named, "fashion-mnist", Published("zalando-datasets/fashion_mnist", "fashion_mnist", 28, GARMENTS, idx=True)
     ),
-    "cifar10": partial(hub.named, "cifar10", Published("uoft-cs/cifar10", "plain_text", OBJECTS)),
+    "cifar10": partial(hub.named, "cifar10", Published("uoft-cs/cifar10", "plain_text", 32, OBJECTS)),
 }

@@ -35,7 +35,8 @@ class Source:
     where: Callable[[int], str]  # what messages call picture i: its path or its row
     labels: np.ndarray | None = None  # int64 [count]
     classes: tuple[str, ...] = ()
-    array: np.ndarray | None = None  # uint8 [count, 1, S, S] where the source has all pixels already
+    side: int | None = None  # of every picture, in pixels, where the source knows it
+    array: np.ndarray | None = None  # uint8 [count, 1, side, side] where the source has all pixels already
 
     def first(self, limit: int | None) -> "Source":
         """The first `limit` pictures, or all of them."""
@@ -54,7 +55,7 @@ def from_array(name: str, images: np.ndarray, labels: np.ndarray, classes: tuple
     def open_one(i: int) -> Image.Image:
         return Image.fromarray(images[i, 0])
 
-    return Source(name, len(images), open_one, "picture {}".format, labels, classes, images)
+    return Source(name, len(images), open_one, "picture {}".format, labels, classes, images.shape[-1], images)
 
 
 class Original(NamedTuple):
@@ -86,7 +87,7 @@ def decode(source: Source, size: int | None, channels: int | None, fit: Fit) -> 
         return Decoded(images, np.arange(source.count), (Original(own, own, "L"),) * source.count, ())
 
     with warnings.catch_warnings(action="ignore"):  # Pillow's on odd metadata and on scans of 90 megapixels and more
-        side = size or _own_side(source)
+        side = size or source.side or _own_side(source)
         images = _allocate((source.count, channels or 3, side, side))
         results = _decode_all(images, source, fit)
 

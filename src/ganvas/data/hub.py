@@ -1,6 +1,7 @@
 """Sets from the Hugging Face hub: any by its id through `datasets`, and the named ones as plain downloads."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ class Published(NamedTuple):
 
     repo: str  # owner/name on the hub
     folder: str  # its Parquet files are <folder>/train-00000-of-00001.parquet and <folder>/test-...
+    side: int  # of every picture, in pixels
     classes: tuple[str, ...]
     idx: bool = False  # whether it is also known as four IDX files
 
@@ -50,7 +52,7 @@ def _from_parquet(name: str, published: Published, path: Path) -> Source:
     # Sets share file names: a look at the classes keeps one from passing for another.
     if [_key(c) for c in source.classes] != [_key(c) for c in published.classes]:
         raise UserError(f"{path} is not '{name}': its classes are {', '.join(source.classes) or 'missing'}")
-    return source
+    return replace(source, side=published.side)
 
 
 def _key(name: str) -> str:
