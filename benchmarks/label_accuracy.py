@@ -2,8 +2,8 @@
 
     python benchmarks/label_accuracy.py samples.npz [...] --data mnist --data-dir DIR
 
-Each file comes from `ganvas sample RUN --n 10000 --out samples.npz`. The classifier (two blocks of 3x3 convolutions with
-batch norm, random shifts by up to 2 pixels) is trained once and kept in the cache; its test accuracy is printed.
+Each file comes from `ganvas sample RUN --n 10000 --out samples.npz`. The classifier (two blocks of 3x3 convolutions
+with batch norm, random shifts by up to 2 pixels) is trained once and kept in the cache; its test accuracy is printed.
 """
 
 import argparse
@@ -65,6 +65,7 @@ def trained_on(data: ImageSet, device: torch.device) -> nn.Module:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, steps)
     for step in range(steps):
         images, labels = batches.next()
+        assert labels is not None
         loss = F.cross_entropy(model(shifted(images)), labels, label_smoothing=0.02)
         optimizer.zero_grad()
         loss.backward()
@@ -87,9 +88,8 @@ def main() -> None:
     settings = DataSettings(name=args.data)
     model = trained_on(load(settings, "train", args.data_dir), device)
     test = load(settings, "test", args.data_dir)
-    print(
-        f"classifier: {(predict(model, test.images, device) == test.labels).mean():.2%} on the {len(test):,} test images"
-    )
+    accuracy = (predict(model, test.images, device) == test.labels).mean()
+    print(f"classifier: {accuracy:.2%} on the {len(test):,} test images")
     for file in args.samples:
         arrays = np.load(file)
         found = predict(model, np.moveaxis(arrays["images"], -1, 1), device)

@@ -12,7 +12,6 @@ from PIL import Image
 
 from ganvas.recipe import Recipe, from_dict
 
-
 # The tests' networks are so small that a second thread would only wait.
 torch.set_num_threads(1)
 

@@ -52,7 +52,7 @@ def test_assignments_are_toml_values_or_plain_text() -> None:
 
 @pytest.mark.parametrize("word", ["heat", "=1", "a..b=1", ".a=1"])
 def test_a_malformed_assignment_says_how_to_write_it(word: str) -> None:
-    with pytest.raises(UserError, match="section.key=value"):
+    with pytest.raises(UserError, match=r"section\.key=value"):
         parse_assignments([word])
 
 

@@ -62,7 +62,7 @@ class CriticToy(Method):
 
 
 class FunctionalGradientToy(CriticToy):
-    """CFG-shaped: many batches a step, a pool of latents as state, and gradients with respect to the image to sample."""
+    """CFG-shaped: many batches a step, a pool of latents as state, gradients of images to sample."""
 
     PULLS = 15
 

@@ -83,7 +83,7 @@ def test_other_settings_in_the_same_folder_are_refused(tiny: Callable[..., Recip
     before = (tmp_path / "run" / "log.jsonl").read_bytes()
     with pytest.raises(UserError, match=r"trained with method.lr=0.0002, not 0.01"):
         list(train(tiny(method={"lr": 0.01}), tmp_path / "run", device="cpu"))
-    with pytest.raises(UserError, match="network.base=8"):
+    with pytest.raises(UserError, match=r"network\.base=8"):
         list(train(tiny(network={"base": 4}), tmp_path / "run", device="cpu"))
     assert (tmp_path / "run" / "log.jsonl").read_bytes() == before
 

@@ -3,6 +3,9 @@
 import platform
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -24,11 +27,14 @@ from rich.table import Table
 from ganvas import device as devices
 from ganvas import recipe as recipes
 from ganvas import sample as sampling
-from ganvas.config import merge, parse_assignments
+from ganvas.config import merge, parse, parse_assignments
+from ganvas.data import DataSettings
 from ganvas.data import check as data_check
 from ganvas.errors import UserError
+from ganvas.images import ImageSpec
 from ganvas.plot import draw_figures
 from ganvas.run import Record, Run
+from ganvas.train import seconds_per_image
 from ganvas.train import train as train_run
 from ganvas.version import VERSION
 
@@ -45,11 +51,19 @@ err = Console(stderr=True, highlight=False)
 Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative=(), metavar="KEY=VALUE")]
 
 
-def main() -> NoReturn:
-    """Run the command line; a mistake becomes one line and exit code 2, never a traceback."""
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (`words`, or those of the process).
+
+    A mistake becomes one line and exit code 2, never a traceback.
+    """
     warnings.showwarning = lambda message, *_, **__: err.print(f"[yellow]warning:[/] {message}", soft_wrap=True)
     try:
-        code = app(exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(
+            sys.argv[1:] if words is None else words,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
     except UserError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
@@ -328,12 +342,16 @@ def check(
     changes
         Settings of the data, for example --set size=64 fit=letterbox.
     """
-    from ganvas.config import parse
-    from ganvas.data import DataSettings
-
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
-    for line in data_check.check(settings, data_dir).lines():
+    report = data_check.check(settings, data_dir)
+    spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
+    with suppress(UserError), err.status("timing a training step"):  # pictures too small for the network have no time
+        usual = recipes.from_dict({"method": {"name": "gan", "conditional": bool(report.classes)}})
+        report = replace(report, seconds_per_image=seconds_per_image(usual, spec))
+    for line in report.lines():
         out.print(line, soft_wrap=True)
+    if report.seconds_per_image:
+        out.print("(the time is that of a DCGAN with 64 base filters on this machine)")
 
 
 def _flat(words: list[str]) -> dict[str, Any]:

@@ -186,7 +186,7 @@ class Run:
 
     def newest_checkpoint(self) -> tuple[checkpoint.Checkpoint | None, list[str]]:
         """The newest checkpoint that is whole, and a warning for every newer one that is not."""
-        warnings = []
+        warnings: list[str] = []
         for nimg in reversed(checkpoint.available(self.checkpoints)):
             try:
                 return checkpoint.load(self.checkpoints, nimg), warnings

@@ -123,11 +123,9 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
         images.save_png(out, images.enlarge(grid), {**provenance, "seeds": samples.seeds, "labels": labels})
         return [out]
     if out.suffix == ".npz":
-        arrays = {"images": samples.images, "seeds": np.array(samples.seeds)}
-        if samples.labels is not None:
-            arrays["labels"] = samples.labels
         out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(out, **arrays)
+        labels = {} if samples.labels is None else {"labels": samples.labels}
+        np.savez_compressed(out, images=samples.images, seeds=np.array(samples.seeds), **labels)
         return [out]
     if out.suffix:
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")

@@ -24,7 +24,10 @@ class Images:
         return Batch(images, torch.arange(self.size) % max(1, self.spec.num_classes))
 
 
-def make(spec: ImageSpec = ImageSpec(1, 8, 8, 3), backbone: str = "mlp", **settings: object) -> GAN:
+LABELLED = ImageSpec(1, 8, 8, 3)
+
+
+def make(spec: ImageSpec = LABELLED, backbone: str = "mlp", **settings: object) -> GAN:
     return GAN(GANSettings(latent_size=5, **settings), BACKBONES[backbone](), spec, choose("cpu", "fp32"), seed=0)
 
 

@@ -54,7 +54,7 @@ class Report:
         ]
 
     def _unreadable(self) -> str:
-        share = len(self.skipped) / (self.count + len(self.skipped))
+        share = len(self.skipped) / max(1, self.count + len(self.skipped))
         verdict = "are skipped" if share <= TOLERATED else f"training refuses more than {TOLERATED:.0%}"
         return f"{len(self.skipped)} ({share:.1%}, {verdict}){_examples(self.skipped)}" if self.skipped else "none"
 

@@ -22,7 +22,7 @@ Fit = Literal["crop", "letterbox", "pad"]
 DEFAULT_SIZE = 64  # pixels, for sets whose pictures are not all of one square size
 MEMORY_LIMIT_BYTES = 2 * 2**30  # a larger set is memory-mapped from a file in the cache folder
 MODE = {1: "L", 3: "RGB"}  # Pillow's names
-CHUNK = 64  # pictures per task: handing over one small picture would take longer than decoding it
+CHUNK = 8  # pictures per task: handing over one small picture would take longer than decoding it
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ Importing this module raises UserError where the extra `parquet` is not installe
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,23 +28,22 @@ LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target", "
 
 
 def find(place: Path, split: str) -> list[Path]:
-    """The files of a split: those whose name or folder starts with its name.
+    """The files of a split: `train-00000-of-00001.parquet`, `test/0.parquet`; empty where there are none.
 
-    A file given by itself, and files that name no split, are the training split. Empty where there are none.
+    A file given by itself, and files that name no split, are the training split.
     """
     if place.is_file():
-        return [place] if split in ("train", _split_of(place)) else []
-    files = sorted(path for path in place.rglob("*.parquet") if not path.name.startswith("."))
-    splits = [_split_of(path) for path in files]
-    if not any(splits):
-        return files if split == "train" else []
-    return [path for path, of in zip(files, splits, strict=True) if of == split]
+        return [place] if split in ("train", _split_of(Path(place.name))) else []
+    files = sorted(path.relative_to(place) for path in place.rglob("*.parquet"))
+    split_of = {path: _split_of(path) for path in files if not any(part.startswith(".") for part in path.parts)}
+    unnamed = "" if any(split_of.values()) else "train"
+    return [place / path for path, of in split_of.items() if (of or unnamed) == split]
 
 
 def _split_of(path: Path) -> str:
-    """'train', 'test', 'validation' or nothing."""
-    names = (path.name, path.parent.name)
-    return next((split for split in ("train", "test", "validation") for n in names if n.startswith(split)), "")
+    """'train', 'test', 'validation' or nothing, by the start of the file's name or of a folder's."""
+    starts = (re.match(r"(train|test|validation)(?![a-z])", part) for part in reversed(path.parts))
+    return next((start[1] for start in starts if start), "")
 
 
 def from_files(name: str, paths: Sequence[Path]) -> Source:
@@ -55,7 +55,7 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
     for path in paths:
         try:
             schema = pq.read_schema(path)
-            columns = [c for c in (_image_column(schema), _label_column(schema)) if c]
+            columns = [c for c in (_image_column(name, schema), _label_column(schema)) if c]
             tables.append(pq.read_table(path, columns=columns))
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"cannot read {path} as Parquet: {str(error).partition(chr(10))[0]}") from None
@@ -71,10 +71,7 @@ def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
 
     Raises UserError where there is no such column, or a label outside its classes.
     """
-    column = _image_column(table.schema)
-    if column is None:
-        raise UserError(f"'{name}' has no column of pictures among: {', '.join(table.column_names)}")
-    values = table[column]
+    values = table[_image_column(name, table.schema)]
     as_struct = pa.types.is_struct(values.type)
     data = pc.struct_field(values, "bytes") if as_struct else values
     paths = pc.struct_field(values, "path") if as_struct and values.type.get_field_index("path") >= 0 else None
@@ -111,12 +108,14 @@ def _labels(name: str, table: pa.Table) -> tuple[np.ndarray | None, tuple[str, .
     return values.astype(np.int64), names
 
 
-def _image_column(schema: pa.Schema) -> str | None:
+def _image_column(name: str, schema: pa.Schema) -> str:
     """The column of pictures: by the hub's notes, else by type, the usual names first."""
     features = _features(schema)
     noted = [n for n in schema.names if features.get(n, {}).get("_type") == "Image"]
-    fitting = noted or [field.name for field in schema if _holds_bytes(field.type)]
-    return next((n for n in (*IMAGE_NAMES, *fitting) if n in fitting), None)
+    fitting: list[str] = noted or [field.name for field in schema if _holds_bytes(field.type)]
+    if not fitting:
+        raise UserError(f"'{name}' has no column of pictures among: {', '.join(schema.names)}")
+    return next(n for n in (*IMAGE_NAMES, *fitting) if n in fitting)
 
 
 def _label_column(schema: pa.Schema) -> str | None:
@@ -131,6 +130,8 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _holds_classes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _holds_classes(kind.value_type)
     return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 

@@ -3,4 +3,6 @@
 from ganvas.methods.base import Method
 from ganvas.methods.gan import GAN
 
+__all__ = ["GAN", "METHODS", "Method"]
+
 METHODS: dict[str, type[Method]] = {"gan": GAN}

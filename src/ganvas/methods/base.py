@@ -110,7 +110,8 @@ class Method(ABC):
 
     def place(self, name: str, module: nn.Module) -> nn.Module:
         """Register a network under `name`, on the method's device, with the layout that convolutions like."""
-        self.modules[name] = module.to(self.compute.device, memory_format=torch.channels_last)
+        module = module.to(self.compute.device)
+        self.modules[name] = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return self.modules[name]
 
     def for_decoding(self, name: str) -> nn.Module:

@@ -1,0 +1,86 @@
+"""The stream of batches, for any set, batch size and seed."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ganvas.data import Batches, ImageSet
+from ganvas.errors import UserError
+
+counts = st.integers(1, 40)
+batch_sizes = st.integers(1, 60)
+seeds = st.integers(0, 2**63 - 1)
+
+
+def numbered(count: int) -> ImageSet:
+    """Picture i is filled with 6 i and labelled i."""
+    images = np.broadcast_to(6 * np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 3, 2, 2))
+    return ImageSet("numbered", images.copy(), np.arange(count), tuple(map(str, range(count))))
+
+
+def stream(data: ImageSet, batch_size: int, seed: int, length: int) -> np.ndarray:
+    """The first `length` positions that the batches draw."""
+    batches = Batches(data, batch_size, seed)
+    return np.concatenate([batches.indices() for _ in range(-(-length // batch_size))])[:length]
+
+
+@settings(deadline=None)
+@given(counts, batch_sizes, seeds)
+def test_every_epoch_holds_every_picture_once(count, batch_size, seed):
+    drawn = stream(numbered(count), batch_size, seed, 3 * count).reshape(3, count)
+    assert (np.sort(drawn, axis=1) == np.arange(count)).all()
+
+
+@settings(deadline=None)
+@given(counts, batch_sizes, seeds, st.integers(0, 200))
+def test_resuming_anywhere_gives_the_same_stream(count, batch_size, seed, start):
+    data = numbered(count)
+    resumed = Batches(data, batch_size, seed)
+    resumed.nimg = start
+    whole = stream(data, count, seed, start + 2 * batch_size)
+    assert np.concatenate([resumed.indices(), resumed.indices()]).tolist() == whole[start:].tolist()
+    assert resumed.nimg == start + 2 * batch_size and resumed.epoch == resumed.nimg / count
+
+
+@settings(deadline=None)
+@given(counts, batch_sizes, seeds)
+def test_labels_follow_pictures_and_values_fill_the_range(count, batch_size, seed):
+    batches = Batches(numbered(count), batch_size, seed)
+    images, labels = batches.next()
+    assert images.shape == (batch_size, 3, 2, 2) and images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert labels is not None and labels.dtype == torch.int64
+    expected = labels.float() * 6 / 127.5 - 1
+    assert torch.allclose(images, expected[:, None, None, None].expand_as(images), atol=1e-6)
+    assert images.min() >= -1 and images.max() <= 1
+
+
+def test_black_and_white_are_the_ends_of_the_range():
+    images = np.array([0, 255], np.uint8).reshape(2, 1, 1, 1)
+    batch = Batches(ImageSet("ends", images), 2, seed=0).next()
+    assert sorted(batch.images.flatten().tolist()) == [-1, 1] and batch.labels is None
+
+
+def test_seeds_and_epochs_differ():
+    data = numbered(40)
+    first, second, other = (stream(data, 40, seed, 80) for seed in (0, 0, 1))
+    assert (first == second).all() and (first != other).any() and (first[:40] != first[40:]).any()
+
+
+def test_memory_mapped_sets_stream_alike(tmp_path):
+    data = numbered(20)
+    np.save(tmp_path / "images.npy", data.images)
+    mapped = ImageSet("numbered", np.load(tmp_path / "images.npy", mmap_mode="r+"), data.labels, data.classes)
+    assert mapped.fingerprint == data.fingerprint
+    streams = (Batches(one, 7, seed=3) for one in (data, mapped))
+    for a, b in islice(zip(*(iter(s.next, None) for s in streams), strict=True), 5):
+        assert torch.equal(a.images, b.images)
+
+
+def test_an_empty_set_is_refused():
+    with pytest.raises(UserError, match="has no images"):
+        ImageSet("empty", np.empty((0, 1, 4, 4), np.uint8))

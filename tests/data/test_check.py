@@ -1,0 +1,145 @@
+"""The report on a folder: it finds what was planted, and finds nothing where nothing is wrong."""
+
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageEnhance
+
+from ganvas.data import DataSettings, load
+from ganvas.data.check import check, exact_duplicates, near_duplicates
+from ganvas.errors import UserError
+
+
+def scene(seed: int, size: int = 64) -> Image.Image:
+    """A picture with broad shapes, as photographs have."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of five different pictures each."""
+    for i in range(10):
+        place = tmp_path / ("cats" if i < 5 else "dogs")
+        place.mkdir(exist_ok=True)
+        scene(i).save(place / f"{i}.png")
+    return tmp_path
+
+
+def report_on(folder, **settings):
+    return check(DataSettings(name=str(folder), **settings))
+
+
+def test_a_sound_folder(folder):
+    report = report_on(folder)
+    assert report.count == 10 and (report.size, report.channels) == (64, 3)
+    assert report.classes == {"cats": 5, "dogs": 5}
+    assert (report.exact, report.near, report.skipped) == (0, 0, ())
+    assert report.megabytes == 10 * 3 * 64 * 64 / 1e6
+    lines = report.lines()
+    assert lines[0].endswith("10 pictures, used as 64 x 64 colour pixels")
+    assert "classes: cats (5), dogs (5)" in lines and "unreadable: none" in lines
+    assert not any(line.startswith("one epoch") for line in lines)
+
+
+def test_sizes_and_modes_are_those_before_fitting(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying, shown upright
+    Image.new("L", (300, 20)).save(folder / "cats" / "long.png", exif=exif)
+    report = report_on(folder, size=32)
+    assert sorted(one.mode for one in report.originals) == ["L"] + ["RGB"] * 10
+    assert (
+        "originals: 20 to 64 (median 64) wide, 64 to 300 (median 64) high, Pillow modes RGB (10), L (1)"
+        in report.lines()
+    )
+
+
+def test_exact_duplicates_are_named(folder):
+    scene(3).save(folder / "dogs" / "copy.bmp")  # another file, the same pixels
+    report = report_on(folder)
+    assert report.exact == 1 and report.near == 0
+    assert report.exact_pairs == ((f"{folder}/dogs/copy.bmp", f"{folder}/cats/3.png"),)
+    assert f"exact duplicates: 1; {folder}/dogs/copy.bmp = {folder}/cats/3.png" in report.lines()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image, path: image.save(path.with_suffix(".jpg"), quality=50),
+        lambda image, path: image.resize((150, 150)).save(path),
+        lambda image, path: ImageEnhance.Brightness(image).enhance(1.05).save(path),
+    ],
+    ids=["recompressed", "resized", "brighter"],
+)
+def test_near_duplicates_are_named(folder, change):
+    change(scene(3), folder / "dogs" / "again.png")
+    report = report_on(folder, size=64)
+    assert report.exact == 0 and report.near == 1
+    assert "again" in report.near_pairs[0][0] and report.near_pairs[0][1].endswith("cats/3.png")
+
+
+def test_unreadable_files_are_reported_however_many(folder):
+    for i in range(5):
+        (folder / "cats" / f"bad{i}.jpg").write_text("no picture")
+    report = report_on(folder)
+    assert report.count == 10 and len(report.skipped) == 5
+    line = next(line for line in report.lines() if line.startswith("unreadable"))
+    assert line.startswith("unreadable: 5 (33.3%, training refuses more than 1%); ") and "bad0.jpg" in line
+
+
+def test_nothing_readable_at_all(tmp_path):
+    (tmp_path / "bad.png").touch()
+    assert "unreadable: 1 (100.0%" in "\n".join(report_on(tmp_path).lines())
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no pictures"):
+        report_on(tmp_path)
+
+
+def test_a_table_without_rows(tmp_path):
+    pq.write_table(
+        pa.table({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}), tmp_path / "a.parquet"
+    )
+    assert "0 pictures" in report_on(tmp_path / "a.parquet").lines()[0]
+    with pytest.raises(UserError, match="has no images"):
+        load(DataSettings(name=str(tmp_path / "a.parquet")))
+
+
+def test_one_picture(tmp_path):
+    scene(0).save(tmp_path / "a.png")
+    report = report_on(tmp_path)
+    assert (report.count, report.exact, report.near) == (1, 0, 0) and "classes: none" in report.lines()
+
+
+@pytest.mark.parametrize(("seconds", "line"), [(0.5, "one epoch: about 5 s"), (60, "one epoch: about 10 min")])
+def test_time_per_epoch(folder, seconds, line):
+    assert line in check(DataSettings(name=str(folder)), seconds_per_image=seconds).lines()
+
+
+def test_near_duplicates_agree_with_comparing_all_pairs():
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 256, (40, 1, 16, 16))
+    images = np.concatenate([base, base + rng.integers(-9, 10, base.shape)]).clip(0, 255).astype(np.uint8)
+    images = np.tile(images, (4, 1, 1, 1)) + rng.integers(0, 3, (320, 1, 16, 16)).astype(np.uint8)
+    centred = images.reshape(320, -1).astype(np.float32)
+    centred -= centred.mean(axis=1, keepdims=True)
+    distances = ((centred[:, None] - centred[None]) ** 2).mean(axis=2) ** 0.5
+    expected = int((distances < 5)[np.triu_indices(320, 1)].sum())
+    assert 0 < expected == near_duplicates(images, np.arange(320))[0]
+
+
+def test_all_the_same_is_found_in_full():
+    images = np.full((600, 3, 8, 8), 7, np.uint8)
+    assert len(exact_duplicates(images)) == 599
+    assert near_duplicates(images, np.arange(600)) == (600 * 599 // 2, [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0)])
+
+
+def test_thousands_of_pictures_take_a_moment():
+    images = np.random.default_rng(0).integers(0, 256, (8_000, 1, 16, 16), dtype=np.uint8)
+    start = time.perf_counter()
+    assert exact_duplicates(images) == [] and near_duplicates(images, np.arange(8_000))[0] == 0
+    assert time.perf_counter() - start < 5

@@ -1,0 +1,578 @@
+"""What users see when they name a set: every kind of picture, layout and mistake."""
+
+import gzip
+import io
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+import ganvas.data
+from ganvas.config import parse
+from ganvas.data import DataSettings, ImageSet, ImageSpec, decoding, load, strokes
+from ganvas.errors import UserError
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def load_from(name: object, split: str = "train", data_dir: Path | None = None, **settings: object) -> ImageSet:
+    return load(DataSettings(name=str(name), **settings), split, data_dir)
+
+
+def refusal(name: object, split: str = "train", data_dir: Path | None = None, **settings: object) -> str:
+    """The one line that the user gets."""
+    with pytest.raises(UserError) as caught:
+        load_from(name, split, data_dir, **settings)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def only(folder: Path, **settings: object) -> np.ndarray:
+    """The pixels [C, S, S] of the only picture in a folder."""
+    data = load_from(folder, **settings)
+    assert len(data) == 1
+    return data.images[0]
+
+
+def fill(folder: Path, count: int, size: tuple[int, int] = (8, 8)) -> Path:
+    """A folder of `count` different colour pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        Image.new("RGB", size, (i, 100, 200)).save(folder / f"{i:03d}.png")
+    return folder
+
+
+# Modes and encodings
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "suffix", "seen"),
+    [
+        ("L", 77, "png", [77]),
+        ("1", 1, "png", [255]),
+        ("LA", (77, 255), "png", [77]),
+        ("LA", (0, 0), "png", [255]),  # transparent is white
+        ("RGB", (1, 2, 3), "png", [1, 2, 3]),
+        ("RGBA", (1, 2, 3, 255), "png", [1, 2, 3]),
+        ("RGBA", (9, 0, 0, 0), "png", [255]),
+        ("RGBA", (255, 0, 0, 102), "png", [255, 153, 153]),  # 0.4 red on white
+        ("CMYK", (0, 255, 255, 0), "tiff", [255, 0, 0]),
+        ("I;16", 77 * 257, "png", [77]),
+        ("I;16", 77 * 257, "tiff", [77]),
+        ("I", 77 * 257, "tiff", [77]),
+        ("F", 0.2, "tiff", [51]),
+        ("F", 51.0, "tiff", [51]),
+        ("RGB", (1, 2, 3), "bmp", [1, 2, 3]),
+        ("RGB", (1, 2, 3), "webp", [1, 2, 3]),
+        ("RGB", (1, 2, 3), "TIF", [1, 2, 3]),
+        ("RGB", (1, 2, 3), "ppm", [1, 2, 3]),
+        ("RGB", (80, 80, 80), "jpg", [80]),  # grey, though stored in colour
+    ],
+)
+def test_each_mode_and_format(tmp_path, mode, colour, suffix, seen):
+    options = {"lossless": True} if suffix == "webp" else {}
+    Image.new(mode, (8, 8), colour).save(tmp_path / f"a.{suffix}", **options)
+    pixels = only(tmp_path)
+    assert pixels.shape == (len(seen), 8, 8) and pixels.dtype == np.uint8
+    assert (pixels == np.array(seen).reshape(-1, 1, 1)).all()
+
+
+def test_palettes_with_and_without_transparency(tmp_path):
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([*RED, *GREEN])
+    image.save(tmp_path / "a.png")
+    assert only(tmp_path)[:, 0, 0].tolist() == [0, 255, 0]
+    image.save(tmp_path / "a.png", transparency=1)
+    assert only(tmp_path, channels=3)[:, 0, 0].tolist() == [255, 255, 255]
+
+
+def test_sixteen_bits_keep_their_whole_range(tmp_path):
+    values = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert only(tmp_path).ravel().tolist() == list(range(256))
+
+
+def test_animations_give_their_first_frame(tmp_path):
+    Image.new("RGB", (8, 8), RED).save(
+        tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)], duration=100
+    )
+    assert only(tmp_path)[:, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (3, (7, 7)), (6, (0, 7)), (8, (7, 0)), (2, (0, 7))])
+@pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
+def test_exif_orientation_is_applied(tmp_path, orientation, corner, suffix):
+    image = Image.new("L", (8, 8))
+    image.putpixel((0, 0), 255)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.save(tmp_path / f"a.{suffix}", exif=exif, lossless=True)
+    assert np.argwhere(only(tmp_path, channels=1)[0] > 128).tolist() == [list(corner)]
+
+
+def test_channels_convert_both_ways(tmp_path):
+    Image.new("RGB", (8, 8), RED).save(tmp_path / "a.png")
+    assert only(tmp_path, channels=1)[0, 0, 0] == 76  # the luma of pure red
+    Image.new("L", (8, 8), 50).save(tmp_path / "a.png")
+    assert only(tmp_path, channels=3)[:, 0, 0].tolist() == [50, 50, 50]
+
+
+def test_one_coloured_picture_makes_the_set_coloured(tmp_path):
+    for i in range(300):
+        Image.new("L", (4, 4), i % 256).save(tmp_path / f"{i:03d}.png")
+    assert load_from(tmp_path).spec == ImageSpec(1, 4, 4, 0)
+    Image.new("RGB", (4, 4), RED).save(tmp_path / "zzz.png")
+    assert load_from(tmp_path).spec == ImageSpec(3, 4, 4, 0)
+
+
+# Sizes
+
+
+def three_stripes(folder: Path, size: tuple[int, int]) -> Path:
+    """A picture in three stripes along its longer side: red, green, blue."""
+    width, height = size
+    image = Image.new("RGB", size, GREEN)
+    draw = ImageDraw.Draw(image)
+    if width > height:
+        draw.rectangle((0, 0, width // 3 - 1, height), RED)
+        draw.rectangle((width - width // 3, 0, width, height), BLUE)
+    else:
+        draw.rectangle((0, 0, width, height // 3 - 1), RED)
+        draw.rectangle((0, height - height // 3, width, height), BLUE)
+    folder.mkdir(exist_ok=True)
+    image.save(folder / "a.png")
+    return folder
+
+
+@pytest.mark.parametrize("size", [(90, 30), (30, 90)])
+def test_crop_keeps_the_centre(tmp_path, size):
+    pixels = only(three_stripes(tmp_path, size), size=15)
+    inside = pixels[:, 4:-4, 4:-4]  # further out Lanczos has a share of what was cut
+    assert (inside == np.array(GREEN).reshape(3, 1, 1)).all() and (pixels.argmax(axis=0) == 1).all()
+
+
+@pytest.mark.parametrize("size", [(90, 30), (30, 90)])
+def test_letterbox_keeps_everything_on_black(tmp_path, size):
+    pixels = only(three_stripes(tmp_path, size), size=30, fit="letterbox")
+    if size[0] < size[1]:
+        pixels = pixels.transpose(0, 2, 1)
+    assert not pixels[:, :9].any() and not pixels[:, 21:].any()
+    assert [pixels[:, 15, x].tolist() for x in (3, 15, 26)] == [list(RED), list(GREEN), list(BLUE)]
+
+
+def test_pad_centres_without_scaling(tmp_path):
+    Image.new("L", (4, 2), 255).save(tmp_path / "a.png")
+    pixels = only(tmp_path, size=8, fit="pad")[0]
+    assert np.argwhere(pixels).tolist() == [[y, x] for y in (3, 4) for x in (2, 3, 4, 5)]
+    assert only(tmp_path, size=2, fit="pad").tolist() == [[[255, 255], [255, 255]]]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])  # large JPEGs take a short cut
+@pytest.mark.parametrize("fit", ["crop", "letterbox"])
+def test_shrinking_averages_and_never_aliases(tmp_path, suffix, fit):
+    checks = np.indices((600, 600)).sum(axis=0) % 2 * 255
+    Image.fromarray(checks.astype(np.uint8)).save(tmp_path / f"a.{suffix}", quality=95)
+    pixels = only(tmp_path, size=30, fit=fit).astype(int)
+    assert abs(pixels - 127).max() <= 12 and abs(pixels.mean() - 127.5) < 2
+
+
+def test_size_is_the_pictures_own_or_64(tmp_path):
+    same = fill(tmp_path / "same", 3, (20, 20))
+    assert load_from(same).spec[1:3] == (20, 20)
+    Image.new("RGB", (21, 21)).save(same / "other.png")
+    assert load_from(same).spec[1:3] == (64, 64)
+    assert load_from(fill(tmp_path / "wide", 3, (20, 10))).spec[1:3] == (64, 64)
+
+
+def test_limit_takes_the_first(tmp_path):
+    fill(tmp_path, 5)
+    assert load_from(tmp_path, limit=2).images[:, 0, 0, 0].tolist() == [0, 1]
+    assert len(load_from(tmp_path, limit=99)) == 5
+
+
+@pytest.mark.parametrize("setting", [{"size": 0}, {"limit": 0}, {"channels": 2}, {"fit": "stretch"}, {"name": ""}])
+def test_impossible_settings_are_refused(setting):
+    with pytest.raises(UserError, match=f"data.{next(iter(setting))}"):
+        parse(DataSettings, setting, "data")
+
+
+def test_large_sets_are_memory_mapped_without_leaving_a_file(tmp_path, monkeypatch):
+    folder, cache = fill(tmp_path / "pictures", 10), tmp_path / "cache"
+    monkeypatch.setenv("GANVAS_CACHE", str(cache))
+    in_memory = load_from(folder)
+    monkeypatch.setattr(decoding, "MEMORY_LIMIT_BYTES", 10)
+    mapped = load_from(folder)
+    assert isinstance(mapped.images, np.memmap) and not list(cache.iterdir())
+    assert mapped.fingerprint == in_memory.fingerprint
+
+
+def test_a_set_larger_than_the_disk_is_refused(tmp_path):
+    assert "data.size" in refusal(fill(tmp_path, 3), size=2_000_000)
+
+
+# Folders
+
+
+def test_folders_without_classes_are_read_in_order(tmp_path):
+    fill(tmp_path, 3)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / ".hidden.png").write_text("not looked at")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "x.png").write_text("not looked at")
+    data = load_from(tmp_path)
+    assert data.images[:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert data.labels is None and data.classes == () and data.skipped == ()
+
+
+def test_sub_folders_are_classes(tmp_path):
+    for name, count in (("dogs", 2), ("cats", 1), ("birds", 3)):
+        fill(tmp_path / name, count)
+    fill(tmp_path / "birds" / "deeper" / "still", 1)
+    (tmp_path / "empty").mkdir()
+    data = load_from(tmp_path)
+    assert data.classes == ("birds", "cats", "dogs")
+    assert data.labels is not None and data.labels.dtype == np.int64
+    assert data.labels.tolist() == [0, 0, 0, 0, 1, 2, 2]
+    assert data.spec == ImageSpec(3, 8, 8, 3)
+
+
+def test_a_single_sub_folder_is_no_class(tmp_path):
+    fill(tmp_path / "unpacked", 2)
+    assert load_from(tmp_path).labels is None
+
+
+def test_pictures_beside_classes_are_refused(tmp_path):
+    fill(tmp_path, 2)
+    fill(tmp_path / "cats", 2)
+    fill(tmp_path / "dogs", 2)
+    assert "2 pictures (such as 000.png) beside its class folders (cats, ...)" in refusal(tmp_path)
+
+
+def test_splits_share_their_classes(tmp_path):
+    for place in ("train/a", "train/b", "train/c", "test/c", "validation/a"):
+        fill(tmp_path / place, 1)
+    assert load_from(tmp_path).classes == ("a", "b", "c")
+    test = load_from(tmp_path, "test")
+    assert test.classes == ("a", "b", "c") and test.labels is not None and test.labels.tolist() == [2]
+
+
+def test_a_test_folder_alone_is_kept_out_of_training(tmp_path):
+    fill(tmp_path, 3)
+    fill(tmp_path / "test", 2)
+    assert len(load_from(tmp_path)) == 3 and len(load_from(tmp_path, "test")) == 2
+
+
+def test_a_missing_test_split_is_said(tmp_path):
+    assert "has no test split" in refusal(fill(tmp_path, 1), "test")
+
+
+def test_a_folder_without_pictures_says_what_it_has(tmp_path):
+    assert "it has no files" in refusal(tmp_path)
+    (tmp_path / "faces.zip").touch()
+    assert "it has 1 .zip files" in refusal(tmp_path)
+
+
+def test_unreadable_pictures_are_listed_up_to_one_percent(tmp_path):
+    fill(tmp_path / "a", 99)
+    fill(tmp_path / "b", 100)
+    (tmp_path / "a" / "050.jpg").write_text("no picture")
+    data = load_from(tmp_path)
+    assert len(data) == 199 and data.skipped == (f"{tmp_path}/a/050.jpg: not a picture that Pillow can read",)
+    assert data.labels is not None and data.labels.tolist() == [0] * 99 + [1] * 100
+    assert data.images[:, 0, 0, 0].tolist() == [*range(99), *range(100)]
+
+
+def test_more_unreadable_pictures_are_refused(tmp_path):
+    fill(tmp_path, 95)
+    whole = (tmp_path / "000.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(whole[: len(whole) // 2])  # cut short
+    (tmp_path / "b.gif").touch()
+    (tmp_path / "c.heic").write_bytes(b"no plug-in for these")
+    (tmp_path / "d.webp").write_bytes(whole[:20])
+    (tmp_path / "e.pgm").write_bytes(b"P5 20000 20000 255 ")  # more than Pillow takes for honest
+    line = refusal(tmp_path)
+    assert line.startswith("5 of 100 pictures") and "more than 1%: repair or remove them" in line
+    assert "a.png: " in line and "b.gif: " in line and line.endswith("...)")
+    assert "bomb" in " ".join(decoding.decode(ganvas.data.find(DataSettings(name=str(tmp_path))), 8, 3, "crop").skipped)
+
+
+# Names
+
+
+def test_a_mistyped_name_gets_the_nearest(tmp_path):
+    line = refusal("mnits")
+    assert "did you mean 'mnist'?" in line and "a path, or a hub id" in line
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a/b/c", "pictures.parquet", "~nobody/x/y", "C:\\x"])
+def test_a_path_that_is_not_there(name):
+    assert f"there is no folder or file '{name}'" in refusal(name)
+
+
+def test_a_single_file_is_no_set(tmp_path):
+    fill(tmp_path, 1)
+    assert "is a single file" in refusal(tmp_path / "000.png")
+
+
+# The embedded digits
+
+
+def test_strokes_are_drawn_once_and_redrawn_when_the_cache_is_damaged(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        drawn.append((count, seed))
+        return np.full((count, 1, 28, 28), seed, np.uint8), np.arange(count) % 10
+
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
+    monkeypatch.setattr(strokes, "draw", draw)
+    data = load(DataSettings())
+    assert data.spec == ImageSpec(1, 28, 28, 10) and len(data) == 60_000 and data.classes == tuple("0123456789")
+    assert load(DataSettings()).fingerprint == data.fingerprint
+    assert drawn == [(60_000, 0)]
+    load(DataSettings(), "test")
+    assert drawn == [(60_000, 0), (10_000, 1)]
+
+    for damage in (b"", b"nonsense", (tmp_path / f"strokes-{strokes.VERSION}-test-images.npy").read_bytes()[:-9]):
+        (tmp_path / f"strokes-{strokes.VERSION}-test-images.npy").write_bytes(damage)
+        drawn.clear()
+        assert (load(DataSettings(), "test").images == 1).all() and drawn == [(10_000, 1)]
+    monkeypatch.setattr(strokes, "VERSION", strokes.VERSION + 1)
+    load(DataSettings(), "test")
+    assert len(drawn) == 2 and not list(tmp_path.glob("*.part"))
+
+
+# IDX
+
+
+def idx(values: np.ndarray) -> bytes:
+    header = bytes((0, 0, 8, values.ndim)) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    return header + values.astype(np.uint8).tobytes()
+
+
+@pytest.fixture
+def mnist(tmp_path) -> Path:
+    """A folder with five pictures of 28 x 28 in MNIST's format: i everywhere, labelled i."""
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    images = np.arange(5)[:, None, None] + np.zeros((5, 28, 28))
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(5)))
+    return folder
+
+
+def test_idx_files_gzipped_or_not(mnist, monkeypatch):
+    data = load_from("mnist", data_dir=mnist)
+    assert data.spec == ImageSpec(1, 28, 28, 10) and data.labels is not None
+    assert data.images[:, 0, 5, 5].tolist() == data.labels.tolist() == [0, 1, 2, 3, 4]
+    assert load_from("mnist", data_dir=mnist.parent).fingerprint == data.fingerprint  # in a sub-folder of its name
+    monkeypatch.setenv("GANVAS_DATA", str(mnist))
+    assert load_from("mnist").fingerprint == data.fingerprint
+
+
+def test_idx_pictures_are_fitted_like_others(mnist):
+    padded = load_from("mnist", data_dir=mnist, size=32, fit="pad").images
+    assert padded.shape == (5, 1, 32, 32)
+    assert (padded[4, 0, 2:30, 2:30] == 4).all() and padded[4].sum() == 4 * 28 * 28
+    by_pillow = load_from("mnist", data_dir=mnist, size=33, fit="pad", channels=3).images
+    assert (by_pillow == load_from("mnist", data_dir=mnist, size=33, fit="pad").images).all()
+    assert (load_from("mnist", data_dir=mnist, size=14, limit=2).images[1] == 1).all()
+    assert load_from("mnist", data_dir=mnist, limit=2, channels=3).spec == ImageSpec(3, 28, 28, 10)
+
+
+def test_damaged_idx_files_are_named(mnist):
+    path = mnist / "train-images-idx3-ubyte.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    assert str(path) in refusal("mnist", data_dir=mnist)
+    path.write_bytes(gzip.decompress(whole)[:-100])  # not zipped, in spite of its name, and cut short
+    assert "should hold 3,920 bytes (5 x 28 x 28) and holds 3,820" in refusal("mnist", data_dir=mnist)
+    path.write_bytes((mnist / "train-labels-idx1-ubyte").read_bytes())
+    assert "is not an IDX file of 3-dimensional bytes" in refusal("mnist", data_dir=mnist)
+    path.write_bytes(b"")
+    assert "is not an IDX file" in refusal("mnist", data_dir=mnist)
+    path.write_bytes(whole)
+    (mnist / "train-labels-idx1-ubyte").write_bytes(idx(np.arange(4)))
+    assert "5 images" in refusal("mnist", data_dir=mnist)
+
+
+# Parquet
+
+
+def png(colour: int | tuple[int, int, int], size: int = 8) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L" if isinstance(colour, int) else "RGB", (size, size), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def hub_table(labels: list[int], names: list[str], column: str = "img", size: int = 8) -> pa.Table:
+    """Grey pictures of their labels, in the hub's layout."""
+    features = {column: {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    pictures = [{"bytes": png(abs(label), size), "path": None} for label in labels]
+    table = pa.table({column: pictures, "label": labels})
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def test_parquet_in_the_hubs_layout(tmp_path):
+    pq.write_table(hub_table([2, 0, 1], ["a", "b", "c"]), tmp_path / "train-00000-of-00002.parquet")
+    pq.write_table(hub_table([1], ["a", "b", "c"]), tmp_path / "train-00001-of-00002.parquet")
+    pq.write_table(hub_table([-1, -1], ["a", "b", "c"]), tmp_path / "test-00000-of-00001.parquet")
+    data = load_from(tmp_path)
+    assert data.classes == ("a", "b", "c") and data.labels is not None
+    assert data.labels.tolist() == data.images[:, 0, 0, 0].tolist() == [2, 0, 1, 1]
+    test = load_from(tmp_path, "test")
+    assert len(test) == 2 and test.labels is None  # -1: labels that were kept back
+    one = tmp_path / "train-00001-of-00002.parquet"
+    assert len(load_from(one)) == 1 and "has no test split" in refusal(one, "test")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "numbers"),
+    [
+        (["dog", "cat", "dog"], ("cat", "dog"), [1, 0, 1]),
+        (pa.array(["dog", "cat", "dog"]).dictionary_encode(), ("cat", "dog"), [1, 0, 1]),
+        ([7, 3, 7], ("3", "7"), [1, 0, 1]),
+        ([0.5, 1.5, 2.5], (), None),  # not classes
+        (None, (), None),
+    ],
+)
+def test_parquet_of_plain_bytes(tmp_path, labels, classes, numbers):
+    columns = {"id": [1, 2, 3], "photo": [png(1), png(2), png(3)], "thumbnail": [b"", b"", b""]}
+    pq.write_table(pa.table(columns if labels is None else {**columns, "label": labels}), tmp_path / "a.parquet")
+    data = load_from(tmp_path / "a.parquet")
+    assert data.images[:, 0, 0, 0].tolist() == [1, 2, 3] and data.classes == classes
+    assert (None if data.labels is None else data.labels.tolist()) == numbers
+
+
+def test_parquet_that_names_files(tmp_path):
+    fill(tmp_path / "files", 2)
+    rows = [{"bytes": None, "path": f"files/{i:03d}.png"} for i in range(2)]
+    pq.write_table(pa.table({"image": rows}), tmp_path / "a.parquet")
+    assert load_from(tmp_path / "a.parquet").images[:, 0, 0, 0].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("files", "train", "test"),
+    [
+        (["a.parquet", "b.parquet"], 2, None),
+        (["data/train-0.parquet", "data/test-0.parquet", "data/validation-0.parquet"], 1, 1),
+        (["train/0.parquet", "train/1.parquet", "test/0.parquet", ".cache/train/0.parquet"], 2, 1),
+        (["testimony.parquet"], 1, None),
+        (["test.parquet"], None, 1),
+    ],
+)
+def test_parquet_splits_go_by_their_names(tmp_path, files, train, test):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(hub_table([0], ["a"]), tmp_path / file)
+    for split, count in (("train", train), ("test", test)):
+        if count is None:
+            assert f"has no {split} split" in refusal(tmp_path, split)
+        else:
+            assert len(load_from(tmp_path, split)) == count
+
+
+def test_bad_parquet_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 and then nothing")
+    assert f"cannot read {path} as Parquet" in refusal(path)
+    pq.write_table(pa.table({"text": ["a", "b"]}), path)
+    assert "has no column of pictures among: text" in refusal(path)
+    pq.write_table(hub_table([5], ["a", "b"]), path)
+    assert "do not fit its 2 classes" in refusal(path)
+    pq.write_table(pa.table({"image": [None, png(1)], "label": [0, None]}), path)
+    assert "1 pictures have no value in the column 'label'" in refusal(path)
+    pq.write_table(pa.table({"image": [None, png(1)]}), path)
+    assert "row 0: no picture in this row" in refusal(path)
+
+
+def test_mnist_may_be_parquet_too(tmp_path):
+    pq.write_table(hub_table([3, 4], list("0123456789"), "image", 28), tmp_path / "train-00000-of-00001.parquet")
+    data = load_from("mnist", data_dir=tmp_path)
+    assert data.labels is not None and data.labels.tolist() == [3, 4] and data.spec == ImageSpec(1, 28, 28, 10)
+
+
+def test_one_named_set_does_not_pass_for_another(tmp_path):
+    pq.write_table(hub_table([3, 4], list("0123456789")), tmp_path / "train-00000-of-00001.parquet")
+    assert "is not 'cifar10': its classes are 0, 1" in refusal("cifar10", data_dir=tmp_path)
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
+    pq.write_table(hub_table([0], ["a"]), tmp_path / "a.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "ganvas.data.parquet", raising=False)
+    monkeypatch.delattr(ganvas.data, "parquet", raising=False)
+    assert "pip install 'ganvas[parquet]'" in refusal(tmp_path)
+
+
+# The hub
+
+
+@pytest.fixture
+def datasets(monkeypatch) -> types.ModuleType:
+    """A stand-in for the library: one set, 'me/pets', with a training split of three pictures."""
+    module = types.ModuleType("datasets")
+
+    class Pets:
+        table = hub_table([1, 0, 1], ["cat", "dog"], "image")
+        features = types.SimpleNamespace(arrow_schema=table.schema)
+
+        def with_format(self, kind: str) -> pa.Table:
+            assert kind == "arrow"
+            return self.table.replace_schema_metadata(None)
+
+    def load_dataset(repo: str, part: str | None = None, *, split: str) -> Pets:
+        if repo == "me/offline":
+            raise ConnectionError("Couldn't reach it")
+        if repo != "me/pets":
+            raise FileNotFoundError(f"Dataset '{repo}' doesn't exist")
+        if part not in (None, "small"):
+            raise ValueError(f"BuilderConfig '{part}' not found. Available: ['small']")
+        if split != "train":
+            raise ValueError(f"Unknown split \"{split}\". Should be one of ['train'].")
+        return Pets()
+
+    module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    return module
+
+
+@pytest.mark.usefixtures("datasets")
+def test_hub_ids():
+    data = load_from("me/pets")
+    assert data.classes == ("cat", "dog") and data.labels is not None and data.labels.tolist() == [1, 0, 1]
+    assert load_from("me/pets:small").fingerprint == data.fingerprint
+    assert "Unknown split" in refusal("me/pets", "test")
+    assert "BuilderConfig 'large' not found" in refusal("me/pets:large")
+    assert "neither a folder here nor a public set" in refusal("me/nothing")
+    assert "cannot reach the hub" in refusal("me/offline")
+
+
+def test_without_datasets_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    assert "pip install 'ganvas[hub]'" in refusal("me/pets")
+
+
+# Real data
+
+
+def test_real_mnist(real_data):
+    train, test = (load_from("mnist", split, real_data) for split in ("train", "test"))
+    assert (len(train), len(test)) == (60_000, 10_000) and train.spec == test.spec == ImageSpec(1, 28, 28, 10)
+    assert train.labels is not None and train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+def test_real_cifar10(real_data):
+    data = load_from("cifar10", "test", real_data, limit=500)
+    assert data.spec == ImageSpec(3, 32, 32, 10) and data.classes[7] == "horse" and not data.skipped
+
+
+def test_real_horses(real_data):
+    data = load_from(real_data / "horses192")
+    assert len(data) == 192 and data.spec == ImageSpec(3, 150, 150, 0)

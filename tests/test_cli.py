@@ -1,0 +1,207 @@
+"""The command line as a user meets it: in this process for speed, and as a real process where that matters."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganvas import cli, images
+from ganvas.run import Run
+
+TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
+
+
+def ganvas(*words: object) -> int:
+    """Run the command line in this process; the exit code."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    words = ["train", "strokes-cdcgan", "--data", pictures, "--out", path, "--images", 240, "--device", "cpu"]
+    assert ganvas(*words, "--set", *TINY) == 0
+    return path
+
+
+def test_train_names_pictures_that_exist(pictures: Path, tmp_path: Path) -> None:
+    words = ["train", "strokes-cdcgan", "--data", str(pictures), "--out", str(tmp_path / "run"), "--epochs", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ganvas", *words, "--seed", "3", "--device", "cpu", "--set", *TINY],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    named = [Path(line.split("  (")[0].strip()) for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert len(named) >= 4
+    assert all(file.is_file() for file in named)
+    recipe = Run(tmp_path / "run").recipe()
+    assert (recipe.train.epochs, recipe.train.seed, recipe.network.model_dump()["base"]) == (2, 3, 8)
+
+
+def test_the_same_command_again_says_finished(pictures: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "strokes-cdcgan", "--data", pictures, "--out", run, "--images", 240, "--device", "cpu"]
+    assert ganvas(*words, "--set", *TINY) == 0
+    assert "finished already (240 images)" in capsys.readouterr().out
+
+
+def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
+    assert ganvas("sample", run, "--n", 7, "--seed", 5, "--out", tmp_path / "grid.png") == 0
+    assert ganvas("sample", run, "--n", 7, "--seed", 5, "--out", tmp_path / "a.npz") == 0
+    assert ganvas("sample", run, "--n", 7, "--seed", 5, "--label", "slanted", "--out", tmp_path / "folder") == 0
+    arrays = np.load(tmp_path / "a.npz")
+    assert arrays["images"].shape == (7, 16, 16, 1)
+    assert arrays["images"].dtype == np.uint8
+    assert arrays["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert arrays["seeds"].tolist() == list(range(5, 12))
+    _, recipe = images.load_png(tmp_path / "grid.png")
+    assert recipe is not None
+    assert recipe["seeds"] == list(range(5, 12))
+    assert recipe["nimg"] == 240
+    files = sorted((tmp_path / "folder").iterdir())
+    assert [file.name for file in files] == [f"{seed:06d}-label2.png" for seed in range(5, 12)]
+    assert (images.load_png(files[2])[0] == arrays["images"][2]).all()  # seed 7, whose turn is class 2
+
+
+def test_plot_draws_png_and_svg(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("plot", run) == 0
+    named = [Path(line) for line in capsys.readouterr().out.split()]
+    assert {file.name for file in named} == {
+        f"{figure}.{ending}" for figure in ("losses", "confidence", "score", "epochs") for ending in ("png", "svg")
+    }
+    assert all(file.stat().st_size > 1000 for file in named)
+
+
+def test_runs_lists_state_and_score(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("runs", run.parent) == 0
+    shown = capsys.readouterr().out
+    assert "finished" in shown
+    assert "240" in shown
+    assert f"{Run(run).records()[-1]['score']:.4f}" in shown
+
+
+def test_recipes_are_listed_and_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("recipes") == 0
+    assert "mnist-mlp-gan" in capsys.readouterr().out
+    assert ganvas("recipes", "mnist-cdcgan") == 0
+    shown = capsys.readouterr().out
+    assert "method.beta1" in shown
+    assert "learning rate of Adam" in shown
+
+
+def test_info_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("info", "--device", "cpu") == 0
+    shown = capsys.readouterr().out
+    assert "bf16" in shown
+    assert "fused Adam" in shown
+
+
+def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("data", "check", pictures) == 0
+    shown = capsys.readouterr().out
+    assert "across" in shown
+    assert "60" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], 'Did you mean "train"?'),
+        (["train"], "recipe"),
+        (["train", "mnist-cdcgam"], "did you mean 'mnist-cdcgan'?"),
+        (["train", "nowhere.toml"], "cannot read the recipe 'nowhere.toml'"),
+        (["train", "strokes-cdcgan", "--seeed", "1"], "--seed"),
+        (["train", "strokes-cdcgan", "--epochs", "many"], "--epochs"),
+        (["train", "strokes-cdcgan", "--epochs", "0"], "train.epochs"),
+        (["train", "strokes-cdcgan", "--images", "-5"], "train.images"),
+        (["train", "strokes-cdcgan", "--set", "method.lrr=1"], "did you mean 'lr'?"),
+        (["train", "strokes-cdcgan", "--set", "methd.lr=1"], "did you mean 'method'?"),
+        (["train", "strokes-cdcgan", "--set", "method.lr"], "section.key=value"),
+        (["train", "strokes-cdcgan", "--set", "method=3"], "'method' is a section"),
+        (["train", "strokes-cdcgan", "--set", "method.lr=fast"], "method.lr"),
+        (["train", "strokes-cdcgan", "--set", "method.name=gam"], "did you mean 'gan'?"),
+        (["train", "strokes-cdcgan", "--set", "network.name=dcgam"], "did you mean 'dcgan'?"),
+        (["train", "strokes-cdcgan", "--data", "strks"], "did you mean 'strokes'?"),
+        (["train", "strokes-cdcgan", "--data", "no/such/folder/"], "no/such/folder"),
+        (["train", "strokes-cdcgan", "--device", "gpu9"], "gpu9"),
+        (["train", "strokes-cdcgan", "--precision", "fp8"], "fp8"),
+        (["sample", "no-run"], "does not exist"),
+        (["plot", "no-run"], "does not exist"),
+        (["runs", "no-folder"], "no-folder"),
+        (["recipes", "mnist"], "choose one of: mnist-cdcgan"),
+        (["data", "check", "strokse"], "did you mean 'strokes'?"),
+        (["data", "chek", "strokes"], "check"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert [file for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--label", "9"], "there is no label '9': this run knows across, down, slanted"),
+        (["--checkpoint", "77"], "last, best or one of"),
+        (["--n", "0"], "at least 1"),
+        (["--out", "x.gif"], "'.gif'"),
+    ],
+)
+def test_a_mistake_in_sampling_is_one_line(
+    run: Path,
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas("sample", run, *words) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_log_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "run"
+    empty.mkdir()
+    for name in ("run.json", "recipe.toml"):
+        (empty / name).write_bytes((run / name).read_bytes())
+    assert ganvas("plot", empty) == 2
+    assert ganvas("sample", empty) == 2
+    (empty / "run.json").write_text("{")
+    assert ganvas("sample", empty) == 2
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [["train"], ["sample"], ["plot"], ["runs"], ["recipes"], ["info"], ["data", "check"]]
+    for command in commands:
+        assert ganvas(*command, "--help") == 0
+        shown = capsys.readouterr().out
+        app = cli.app
+        for word in command:
+            app = app[word]
+        for argument in app.assemble_argument_collection(parse_docstring=True):
+            assert argument.parameter.help, f"{command} {argument.name} has no help line"
+        assert command[-1] in shown
+
+
+def test_json_of_a_run_is_readable(run: Path) -> None:
+    assert json.loads((run / "run.json").read_text())["recipe"] == "strokes-cdcgan"

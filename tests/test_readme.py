@@ -1,0 +1,78 @@
+"""What the README shows works: its commands are taken from it and run, on a small folder and few images."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ganvas import recipe as recipes
+from ganvas.methods import METHODS
+from tests.test_cli import ganvas
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str) -> list[list[str]]:
+    lines = "".join(blocks("sh")).splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.startswith(f"{program} ")]
+
+
+def test_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert {words[1] for words in commands("make")} == {"demo", "test"}
+    for words in commands("make"):
+        assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE)
+
+
+def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every `ganvas` line, in order, with the data and the length replaced by small ones."""
+    monkeypatch.chdir(tmp_path)
+    shown = commands("ganvas")
+    assert len(shown) >= 8
+    for words in shown:
+        words = [str(pictures) if word.startswith("~/") else word for word in words[1:]]
+        if words[0] == "train":
+            words += [] if "--data" in words else ["--data", str(pictures)]
+            words = [word for word in words if word not in ("--epochs", "25")] + ["--images", "120", "--device", "cpu"]
+            words += ["--set", "network.base=4", "train.batch_size=20"]
+        if words[0] == "sample":
+            words = ["40" if word in ("100", "10000") else "2" if word == "3" else word for word in words]
+        assert ganvas(*words) == 0, words
+    assert {"threes.png", "samples.npz", "runs"} <= {file.name for file in tmp_path.iterdir()}
+
+
+def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("python")
+    assert '{"images": 2560}' in example
+    (tmp_path / "example.py").write_text(example.replace('{"images": 2560}', '{"images": 128}'))
+    runpy.run_path(str(tmp_path / "example.py"))
+    assert "(16, 28, 28, 1)" in capsys.readouterr().out
+
+
+def test_pictures_and_links_are_there() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert target.startswith("https://") or (ROOT / target).is_file(), target
+
+
+def test_recipes_and_methods_are_mentioned() -> None:
+    assert all(f"`{name}`" in README for name in recipes.names())
+    assert set(METHODS) <= set(README.split("`"))
+
+
+def test_the_map_names_every_module() -> None:
+    table = README.split("## The house")[1]
+    modules = {
+        path.stem
+        for path in (ROOT / "src" / "ganvas").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").is_file()
+    }
+    for module in modules - {"__init__", "__main__", "version", "recipes"}:
+        assert f"`{module}`" in table or f"`{module}/`" in table, module
