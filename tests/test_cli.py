@@ -152,7 +152,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert message in captured.err
-    assert [file for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"] == []
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
 @pytest.mark.parametrize(

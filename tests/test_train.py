@@ -189,6 +189,22 @@ def test_a_log_line_that_a_kill_cut_short_is_dropped(tiny: Callable[..., Recipe]
     assert [record["nimg"] for record in run.records()] == [40, 60, 80, 120, 160, 180, 200, 240]
 
 
+def test_bf16_trains_where_it_is_asked_for(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    records = list(train(tiny(train={"precision": "bf16", "images": 120}), tmp_path / "run", device="cpu"))
+    assert records[-1]["nimg"] == 120
+    assert Run(tmp_path / "run").info()["sessions"][0]["precision"] == "bf16"
+    assert all(p.dtype == torch.float32 for p in load(tmp_path / "run").method.modules["G"].parameters())
+
+
+def test_tensorboard_gets_the_records(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    records = list(train(tiny(), tmp_path / "run", device="cpu"))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("d_loss")] == [record["nimg"] for record in records]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], tmp_path: Path, precision: str) -> None:

@@ -2,9 +2,8 @@
 
 import json
 import tomllib
-import types
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -96,25 +95,3 @@ def _toml_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
 
 def _skip(value: Any) -> bool:
     return value is None or isinstance(value, Mapping)
-
-
-def describe(cls: type[Settings]) -> list[tuple[str, str, str, str]]:
-    """(name, type, default, help) of every field, for help pages and `ganvas recipes`."""
-    return [
-        (
-            name,
-            _type_name(field.annotation),
-            "" if field.is_required() else repr(field.default),
-            field.description or "",
-        )
-        for name, field in cls.model_fields.items()
-    ]
-
-
-def _type_name(annotation: Any) -> str:
-    origin = get_origin(annotation)
-    if origin is Literal:
-        return " | ".join(str(choice) for choice in get_args(annotation))
-    if origin in (Union, types.UnionType):
-        return " | ".join(_type_name(part) for part in get_args(annotation))
-    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))

@@ -2,7 +2,7 @@
 
 import ctypes
 import platform
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ class Compute:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Networks called inside compute in `dtype`; call losses outside, in float32."""
-        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+        return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
 
     @property
     def precision(self) -> str:

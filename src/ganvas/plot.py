@@ -88,7 +88,7 @@ def score(records: Sequence[Record]) -> Figure:
         (best["nimg"], best["score"]),
         textcoords="offset points",
         xytext=(0, 8),
-        ha="center",
+        ha="right",
     )
     axes.set_ylim(bottom=0)
     axes.set_title("Score of the checkpoints (lower is better)")
@@ -104,7 +104,7 @@ def epochs_sheet(rows: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
     for axes, index in zip(np.atleast_1d(figure.subplots(len(chosen), 1)), chosen, strict=True):
         picture = rows[index]
         axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
-        axes.set_ylabel(f"{epochs[index]:g}", rotation=0, ha="right", va="center")
+        axes.set_ylabel(f"{round(epochs[index], 1):g}", rotation=0, ha="right", va="center")
         axes.set_xticks([])
         axes.set_yticks([])
         for spine in axes.spines.values():

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -20,6 +20,7 @@ from ganvas.methods import METHODS, Method
 from ganvas.methods.base import MethodSettings
 
 SECTIONS = ("data", "network", "method", "train")
+FREE_TO_CHANGE = ("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep")
 
 
 class TrainSettings(Settings):
@@ -70,10 +71,14 @@ class Recipe:
     def to_toml(self) -> str:
         return to_toml(self.as_dict())
 
-    def without_length(self) -> "Recipe":
-        """The recipe less what may change between a run and its continuation."""
-        kept = TrainSettings.model_fields["keep"].default
-        return replace(self, train=self.train.model_copy(update={"epochs": 1.0, "images": None, "keep": kept}))
+    def identity(self) -> dict[str, Any]:
+        """What a run and its continuation must share, as `section.key` -> value: all that decides the weights.
+
+        Not the place of the data (its pixels decide), nor the length of the run and what is written down when.
+        """
+        free = {"data.name"} | {f"train.{key}" for key in FREE_TO_CHANGE}
+        settings = {f"{s}.{key}": value for s in SECTIONS for key, value in self.as_dict()[s].items()}
+        return {key: value for key, value in settings.items() if key not in free}
 
 
 def from_dict(values: Mapping[str, Any]) -> Recipe:

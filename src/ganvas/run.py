@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,10 @@ class Run:
                 part.unlink(missing_ok=True)
             yield
         finally:
+            if not self.is_run():  # nothing came of it: leave nothing behind
+                with suppress(OSError):
+                    Path(lock.lock_file).unlink()
+                    self.path.rmdir()
             lock.release()
 
     def in_use(self) -> bool:
@@ -245,6 +249,8 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors["random/torch"] = torch.get_rng_state()
     if method.compute.device.type == "cuda":
         tensors["random/cuda"] = torch.cuda.get_rng_state(method.compute.device)
+    elif method.compute.device.type == "mps":
+        tensors["random/mps"] = torch.mps.get_rng_state()
     groups = {name: checkpoint.optimizer_groups(optimizer) for name, optimizer in method.optimizers.items()}
     return tensors, {"optimizers": groups}
 
@@ -267,6 +273,8 @@ def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, A
     torch.set_rng_state(tensors["random/torch"])
     if method.compute.device.type == "cuda" and "random/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random/cuda"], method.compute.device)
+    elif method.compute.device.type == "mps" and "random/mps" in tensors:
+        torch.mps.set_rng_state(tensors["random/mps"])
 
 
 def first_non_finite(method: Method) -> str | None:

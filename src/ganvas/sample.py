@@ -1,5 +1,6 @@
 """From a run back to pictures: load a trained method, sample it, write the samples."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -95,7 +96,9 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
     if not there:
         raise UserError(f"'{path}' has no checkpoint yet: train it a little longer")
     if which == "last":
-        state, _ = run.newest_checkpoint()
+        state, damages = run.newest_checkpoint()
+        for damage in damages:
+            warnings.warn(damage, stacklevel=2)
         if state is None:
             raise UserError(f"every checkpoint in '{run.checkpoints}' is damaged")
     else:

@@ -234,15 +234,13 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
     """A run goes on only with the settings it began with; its length may change."""
     if not run.is_run():
         return
-    old, new = run.recipe().without_length().as_dict(), recipe.without_length().as_dict()
-    for section in ("data", "network", "method", "train"):
-        for key in {**old[section], **new[section]}:
-            was, now_asked = old[section].get(key), new[section].get(key)
-            if was != now_asked:
-                raise UserError(
-                    f"'{run.path}' was trained with {section}.{key}={was}, not {now_asked}: "
-                    "use another --out for other settings, or the old settings to go on"
-                )
+    old, new = run.recipe().identity(), recipe.identity()
+    for key in {**old, **new}:
+        if old.get(key) != new.get(key):
+            raise UserError(
+                f"'{run.path}' was trained with {key}={old.get(key)}, not {new.get(key)}: "
+                "use another --out for other settings, or the old settings to go on"
+            )
 
 
 def _refuse_other_data(run: Run, data: ImageSet) -> None:

@@ -76,8 +76,8 @@ class Batches:
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int64)
         on_device = self.device.type != "cpu" and data.images.nbytes <= self.KEEP_ON_DEVICE_BYTES
-        self._pixels = torch.from_numpy(data.images).to(self.device) if on_device else None
-        self._labels = None if data.labels is None else torch.from_numpy(data.labels).to(self.device)
+        self._pixels = torch.tensor(data.images, device=self.device) if on_device else None
+        self._labels = None if data.labels is None else torch.tensor(data.labels, device=self.device)
 
     @property
     def epoch(self) -> float:

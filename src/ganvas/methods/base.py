@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import ClassVar, Protocol
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -29,9 +30,9 @@ class MethodSettings(Settings):
 
     name: str
     """the method's name in the table of methods"""
-    latent_size: int = 100
+    latent_size: PositiveInt = 100
     """numbers in a latent vector, each drawn from N(0, 1)"""
-    ema_images: int = 0
+    ema_images: NonNegativeInt = 0
     """half-life of the moving average of G's weights, in images seen; 0 = none"""
 
 

@@ -50,7 +50,9 @@ class GAN(Method):
     def build(self) -> None:
         s = self.settings
         if s.conditional and not self.spec.num_classes:
-            raise UserError("method.conditional needs labelled data: put the images in one sub-folder per class")
+            raise UserError(
+                "method.conditional needs labelled data: put the images in one sub-folder per class, or set it to false"
+            )
         spec = self.spec if s.conditional else self.spec._replace(num_classes=0)
         self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
         self.D = self.place("D", self.backbone.discriminator(spec, s.d_outputs))

@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganvas import plot
+from ganvas.errors import UserError
+from ganvas.recipe import Recipe
+from ganvas.run import Run
+from ganvas.train import train
+
+RECORDS = [
+    {"nimg": n, "d_loss": 1.4, "d_real": 0.9 - n / 1000, "d_fake_validation": n / 1000, "score": 3.0 - n / 200}
+    for n in range(0, 400, 4)
+]
+
+
+def test_confidence_shows_both_curves_and_one_half() -> None:
+    left, right = plot.confidence(RECORDS).axes
+    for axes, name in ((left, "d_fake_validation"), (right, "d_real")):
+        faint, smooth, half = axes.lines
+        assert np.allclose(faint.get_ydata(), [record[name] for record in RECORDS])
+        assert np.abs(np.subtract(smooth.get_ydata(), faint.get_ydata())).max() < 0.02
+        assert list(half.get_ydata()) == [0.5, 0.5]
+        assert axes.get_xlabel() == "images seen"
+
+
+def test_score_marks_the_best() -> None:
+    (axes,) = plot.score(RECORDS).axes
+    assert axes.lines[-1].get_xydata().tolist() == [[396, min(record["score"] for record in RECORDS)]]
+
+
+def test_sheet_of_epochs_shows_all_of_few_and_some_of_many() -> None:
+    rows = [np.full((18, 182, 1), i, np.uint8) for i in range(60)]
+    few = plot.epochs_sheet(rows[:4], range(4))
+    assert [axes.get_ylabel() for axes in few.axes] == ["0", "1", "2", "3"]
+    many = plot.epochs_sheet(rows, range(60))
+    assert [axes.get_ylabel() for axes in many.axes] == ["0", "1", "5", "10", "15", "20", "25", "50", "59"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (500, "500"), (60_000, "60k"), (1_500_000, "1.5M")])
+def test_ticks_are_short(value: float, text: str) -> None:
+    assert plot._images(value) == text
+
+
+def test_a_run_of_two_epochs_in_colour_and_without_records(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = tiny(data={"channels": 3}, method={"conditional": False}, train={"images": 120})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    assert len(plot.draw_figures(tmp_path / "run")) == 8
+    Run(tmp_path / "run").log_file.unlink()
+    with pytest.raises(UserError, match="no record yet"):
+        plot.draw_figures(tmp_path / "run")

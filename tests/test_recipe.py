@@ -1,0 +1,56 @@
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganvas import recipe as recipes
+from ganvas.errors import UserError
+from ganvas.recipe import Recipe, from_dict
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_built_in_recipes_are_whole(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.description
+    assert from_dict(tomllib.loads(recipe.to_toml())) == recipe
+
+
+def test_mnist_recipes_have_the_published_numbers() -> None:
+    mlp, dcgan = recipes.load("mnist-mlp-gan"), recipes.load("mnist-cdcgan")
+    for recipe in (mlp, dcgan):
+        settings = recipe.method.model_dump()
+        assert (settings["lr"], settings["beta1"], settings["latent_size"]) == (2e-4, 0.5, 100)
+        assert (recipe.train.batch_size, recipe.train.epochs) == (128, 100)
+    assert mlp.network.model_dump()["hidden"] == (150, 300)
+    assert mlp.method.model_dump()["d_outputs"] == 2
+    assert dcgan.method.model_dump()["conditional"]
+
+
+def test_changes_are_laid_over_a_recipe_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[network]\nname = "mlp"\n[train]\nepochs = 3\nseed = 5\n')
+    recipe = recipes.load(str(file), {"train": {"epochs": 7}})
+    assert (recipe.name, recipe.train.epochs, recipe.train.seed, recipe.network.name) == ("mine", 7, 5, "mlp")
+
+
+@pytest.mark.parametrize("text", ["[train\n", "trian = 1\n", "[train]\nepocs = 1\n", "\xff"])
+def test_a_broken_file_is_one_line(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "broken.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError) as caught:
+        recipes.load(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_length_in_images_overrides_epochs(tiny: Callable[..., Recipe]) -> None:
+    assert tiny().total_images(60) == 240
+    assert tiny(train={"images": None, "epochs": 2.5}).total_images(60) == 150
+
+
+def test_identity_is_what_decides_the_weights(tiny: Callable[..., Recipe]) -> None:
+    one = tiny().identity()
+    assert one == tiny(train={"images": 999, "keep": 9, "log_every": 7}).identity()
+    assert one != tiny(train={"seed": 2}).identity()
+    assert one != tiny(method={"beta1": 0.9}).identity()
+    assert one != tiny(data={"size": 8}).identity()
