@@ -2,6 +2,8 @@
 # make test    run the tests
 # make check   format, lint, types, tests
 PYTHON ?= python3
+# More words for pip, such as --extra-index-url with the index of PyTorch's small CPU build.
+PIP_ARGS ?=
 BIN := .venv/bin
 
 .PHONY: demo test check format bench clean
@@ -35,5 +37,5 @@ clean:
 		{ echo "ganvas needs Python 3.11 or newer: run 'make PYTHON=python3.12 $(MAKECMDGOALS)', say"; exit 2; }
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --disable-pip-version-check --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -40,20 +40,6 @@ def test_every_damage_is_seen(tmp_path: Path, name: str, damage: str) -> None:
         checkpoint.load(tmp_path, 60)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "a"
-    checkpoint.write_atomically(file, b"old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint.os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        checkpoint.write_atomically(file, b"new")
-    assert file.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
 def test_remove(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, TENSORS, {}, {})
     checkpoint.save(tmp_path, 2, TENSORS, {}, {})

@@ -56,6 +56,15 @@ def test_a_malformed_assignment_says_how_to_write_it(word: str) -> None:
         parse_assignments([word])
 
 
+def test_a_network_of_another_name_starts_afresh() -> None:
+    base = {"network": {"name": "dcgan", "base": 8}, "data": {"name": "a", "size": 8}}
+    assert merge(base, {"network": {"name": "mlp"}, "data": {"name": "b"}}) == {
+        "network": {"name": "mlp"},
+        "data": {"name": "b", "size": 8},
+    }
+    assert merge(base, {"network": {"name": "dcgan", "kernel": 4}})["network"] == {**base["network"], "kernel": 4}
+
+
 def test_merge_goes_section_by_section() -> None:
     assert merge({"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"y": 5}, "c": 4}) == {"a": {"x": 1, "y": 5}, "b": 3, "c": 4}
 

@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "ganvas"
 FLOORS = [
-    {"errors", "version"},
+    {"errors", "version", "files"},
     {"config", "images", "device", "checkpoint"},
     {"data", "backbones", "metrics"},
     {"methods"},

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ganvas import recipe as recipes
 from ganvas.methods import METHODS
@@ -60,6 +61,9 @@ def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 def test_pictures_and_links_are_there() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).is_file(), target
+        if target.endswith(".png"):
+            with Image.open(ROOT / target) as picture:
+                assert min(picture.size) > 200
 
 
 def test_recipes_and_methods_are_mentioned() -> None:

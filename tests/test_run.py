@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from ganvas.errors import UserError
-from ganvas.run import Run
+from ganvas.run import Run, now
 
 
 def test_a_lock_is_held_once_and_leaves_nothing_where_nothing_came_of_it(tmp_path: Path) -> None:
@@ -20,7 +20,9 @@ def test_a_lock_keeps_a_run_and_sweeps_half_written_files(tmp_path: Path) -> Non
     run = Run(tmp_path / "run")
     run.checkpoints.mkdir(parents=True)
     (run.checkpoints / ".000000060.safetensors.part").write_bytes(b"half")
-    run.info_file.write_text('{"state": "running"}')
+    spec = {"channels": 1, "height": 8, "width": 8, "num_classes": 0}
+    data = {"name": "x", "images": 1, "sha256": "", "classes": [], "spec": spec}
+    run.info_file.write_text(json.dumps({"state": "running", "started": now(), "data": data}))
     run.recipe_file.write_text("")
     assert run.state() == "killed"
     with run.lock():

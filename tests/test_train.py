@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganvas import checkpoint, images
+from ganvas import checkpoint, files, images
+from ganvas.data import Batches
 from ganvas.errors import RunFailed, UserError
 from ganvas.methods.gan import GAN
 from ganvas.recipe import Recipe
@@ -107,24 +108,75 @@ def test_a_second_process_is_refused(tiny: Callable[..., Recipe], tmp_path: Path
     assert Run(tmp_path / "run").state() == "stopped"
 
 
+def newest(path: Path) -> dict[str, torch.Tensor]:
+    state, _ = Run(path).newest_checkpoint()
+    assert state is not None
+    return state.tensors
+
+
+def damage(run: Run, nimg: int) -> None:
+    file = run.checkpoints / f"{nimg:09d}.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(), tmp_path / "straight", device="cpu"))
-    recipe = tiny(train={"images": 180})
-    list(train(recipe, tmp_path / "run", device="cpu"))
+    list(train(tiny(train={"images": 180}), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
-    newest = run.checkpoints / "000000180.safetensors"
-    newest.write_bytes(newest.read_bytes()[:-100])
+    damage(run, 180)
     with pytest.warns(UserWarning, match=r"000000180.safetensors is truncated or altered .* using the one before"):
-        records = list(train(tiny(), tmp_path / "run", device="cpu"))
-    assert records[0]["nimg"] > 120
-    assert load(run.path, device="cpu").sha256 == load(tmp_path / "straight", device="cpu").sha256 or all(
-        torch.equal(a, b)
-        for a, b in zip(
-            load(run.path, device="cpu").method.modules["G"].parameters(),
-            load(tmp_path / "straight", device="cpu").method.modules["G"].parameters(),
-            strict=True,
+        records = train(tiny(train={"checkpoint_every": 10}), tmp_path / "run", device="cpu")
+        assert next(records)["nimg"] == 140
+    assert checkpoint.available(run.checkpoints)[-1] == 140, "a new checkpoint gave way to a damaged one"
+    list(records)
+    assert same_tensors(newest(run.path), newest(tmp_path / "straight"))
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_left_as_it_is(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    log = run.log_file.read_bytes()
+    for nimg in checkpoint.available(run.checkpoints):
+        damage(run, nimg)
+    with pytest.raises(UserError, match="every checkpoint in"):
+        list(train(tiny(train={"images": 480}), tmp_path / "run", device="cpu"))
+    assert run.log_file.read_bytes() == log
+
+
+def test_foreign_files_among_the_sheets_do_no_harm(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    (run.samples / "000000-label0.png").write_bytes(b"mine")
+    run.sheet(60).write_bytes(b"")
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    assert images.load_png(run.sheet_file)[0].shape[0] == 4 * 18
+
+
+def test_scalars_that_only_some_steps_return_are_averaged_over_those(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: GAN, batches: Batches) -> dict[str, torch.Tensor]:
+        batches.next()
+        return {"g_loss": torch.tensor(float(batches.nimg))} | (
+            {"rare": torch.tensor(7.0)} if batches.nimg == 20 else {}
         )
-    )
+
+    monkeypatch.setattr(GAN, "step", step)
+    records = list(train(tiny(), tmp_path / "run", device="cpu"))
+    assert [record["g_loss"] for record in records[:2]] == [30.0, 60.0]
+    assert [record.get("rare") for record in records[:2]] == [7.0, None]
+
+
+def test_a_full_memory_is_one_line(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: GAN, batches: Batches) -> dict[str, torch.Tensor]:
+        return {"x": torch.empty(2**60)}
+
+    monkeypatch.setattr(GAN, "step", step)
+    with pytest.raises(RunFailed, match=r"out of memory: lower train\.batch_size"):
+        list(train(tiny(), tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").state().startswith("failed: out of memory")
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_state(
@@ -164,7 +216,7 @@ def test_weights_that_are_not_finite_are_never_saved(
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain_write = checkpoint.write_atomically
+    plain_write = files.write
 
     def full(path: Path, data: bytes) -> None:
         if path.name == "000000180.safetensors":
@@ -172,7 +224,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
         plain_write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_atomically", full)
+        patch.setattr(files, "write", full)
         with pytest.raises(RunFailed, match="no space left"):
             list(train(tiny(), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
@@ -214,10 +266,6 @@ def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], t
         if record["nimg"] >= 80:
             break
     list(train(recipe, tmp_path / "stopped", device="cuda"))
-    straight, _ = Run(tmp_path / "straight").newest_checkpoint()
-    stopped, _ = Run(tmp_path / "stopped").newest_checkpoint()
-    assert straight is not None
-    assert stopped is not None
-    assert same_tensors(straight.tensors, stopped.tensors)
+    assert same_tensors(newest(tmp_path / "straight"), newest(tmp_path / "stopped"))
     on_cpu, on_gpu = (load(tmp_path / "straight", device=device).sample(8).images for device in ("cpu", "cuda"))
     assert abs(on_cpu.astype(int) - on_gpu).max() <= 2

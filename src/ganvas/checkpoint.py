@@ -6,7 +6,6 @@ after it and holds its sha256, so a checkpoint exists only once all of it is on 
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+
+from ganvas import files
 
 
 class Damaged(Exception):
@@ -36,14 +37,13 @@ def save(
     `note` (the score, say) goes into the JSON beside the hash, to be read without opening the tensors.
     Raises OSError when the disk is full; what was there before stays as it was.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     on_cpu = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     data = save_tensors(on_cpu, metadata={"values": json.dumps(values)})
     digest = hashlib.sha256(data).hexdigest()
     tensor_file, note_file = _files(folder, nimg)
-    write_atomically(tensor_file, data)
+    files.write(tensor_file, data)
     vouch = {"nimg": nimg, "sha256": digest, "bytes": len(data), **note}
-    write_atomically(note_file, (json.dumps(vouch, indent=1) + "\n").encode())
+    files.write(note_file, (json.dumps(vouch, indent=1) + "\n").encode())
     return digest
 
 
@@ -90,28 +90,15 @@ def remove(folder: Path, nimg: int) -> None:
         file.unlink(missing_ok=True)
 
 
+def set_aside(folder: Path, nimg: int) -> None:
+    """Rename a damaged checkpoint, so that it is neither counted nor lost."""
+    for file in reversed(_files(folder, nimg)):
+        if file.exists():
+            file.replace(file.with_name(f"{file.name}.damaged"))
+
+
 def _files(folder: Path, nimg: int) -> tuple[Path, Path]:
     return folder / f"{nimg:09d}.safetensors", folder / f"{nimg:09d}.json"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write to a temporary file, flush it to the disk, then rename: the old file or the new one, never half."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":  # the rename itself has to reach the disk as well
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

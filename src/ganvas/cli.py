@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn
 import torch
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -45,6 +46,8 @@ app = App(
 )
 data_app = App(name="data", help="Look at image data before training on it.")
 app.command(data_app)
+PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -56,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 
     A mistake becomes one line and exit code 2, never a traceback.
     """
-    warnings.showwarning = lambda message, *_, **__: err.print(f"[yellow]warning:[/] {message}", soft_wrap=True)
+    warnings.showwarning = lambda message, *_, **__: _say("[yellow]warning:[/]", str(message))
     try:
         code = app(
             sys.argv[1:] if words is None else words,
@@ -74,11 +77,25 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        where = f": '{error.filename}'" if error.filename else ""
+        _complain(f"{error.strerror or error}{where}")
+        sys.exit(2)
     sys.exit(code or 0)
 
 
 def _complain(text: str) -> None:
-    err.print("[bold red]error:[/]", end=" ")
+    _say("[bold red]error:[/]", text)
+
+
+def _line(text: str) -> None:
+    """One line on stdout, however long, as it is."""
+    out.print(text, soft_wrap=True, markup=False)
+
+
+def _say(word: str, text: str) -> None:
+    """One line on stderr; `text` may hold names with brackets, which are not markup."""
+    err.print(word, end=" ")
     err.print(text, markup=False, soft_wrap=True)
 
 
@@ -128,6 +145,7 @@ def train(
     given = {section: {k: v for k, v in values.items() if v is not None} for section, values in asked.items()}
     if epochs is not None and images is None:
         given["train"]["images"] = None
+    given = {section: values for section, values in given.items() if values}
     chosen = recipes.load(recipe, merge(parse_assignments(changes or []), given))
     run = Run(out_dir or Path("runs") / chosen.name)
     last: Record = {}
@@ -151,19 +169,23 @@ def _report_end(run: Run, trained: bool) -> int:
     info = run.info()
     nimg = max((record["nimg"] for record in run.records()), default=0)
     if info["state"] == "stopped":
-        out.print(f"Stopped after {nimg:,} images. The same command goes on from here.", soft_wrap=True)
+        _line(f"Stopped after {nimg:,} images. The same command goes on from here.")
         return 130
     if not trained:
-        out.print(f"'{run.path}' is finished already ({nimg:,} images): a larger --epochs goes on.", soft_wrap=True)
+        out.print(
+            f"'{run.path}' is finished already ({nimg:,} images): a larger --epochs goes on.",
+            soft_wrap=True,
+            markup=False,
+        )
     figures = draw_figures(run)
-    sheets = sorted(run.samples.glob("*.png"))
-    out.print(f"Trained on {nimg:,} images. Pictures:", soft_wrap=True)
+    sheets = run.sheets()
+    _line(f"Trained on {nimg:,} images. Pictures:")
     for file, what in [
-        (sheets[-1], "samples, a column per class" if info["data"]["classes"] else "samples"),
+        (sheets[-1], "samples from fixed latents"),
         (run.sheet_file, "the same latents, a row per epoch"),
         *[(file, "figure") for file in figures if file.suffix == ".png"],
     ]:
-        out.print(f"  {file}  ({what})", soft_wrap=True)
+        _line(f"  {file}  ({what})")
     return 0
 
 
@@ -171,7 +193,7 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TaskProgressColumn(show_speed=True),
+        TaskProgressColumn(),
         MofNCompleteColumn(),
         TextColumn("images"),
         TimeElapsedColumn(),
@@ -221,13 +243,11 @@ def sample(
     out_path
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
-    if n < 1:
-        raise UserError(f"--n is {n}: ask for at least 1 sample")
     model = sampling.load(run, checkpoint, device)
     with err.status(f"drawing {n:,} samples"):
         files = sampling.save(model.sample(n, label, seed), out_path, model.provenance())
     where = files[0] if len(files) == 1 else out_path
-    out.print(f"{n:,} samples after {model.nimg:,} images: {where}", soft_wrap=True)
+    _line(f"{n:,} samples after {model.nimg:,} images: {where}")
 
 
 @app.command
@@ -240,7 +260,7 @@ def plot(run: Path) -> None:
         Folder of the run; the figures go to its sub-folder figures/, as PNG and SVG.
     """
     for file in draw_figures(run):
-        out.print(str(file), soft_wrap=True)
+        _line(str(file))
 
 
 @app.command
@@ -259,14 +279,20 @@ def runs(folder: Path = Path("runs")) -> None:
         "run", "recipe", "data", "images seen", "age", "score", "state", box=None, header_style="bold", pad_edge=False
     )
     for run in (run for run in found if run.is_run()):
-        info, records = run.info(), run.records()
-        scores = [record["score"] for record in records if record.get("score") is not None]
-        nimg = f"{records[-1]['nimg']:,}" if records else "0"
-        score = f"{scores[-1]:.4f}" if scores else "-"
-        table.add_row(
-            str(run.path), info["recipe"], info["data"]["name"], nimg, _age(info["started"]), score, run.state()
-        )
+        table.add_row(*(escape(cell) for cell in (str(run.path), *_row(run))))
     out.print(table if table.rows else f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    """The cells of a run in the table of runs, after its path."""
+    try:
+        info, records, state = run.info(), run.records(), run.state()
+        recipe, data, age = info["recipe"], info["data"]["name"], _age(info["started"])
+    except (UserError, KeyError):
+        return (*["-"] * 5, "run.json is damaged")
+    scores = [record["score"] for record in records if record.get("score") is not None]
+    nimg = f"{records[-1]['nimg']:,}" if records else "0"
+    return recipe, data, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state
 
 
 def _age(since: str) -> str:
@@ -345,15 +371,19 @@ def check(
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
     report = data_check.check(settings, data_dir)
     spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
+    batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
+    usual = {"method": {"name": "gan", "conditional": bool(report.classes)}, "train": {"batch_size": batch}}
     with suppress(UserError), err.status("timing a training step"):  # pictures too small for the network have no time
-        usual = recipes.from_dict({"method": {"name": "gan", "conditional": bool(report.classes)}})
-        report = replace(report, seconds_per_image=seconds_per_image(usual, spec))
+        report = replace(report, seconds_per_image=seconds_per_image(recipes.from_dict(usual), spec))
     for line in report.lines():
-        out.print(line, soft_wrap=True)
+        _line(line)
     if report.seconds_per_image:
         out.print("(the time is that of a DCGAN with 64 base filters on this machine)")
 
 
 def _flat(words: list[str]) -> dict[str, Any]:
     values = parse_assignments(words)
-    return {**values.pop("data", {}), **values}
+    data = values.pop("data", {})
+    if not isinstance(data, dict):
+        raise UserError(f"'data' is a section, not a value: write data.something={data}")
+    return {**data, **values}

@@ -16,6 +16,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+FRESH_WITH_NAME = ("network", "method")
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -71,11 +73,19 @@ def _value(text: str) -> Any:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid over it, section by section."""
+    """`base` with the values of `over` laid over it, section by section.
+
+    A section that is given another `name` starts afresh: the settings of a DCGAN mean nothing to an MLP.
+    """
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = merge(old, value) if isinstance(value, Mapping) and isinstance(old, Mapping) else value
+        if not (isinstance(value, Mapping) and isinstance(old, Mapping)):
+            merged[key] = value
+        elif "name" in value and "name" in old and value["name"] != old["name"] and key in FRESH_WITH_NAME:
+            merged[key] = dict(value)
+        else:
+            merged[key] = merge(old, value)
     return merged
 
 

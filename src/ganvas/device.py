@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from ganvas.errors import UserError
 
@@ -67,6 +68,21 @@ def _bf16_is_fast(device: torch.device) -> tuple[bool, str]:
             "the processor has AMX" if fast else "the processor has no AMX, without which bf16 is slower than fp32",
         )
     return False, "bf16 is used on CUDA and on processors with AMX only"
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A fresh CPU tensor on `device`, without waiting for the work that is queued there.
+
+    Only CUDA copies pageable memory before it returns; elsewhere an asynchronous copy might read memory freed by then.
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
+def repeatable(compute: Compute) -> None:
+    """Make a GPU give the same bits again: no choice of algorithm by timing, and fp32 that is not TF32."""
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    if compute.dtype == torch.float32:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def keep_freed_memory(keep: bool = True) -> bool:

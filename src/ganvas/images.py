@@ -11,6 +11,9 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from ganvas import files
+
+GAP = 2  # pixels between the pictures of a grid
 RECIPE_KEY = "ganvas"  # the PNG text chunk that holds the recipe of a picture, as JSON
 
 
@@ -34,7 +37,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def grid(images: np.ndarray, columns: int, gap: int = 2, background: int = 255) -> np.ndarray:
+def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255) -> np.ndarray:
     """uint8 [B, H, W, C] -> one uint8 picture [H', W', C], row by row, `gap` pixels between, short last row filled."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
@@ -61,13 +64,8 @@ def save_png(path: Path, picture: np.ndarray, recipe: Mapping[str, Any] | None =
     info = PngInfo()
     if recipe is not None:
         info.add_text(RECIPE_KEY, json.dumps(recipe))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(part, "PNG", pnginfo=info)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with files.atomic(path) as file:
+        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file, "PNG", pnginfo=info)
 
 
 def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:

@@ -8,8 +8,8 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, seed: int =
     """Sliced Wasserstein-2 distance between two equally large sets of vectors [N, F]; 0 = same distribution.
 
     The root of the mean squared difference between the sorted projections of both sets on random unit vectors
-    (Rabin et al., 2011), times sqrt(F): in the unit of one coordinate. It needs no trained network and ranks the
-    checkpoints of one run; it says little between data sets.
+    (Rabin et al., 2011), times sqrt(F): moving every vector by c gives the length of c. It needs no trained network and
+    ranks the checkpoints of one run; it says little between data sets.
     """
     if a.shape != b.shape:
         raise ValueError(f"two sets of one shape are needed, not {tuple(a.shape)} and {tuple(b.shape)}")

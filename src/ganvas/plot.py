@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from ganvas.errors import UserError
-from ganvas.images import load_png
+from ganvas.images import GAP, load_png
 from ganvas.run import Record, Run
 
 REAL, FAKE, RULE = "#1b7f5c", "#c2410c", "#6b7280"
@@ -30,10 +30,10 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
         figures["confidence"] = confidence(records)
     if any("score" in record for record in records):
         figures["score"] = score(records)
-    if sheets := sorted(run.samples.glob("*.png")):
+    if sheets := run.sheets():
         info = run.info()
         epochs = [int(file.stem) / info["data"]["images"] for file in sheets]
-        height = info["data"]["spec"]["height"] + 2
+        height = info["data"]["spec"]["height"] + GAP
         figures["epochs"] = epochs_sheet([load_png(file)[0][:height] for file in sheets], epochs)
     files = []
     folder = run.path / "figures"
@@ -46,7 +46,7 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
 
 
 def confidence(records: Sequence[Record]) -> Figure:
-    """D's confidence that an image is real, on generated and on real ones, against images seen (seed 001, figure 2)."""
+    """D's confidence that an image is real, on generated and on real ones, against images seen."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     _curve(left, records, "d_fake_validation", FAKE)
@@ -97,7 +97,7 @@ def score(records: Sequence[Record]) -> Figure:
 
 
 def epochs_sheet(rows: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
-    """One row of samples per epoch, from latents that never change (seed 001, figure 3). Rows are uint8 [h, w, C]."""
+    """One row of samples per epoch, from latents that never change. Rows are uint8 [h, w, C]."""
     chosen = _spread(epochs)
     height, width = rows[0].shape[:2]
     figure = Figure(figsize=(0.9 + 6.6, 0.55 + 6.6 * height / width * len(chosen)), layout="constrained")

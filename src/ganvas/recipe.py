@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from ganvas.backbones import BACKBONES, Backbone
 from ganvas.config import Settings, merge, parse, to_toml
@@ -32,7 +32,7 @@ class TrainSettings(Settings):
     """length of the run in images seen; overrides epochs"""
     batch_size: PositiveInt = 128
     """images per batch"""
-    seed: NonNegativeInt = 0
+    seed: int = Field(0, ge=0, lt=2**63)
     """decides the initial weights, the order of the data and the noise"""
     precision: Precision = "auto"
     """number format inside the networks; auto = bf16 where it is fast, else fp32"""
@@ -61,7 +61,7 @@ class Recipe:
 
     def total_images(self, data_size: int) -> int:
         """Length of the run in images seen."""
-        return self.train.images or round(self.train.epochs * data_size)
+        return self.train.images or max(1, round(self.train.epochs * data_size))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, section by section, as in the TOML file."""
@@ -116,7 +116,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """The values of a TOML file; raises UserError when it is missing or is not TOML."""
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -129,13 +129,13 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def _method_class(name: str) -> type[Method]:
-    if name not in METHODS:
-        raise UserError(f"unknown method '{name}': {nearest(name, METHODS)}")
+def _method_class(name: Any) -> type[Method]:
+    if not isinstance(name, str) or name not in METHODS:
+        raise UserError(f"unknown method '{name}': {nearest(str(name), METHODS)}")
     return METHODS[name]
 
 
-def _backbone_class(name: str) -> type[Backbone]:
-    if name not in BACKBONES:
-        raise UserError(f"unknown network '{name}': {nearest(name, BACKBONES)}")
+def _backbone_class(name: Any) -> type[Backbone]:
+    if not isinstance(name, str) or name not in BACKBONES:
+        raise UserError(f"unknown network '{name}': {nearest(str(name), BACKBONES)}")
     return BACKBONES[name]

@@ -20,17 +20,20 @@ import filelock
 import torch
 from torch import Tensor
 
-from ganvas import checkpoint
+from ganvas import checkpoint, files
 from ganvas import recipe as recipes
 from ganvas.checkpoint import Damaged
 from ganvas.data import ImageSet
 from ganvas.device import Compute
 from ganvas.errors import UserError
+from ganvas.images import ImageSpec
 from ganvas.methods import Method
 from ganvas.recipe import Recipe
 from ganvas.version import VERSION
 
 Record = dict[str, Any]
+
+LOCK_SECONDS = 0.5  # patience with `ganvas runs`, which tries the lock for a moment
 
 
 class Run:
@@ -60,17 +63,21 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; raises UserError while another process holds it. The lock dies with its process."""
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"'{self.path}' is a file: give --out a folder")
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self._lock()
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout:
             raise UserError(
                 f"'{self.path}' is being trained by another process: wait for it, or use another --out"
             ) from None
         try:
-            for part in self.path.rglob(".*.part"):  # left behind by a process that was killed
-                part.unlink(missing_ok=True)
+            if self.is_run():
+                for folder in (self.path, self.checkpoints, self.samples):
+                    for part in folder.glob(".*.part"):  # left behind by a process that was killed
+                        part.unlink(missing_ok=True)
             yield
         finally:
             if not self.is_run():  # nothing came of it: leave nothing behind
@@ -86,6 +93,8 @@ class Run:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             return True
+        except OSError:  # a folder that only others may write to: believe what is written there
+            return True
         lock.release()
         return False
 
@@ -98,18 +107,22 @@ class Run:
         return recipes.from_dict(recipes.read_toml(self.recipe_file))
 
     def write_recipe(self, recipe: Recipe) -> None:
-        checkpoint.write_atomically(self.recipe_file, recipe.to_toml().encode())
+        files.write(self.recipe_file, recipe.to_toml().encode())
 
     def info(self) -> dict[str, Any]:
         try:
             read: dict[str, Any] = json.loads(self.info_file.read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(f"'{self.info_file}' cannot be read ({error})") from None
+            datetime.fromisoformat(read["started"])
+            ImageSpec(**read["data"]["spec"])
+            if not all(key in read["data"] for key in ("name", "sha256", "images", "classes")):
+                raise KeyError("data")
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"'{self.info_file}' is damaged ({error!r})") from None
         return read
 
     def update_info(self, **facts: Any) -> None:
         old = self.info() if self.info_file.is_file() else {}
-        checkpoint.write_atomically(self.info_file, (json.dumps({**old, **facts}, indent=1) + "\n").encode())
+        files.write(self.info_file, (json.dumps({**old, **facts}, indent=1) + "\n").encode())
 
     def start(self, recipe: Recipe, data: ImageSet) -> None:
         """Write down what this run is."""
@@ -126,6 +139,7 @@ class Run:
                 "sha256": data.fingerprint,
                 "spec": data.spec._asdict(),
                 "classes": list(data.classes),
+                "skipped": list(data.skipped),
             },
             started=before.get("started", now()),
             state="running",
@@ -146,13 +160,25 @@ class Run:
         """Every whole line of the log."""
         if not self.log_file.is_file():
             return []
-        found = []
-        for line in self.log_file.read_text().splitlines():
+        found: list[Record] = []
+        for line in self.log_file.read_text(errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
+                record = json.loads(line)
             except ValueError:  # the line that a kill cut short
                 break
+            if not isinstance(record, dict) or "nimg" not in record:
+                break
+            found.append(record)
         return found
+
+    # -- sample sheets ------------------------------------------------------------------------------------------
+
+    def sheet(self, nimg: int) -> Path:
+        return self.samples / f"{nimg:09d}.png"
+
+    def sheets(self) -> list[Path]:
+        """The sheets of the run, oldest first; other files in the folder are none of its business."""
+        return sorted(file for file in self.samples.glob("?????????.png") if file.stem.isdecimal())
 
     def log(self, record: Record) -> None:
         with self.log_file.open("a") as file:
@@ -162,7 +188,7 @@ class Run:
         """Drop the records after `nimg` images: a resumed run writes them again."""
         if self.log_file.is_file():
             kept = [json.dumps(record) + "\n" for record in self.records() if record["nimg"] <= nimg]
-            checkpoint.write_atomically(self.log_file, "".join(kept).encode())
+            files.write(self.log_file, "".join(kept).encode())
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -189,14 +215,25 @@ class Run:
         return min(scores, key=scores.__getitem__) if scores else None
 
     def newest_checkpoint(self) -> tuple[checkpoint.Checkpoint | None, list[str]]:
-        """The newest checkpoint that is whole, and a warning for every newer one that is not."""
+        """The newest checkpoint that is whole, and a warning for every newer one that is not.
+
+        Raises UserError when there are checkpoints, but all are damaged.
+        """
         warnings: list[str] = []
         for nimg in reversed(checkpoint.available(self.checkpoints)):
             try:
                 return checkpoint.load(self.checkpoints, nimg), warnings
             except Damaged as damage:
                 warnings.append(f"checkpoint {damage}: using the one before")
+        if warnings:
+            raise UserError(f"every checkpoint in '{self.checkpoints}' is damaged: use another --out, or delete it")
         return None, warnings
+
+    def set_aside_after(self, nimg: int) -> None:
+        """Take the damaged checkpoints after `nimg` images out of the count; they would pass for the newest."""
+        for later in checkpoint.available(self.checkpoints):
+            if later > nimg:
+                checkpoint.set_aside(self.checkpoints, later)
 
 
 def now() -> str:
@@ -226,6 +263,13 @@ def git_commit() -> str | None:
     here = Path(__file__).parent
     try:
         git = ["git", "-C", str(here)]
+        tracked = [
+            *git,
+            "ls-files",
+            "--error-unmatch",
+            Path(__file__).name,
+        ]  # not: installed inside somebody's checkout
+        subprocess.run(tracked, capture_output=True, check=True)
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):

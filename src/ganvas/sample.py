@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ganvas import checkpoint, images
+from ganvas import checkpoint, files, images
 from ganvas.checkpoint import Damaged
-from ganvas.device import choose
+from ganvas.device import choose, repeatable
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
@@ -18,6 +18,7 @@ from ganvas.run import Run, unpack
 from ganvas.version import VERSION
 
 DECODE_BATCH = 64
+LAST_SEED = 2**63 - 1
 
 
 class Samples(NamedTuple):
@@ -41,6 +42,8 @@ class Model:
 
         A seed (and label) gives the same picture, bit for bit, whatever `n` is. Raises UserError for a wrong label.
         """
+        if n < 1 or not 0 <= seed <= LAST_SEED - n:
+            raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
         seeds = list(range(seed, seed + n))
         labels = self._labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds)
@@ -62,7 +65,7 @@ class Model:
     def _class_index(self, label: int | str) -> int:
         if str(label) in self.classes:
             return self.classes.index(str(label))
-        if str(label).isdigit() and int(label) < len(self.classes):
+        if str(label).isdecimal() and int(label) < len(self.classes):
             return int(label)
         raise UserError(f"there is no label '{label}': this run knows {', '.join(self.classes)}")
 
@@ -99,10 +102,9 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
         state, damages = run.newest_checkpoint()
         for damage in damages:
             warnings.warn(damage, stacklevel=2)
-        if state is None:
-            raise UserError(f"every checkpoint in '{run.checkpoints}' is damaged")
+        assert state is not None, "there are checkpoints"
     else:
-        nimg = run.best_checkpoint() if which == "best" else int(which) if str(which).isdigit() else None
+        nimg = run.best_checkpoint() if which == "best" else int(which) if str(which).isdecimal() else None
         if nimg not in there:
             raise UserError(f"there is no checkpoint '{which}': use last, best or one of {', '.join(map(str, there))}")
         try:
@@ -110,6 +112,7 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
         except Damaged as damage:
             raise UserError(f"checkpoint {damage}: choose another one") from None
     compute = choose(device, "fp32")  # a picture should not depend on the shortcuts of training
+    repeatable(compute)
     method = recipe.build(ImageSpec(**info["data"]["spec"]), compute)
     unpack(method, state.tensors, state.values, training=False)
     return Model(method, run, state.values["nimg"], tuple(info["data"]["classes"]), state.sha256)
@@ -126,15 +129,15 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
         images.save_png(out, images.enlarge(grid), {**provenance, "seeds": samples.seeds, "labels": labels})
         return [out]
     if out.suffix == ".npz":
-        out.parent.mkdir(parents=True, exist_ok=True)
         labels = {} if samples.labels is None else {"labels": samples.labels}
-        np.savez_compressed(out, images=samples.images, seeds=np.array(samples.seeds), **labels)
+        with files.atomic(out) as file:
+            np.savez_compressed(file, images=samples.images, seeds=np.array(samples.seeds), **labels)
         return [out]
     if out.suffix:
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
-    files = []
+    written = []
     for i, (picture, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
         label = None if samples.labels is None else int(samples.labels[i])
-        files.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
-        images.save_png(files[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
-    return files
+        written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
+        images.save_png(written[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
+    return written

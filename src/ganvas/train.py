@@ -22,7 +22,7 @@ from torch import Tensor
 from ganvas import images, metrics
 from ganvas.data import Batches, ImageSet
 from ganvas.data import load as load_data
-from ganvas.device import choose, keep_freed_memory
+from ganvas.device import choose, keep_freed_memory, repeatable
 from ganvas.errors import RunFailed, UserError
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
@@ -33,6 +33,7 @@ from ganvas.sample import decode
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
 SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
 SCORE_IMAGES = 1_000
+SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
 SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
 
 
@@ -58,10 +59,13 @@ def train(
         _refuse_other_recipe(run, recipe)
         data = load_data(recipe.data, "train", data_dir)
         _refuse_other_data(run, data)
+        if data.skipped:
+            shown = "; ".join(data.skipped[:SKIPPED_SHOWN]) + ("; ..." if len(data.skipped) > SKIPPED_SHOWN else "")
+            warnings.warn(f"{len(data.skipped)} files cannot be read and are left out: {shown}", stacklevel=2)
         compute = choose(device, recipe.train.precision)
         if compute.device.type == "cpu":
             keep_freed_memory()
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        repeatable(compute)
         torch.manual_seed(recipe.train.seed)
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
@@ -74,6 +78,7 @@ def train(
             unpack(method, state.tensors, state.values)
             batches.nimg, seconds = state.values["nimg"], state.values["seconds"]
             run.rewind_log(batches.nimg)
+            run.set_aside_after(batches.nimg)
             run.write_recipe(recipe)
         else:
             run.start(recipe, data)
@@ -145,8 +150,9 @@ def _loop(
                         write_sheet(run, method, data, batches.nimg)
                     if due(checkpoint_every):
                         entry["score"] = score(method)
+                    run.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
+                    if due(checkpoint_every):
                         checkpoint(entry["score"])
-                    run.log(entry)
                     board(entry)
                     yield entry
                 if tick:
@@ -163,6 +169,7 @@ def _loop(
 def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", steps: int = 2) -> float:
     """How long `recipe` takes here for an image of `spec`: the fastest of a few real steps on noise."""
     compute = choose(device, recipe.train.precision)
+    repeatable(compute)
     shape = (recipe.train.batch_size, spec.channels, spec.height, spec.width)
     labels = np.arange(shape[0]) % spec.num_classes if spec.num_classes else None
     noise = ImageSet("noise", np.zeros(shape, np.uint8), labels, tuple(map(str, range(spec.num_classes))))
@@ -203,23 +210,28 @@ def write_sheet(run: Run, method: Method, data: ImageSet, nimg: int) -> None:
     seeds = list(range(SHEET_ROWS * columns))
     labels = np.arange(len(seeds)) % columns if method.conditional else None
     sheet = images.grid(decode(method, seeds, labels), columns)
-    images.save_png(run.samples / f"{nimg:09d}.png", sheet, {"nimg": nimg, "seeds": seeds})
+    recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
+    images.save_png(run.sheet(nimg), sheet, recipe)
 
-    height = data.spec.height + 2
-    rows = [images.load_png(file)[0][:height] for file in sorted(run.samples.glob("*.png")) if int(file.stem) <= nimg]
-    images.save_png(run.sheet_file, images.enlarge(np.concatenate(rows), 0))
+    rows = []
+    for file in run.sheets():
+        if int(file.stem) <= nimg:
+            with suppress(OSError):  # a sheet that somebody damaged costs its row
+                rows.append(images.load_png(file)[0][: data.spec.height + images.GAP])
+    images.save_png(run.sheet_file, np.concatenate([row for row in rows if row.shape == rows[-1].shape]), recipe)
 
 
 def _means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
     """The mean of every scalar over the steps since the last record; raises RunFailed at one that is not finite."""
     means = {}
-    for name in pending[0][1]:
-        values = torch.stack([scalars[name].float() for _, scalars in pending])
+    for name in dict.fromkeys(name for _, scalars in pending for name in scalars):
+        steps = [nimg for nimg, scalars in pending if name in scalars]
+        values = torch.stack([scalars[name].float() for _, scalars in pending if name in scalars])
         bad = (~values.isfinite()).nonzero()
         if len(bad):
-            step = int(bad[0])
+            first = int(bad[0])
             raise RunFailed(
-                f"{name} became {values[step].item()} in the step that ended at {pending[step][0]:,} images: "
+                f"{name} became {values[first].item()} in the step that ended at {steps[first]:,} images: "
                 "lower method.lr, or start with another seed; the last good checkpoint is kept"
             )
         means[name] = float(f"{values.mean().item():.6g}")
@@ -253,16 +265,32 @@ def _failures_written_down(run: Run) -> Iterator[None]:
     """A full disk becomes one clear line; every failure is kept in run.json, if it can be written."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        reason = f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
-        with suppress(OSError):
-            run.update_info(state="failed", reason=reason)
-        raise RunFailed(reason) from None
     except RunFailed as failure:
-        run.update_info(state="failed", reason=str(failure))
+        _write_down(run, str(failure))
         raise
+    except UserError:
+        raise  # nothing ran
+    except Exception as error:
+        reason = _in_one_line(error, run)
+        _write_down(run, reason or f"{type(error).__name__}: {error}")
+        if reason is None:
+            raise
+        raise RunFailed(reason) from None
+
+
+def _in_one_line(error: Exception, run: Run) -> str | None:
+    """What a full disk or a full memory means to the user; None for what should never have happened."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is whole"
+    return None
+
+
+def _write_down(run: Run, reason: str) -> None:
+    if run.is_run():
+        with suppress(OSError, UserError):
+            run.update_info(state="failed", reason=reason)
 
 
 @contextmanager

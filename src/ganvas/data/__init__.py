@@ -1,7 +1,6 @@
 """Where pictures come from: `load(DataSettings(name=...))` gives an ImageSet, `Batches` streams it."""
 
 import contextlib
-import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from ganvas import files
 from ganvas.config import Settings
 from ganvas.data import folder, hub, strokes
 from ganvas.data.decoding import Fit, Source, decode, from_array
@@ -64,6 +64,8 @@ def find(settings: DataSettings, split: Split = "train", data_dir: Path | None =
 
     Raises UserError for a name that is nothing, or nothing with that split.
     """
+    if data_dir is not None and not data_dir.is_dir():
+        raise UserError(f"there is no folder '{data_dir}': --data-dir is where named sets are looked for first")
     return _find(settings.name, split, data_dir).first(settings.limit)
 
 
@@ -110,20 +112,10 @@ def _strokes(split: Split, data_dir: Path | None) -> Source:
     except (OSError, ValueError, EOFError):
         images, labels = strokes.draw(count, seed)
         with contextlib.suppress(OSError):  # a full disk costs time, not the pictures
-            _save(Path(f"{stem}-images.npy"), images)
-            _save(Path(f"{stem}-labels.npy"), labels)
+            for part, array in (("images", images), ("labels", labels)):
+                with files.atomic(Path(f"{stem}-{part}.npy")) as file:
+                    np.save(file, array)
     return from_array("strokes", images, labels, DIGITS)
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    """Write whole or not at all, even when two processes do so at once."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.save(file, array)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 DIGITS = tuple("0123456789")

@@ -30,7 +30,9 @@ def named(name: str, published: Published, split: str, data_dir: Path | None) ->
     home = cache_dir() / "data"
     roots = [root for root in (data_dir, os.environ.get("GANVAS_DATA"), home) if root]
     for place in (place for root in roots for place in (Path(root, name), Path(root))):
-        if published.idx and (pair := idx.find(place, split)):
+        # Fashion-MNIST's files have MNIST's names: only their folder tells them apart.
+        told_apart = name == "mnist" or name in place.parts
+        if published.idx and told_apart and (pair := idx.find(place, split)):
             return from_array(name, *idx.load(*pair), published.classes)
         if (place / parquet_file).is_file():
             return _from_parquet(name, published, place / parquet_file)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.device import to_device
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec, from_uint8
 
@@ -99,12 +100,12 @@ class Batches:
     def next(self) -> Batch:
         """The next batch, gathered from the uint8 array in one indexing operation."""
         index = self.indices()
+        there = to_device(torch.from_numpy(index), self.device)
         if self._pixels is not None:
-            pixels = self._pixels[torch.from_numpy(index).to(self.device)]
+            pixels = self._pixels[there]
         else:
-            pixels = torch.from_numpy(self.data.images[index]).to(self.device)
-        labels = None if self._labels is None else self._labels[torch.from_numpy(index).to(self.device)]
-        return Batch(from_uint8(pixels), labels)
+            pixels = to_device(torch.from_numpy(self.data.images[index]), self.device)
+        return Batch(from_uint8(pixels), None if self._labels is None else self._labels[there])
 
     def _permutation(self, epoch: int) -> np.ndarray:
         if epoch != self._epoch:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from ganvas.backbones import Backbone
 from ganvas.config import Settings
 from ganvas.data import Batch
-from ganvas.device import Compute
+from ganvas.device import Compute, to_device
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 
@@ -70,7 +70,10 @@ class Method(ABC):
 
     @abstractmethod
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
-        """One round of the method's rule. Pulls the batches it needs; returns named, detached scalars."""
+        """One round of the method's rule. Pulls the batches it needs; returns named, detached scalars.
+
+        A step may leave out what it did not compute: a record has the mean over the steps that returned it.
+        """
 
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
@@ -121,7 +124,7 @@ class Method(ABC):
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal noise from the method's own generator, on its device."""
-        return torch.randn(*shape, generator=self.noise).to(self.compute.device, non_blocking=True)
+        return to_device(torch.randn(*shape, generator=self.noise), self.compute.device)
 
     def native_size_only(self, size: tuple[int, int] | None) -> None:
         """Raise UserError unless `size` is None or the size that the networks were built for."""

@@ -12,13 +12,14 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from ganvas.errors import UserError
 from ganvas.methods.base import BatchSource, Method, MethodSettings, adam, evaluating, frozen
 
 VALIDATION_IMAGES = 100
+VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first latents would resemble these
 
 
 class GANSettings(MethodSettings):
@@ -37,9 +38,9 @@ class GANSettings(MethodSettings):
     """updates of G per step"""
     lr: PositiveFloat = 2e-4
     """learning rate of Adam, for G and D"""
-    beta1: NonNegativeFloat = 0.5
+    beta1: float = Field(0.5, ge=0, lt=1)
     """Adam's decay of the mean gradient"""
-    beta2: NonNegativeFloat = 0.999
+    beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
 
 
@@ -100,10 +101,10 @@ class GAN(Method):
 
     @torch.no_grad()
     def monitor(self) -> dict[str, Tensor]:
-        """D's confidence on images from latents that no training step sees (seed 001, figure 2, left)."""
+        """D's confidence that images from fixed latents, which no training step sees, are real."""
         labels = torch.arange(VALIDATION_IMAGES, device=self.compute.device) % max(1, self.spec.num_classes)
         y = labels if self.settings.conditional else None
-        fake = self.decode(self.latents(range(VALIDATION_IMAGES)), y)
+        fake = self.decode(self.latents(range(VALIDATION_FIRST_SEED, VALIDATION_FIRST_SEED + VALIDATION_IMAGES)), y)
         return {"d_fake_validation": self._logit(fake, y).sigmoid().mean()}
 
     @property
