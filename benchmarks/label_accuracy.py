@@ -46,7 +46,7 @@ def predict(model: nn.Module, pictures: np.ndarray, device: torch.device) -> np.
     model.eval()
     with torch.no_grad():
         parts = [
-            model(from_uint8(torch.from_numpy(pictures[start : start + 1000]).to(device))).argmax(1).cpu().numpy()
+            model(from_uint8(torch.tensor(pictures[start : start + 1000], device=device))).argmax(1).cpu().numpy()
             for start in range(0, len(pictures), 1000)
         ]
     return np.concatenate(parts)
