@@ -23,7 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 
 from ganvas import device as devices
 from ganvas import recipe as recipes
@@ -275,9 +275,8 @@ def runs(folder: Path = Path("runs")) -> None:
     if not folder.is_dir():
         raise UserError(f"there is no folder '{folder}': name the one that holds your runs")
     found = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
-    table = Table(
-        "run", "recipe", "data", "images seen", "age", "score", "state", box=None, header_style="bold", pad_edge=False
-    )
+    columns = ("recipe", "data", "images seen", "age", "score", "state")
+    table = Table(Column("run", overflow="fold"), *columns, box=None, header_style="bold", pad_edge=False)
     for run in (run for run in found if run.is_run()):
         table.add_row(*(escape(cell) for cell in (str(run.path), *_row(run))))
     out.print(table if table.rows else f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
@@ -292,7 +291,7 @@ def _row(run: Run) -> tuple[str, ...]:
         return (*["-"] * 5, "run.json is damaged")
     scores = [record["score"] for record in records if record.get("score") is not None]
     nimg = f"{records[-1]['nimg']:,}" if records else "0"
-    return recipe, data, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state
+    return recipe, data, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state.partition(":")[0]
 
 
 def _age(since: str) -> str:
