@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from ganvas.images import save_png
 from ganvas.recipe import Recipe, from_dict
+from tests.evaluated import evaluate, make_run
 
 # The tests' networks are so small that a second thread would only wait.
 torch.set_num_threads(1)
@@ -68,3 +70,21 @@ def real_data() -> Path:
 def same_tensors(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     """Equal names and equal bits."""
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture
+def evaluated(tmp_path: Path) -> list[Path]:
+    """A recipe with three seeds, another run that is better later, and a third with a smaller evaluation only."""
+    for seed, final in enumerate((3.0, 4.0, 5.0)):
+        run = make_run(tmp_path / f"seed{seed}")
+        for nimg, fid in ((60_000, 50.0 + seed), (120_000, final)):
+            scores = {"kid": (fid / 1000, 0.0004), "fid": (fid, 0.05), "classes_present": (10, None)}
+            evaluate(run, nimg, scores, seed=seed, identity="same")
+        save_png(run.sheet(60_000), np.full((12, 12, 1), 90, np.uint8), {"nimg": 60_000, "seeds": [0, 1, 2, 3]})
+    other = make_run(tmp_path / "other")
+    evaluate(other, 60_000, {"fid": (20.0, 0.1)}, recipe="mnist-mlp-gan")
+    evaluate(other, 180_000, {"fid": (3.5, 0.1)}, recipe="mnist-mlp-gan")
+    small = make_run(tmp_path / "small")
+    reason = "needs at least 2,000 samples, not 500"
+    evaluate(small, 60_000, {"kid": (0.2, 0.01)}, key="b" * 12, n=500, refused={"fid": reason}, references={})
+    return [tmp_path / name for name in ("seed0", "seed1", "seed2", "other", "small")]

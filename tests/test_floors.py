@@ -10,11 +10,12 @@ FLOORS = [
     {"errors", "version", "files"},
     {"config", "images", "device", "checkpoint"},
     {"data", "backbones", "metrics"},
-    {"methods"},
-    {"recipe", "recipes"},
+    {"methods", "classifier"},
+    {"recipe", "recipes", "features", "evaluators"},
     {"run"},
     {"sample", "plot"},
-    {"train"},
+    {"evaluate", "compare"},
+    {"train", "report"},
     {"cli", "__init__", "__main__"},
 ]
 

@@ -1,5 +1,6 @@
 """The command line: about ten lines per command; everything it does can be done from Python too."""
 
+import json
 import platform
 import sys
 import warnings
@@ -8,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import torch
 from cyclopts import App, CycloptsError, Parameter
@@ -26,8 +27,12 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from ganvas import device as devices
+from ganvas import evaluate as evaluation
+from ganvas import features, files
 from ganvas import recipe as recipes
+from ganvas import report as reports
 from ganvas import sample as sampling
+from ganvas.compare import compare as compare_runs
 from ganvas.config import merge, parse, parse_assignments
 from ganvas.data import DataSettings
 from ganvas.data import check as data_check
@@ -46,6 +51,8 @@ app = App(
 )
 data_app = App(name="data", help="Look at image data before training on it.")
 app.command(data_app)
+evaluator_app = App(name="evaluator", help="The networks that scores look through.")
+app.command(evaluator_app)
 PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
 
 out = Console(highlight=False)
@@ -251,6 +258,152 @@ def sample(
 
 
 @app.command
+def evaluate(
+    run: Path,
+    *,
+    checkpoint: str = "best",
+    n: int = 10_000,
+    split: Literal["train", "test"] = "train",
+    seed: int = evaluation.FIRST_SEED,
+    evaluator: str | None = None,
+    fid_infinity: Annotated[bool, Parameter(negative=())] = False,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Score a run: FID, KID, inception score, precision, recall, diversity, classes, copies, each with its uncertainty.
+
+    The result stays in the run, with everything that decides whether it may be compared; `ganvas compare` reads it.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    checkpoint
+        best, last, or the images seen of a checkpoint.
+    n
+        How many samples to score; FID wants 2,000 or more.
+    split
+        The real pictures to compare with: those it was trained on, or the test pictures.
+    seed
+        Seed of the first sample; the next sample has the next seed.
+    evaluator
+        digits, cifar10, inception, one that you trained, or its file; chosen by the data when left out.
+    fid_infinity
+        Add FID extrapolated to infinitely many samples.
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    json_file
+        Write the result to this file as well.
+    """
+    found = evaluation.evaluate(
+        run,
+        checkpoint,
+        n=n,
+        split=split,
+        seed=seed,
+        evaluator=evaluator,
+        infinity=fid_infinity,
+        data_dir=data_dir,
+        device=device,
+    )
+    if json_file:
+        files.write(json_file, (json.dumps(found, indent=1) + "\n").encode())
+    for part in reports.rich_evaluation(found, out.width):
+        out.print(part)
+    cost = found["cost"]
+    _line(f"{cost['sampling_seconds']:.0f} s for the samples, {cost['scoring_seconds']:.0f} s for the scores")
+
+
+@app.command
+def compare(
+    *runs: Path,
+    at_images: int | None = None,
+    at_seconds: float | None = None,
+    html: Path | None = None,
+    csv: Path | None = None,
+    markdown: Path | None = None,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Compare evaluated runs in one table (one per protocol: unlike scores never share a column), or as a report.
+
+    Parameters
+    ----------
+    runs
+        Folders of runs that `ganvas evaluate` has scored, or that were evaluated while they trained.
+    at_images
+        Compare at an equal budget: the last evaluation after at most so many images seen.
+    at_seconds
+        Compare at an equal budget: the last evaluation after at most so many seconds of training.
+    html
+        Write a report with tables, curves and samples: one file that opens from disk.
+    csv
+        Write the table as CSV, a line per score.
+    markdown
+        Write the table as Markdown.
+    json_file
+        Write everything, with provenance, as JSON.
+    """
+    compared = compare_runs(runs, at_images, at_seconds)
+    for part in reports.rich_tables(compared, out.width):
+        out.print(part)
+    for file, text in (
+        (html, reports.to_html),
+        (csv, reports.to_csv),
+        (markdown, reports.to_markdown),
+        (json_file, reports.to_json),
+    ):
+        if file:
+            files.write(file, text(compared).encode())
+            _line(str(file))
+
+
+@evaluator_app.command(name="train")
+def train_evaluator(
+    *,
+    data: str,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    out_file: Annotated[Path | None, Parameter(name="--out")] = None,
+    changes: Words = None,
+) -> None:
+    """Train an evaluator for labelled pictures; runs on the same pictures are then scored with it.
+
+    Parameters
+    ----------
+    data
+        A named set, a folder with a sub-folder per class, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    out_file
+        Write it to this .safetensors file; into the cache when left out.
+    changes
+        Settings of the classifier or the data, for example --set epochs=10 data.size=64.
+    """
+    values = parse_assignments(changes or [])
+    settings = parse(DataSettings, {**_section(values.pop("data", {}), "data"), "name": data}, "data")
+    trained = features.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
+    with _progress() as progress:
+        task = progress.add_task(f"evaluator for {data}", total=None, losses="")
+        for step in trained:
+            progress.update(task, completed=step.nimg, total=step.total, losses=f"loss {step.loss:.3f}")
+    _line(f"{trained.file}: {features.describe(trained.file)}")
+
+
+@evaluator_app.command(name="list")
+def list_evaluators() -> None:
+    """List the evaluators that can be used now."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, what, where in features.available():
+        table.add_row(f"[bold]{escape(name)}[/]", escape(what), f"[dim]{escape(where)}[/]")
+    out.print(table)
+
+
+@app.command
 def plot(run: Path) -> None:
     """Draw the figures of a run: confidence of the discriminator, losses, score, samples by epoch.
 
@@ -382,7 +535,10 @@ def check(
 
 def _flat(words: list[str]) -> dict[str, Any]:
     values = parse_assignments(words)
-    data = values.pop("data", {})
-    if not isinstance(data, dict):
-        raise UserError(f"'data' is a section, not a value: write data.something={data}")
-    return {**data, **values}
+    return {**_section(values.pop("data", {}), "data"), **values}
+
+
+def _section(values: Any, name: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise UserError(f"'{name}' is a section, not a value: write {name}.something={values}")
+    return values

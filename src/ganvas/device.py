@@ -78,11 +78,10 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
-def repeatable(compute: Compute) -> None:
+def repeatable() -> None:
     """Make a GPU give the same bits again: no choice of algorithm by timing, and fp32 that is not TF32."""
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-    if compute.dtype == torch.float32:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def keep_freed_memory(keep: bool = True) -> bool:

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
 from ganvas.backbones import BACKBONES, Backbone
 from ganvas.config import Settings, merge, parse, to_toml
@@ -18,9 +18,14 @@ from ganvas.errors import UserError, nearest
 from ganvas.images import ImageSpec
 from ganvas.methods import METHODS, Method
 from ganvas.methods.base import MethodSettings
+from ganvas.metrics import METRICS
 
 SECTIONS = ("data", "network", "method", "train")
-FREE_TO_CHANGE = ("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep")
+FREE_TO_CHANGE = (
+    *("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep"),
+    *("eval_every", "eval_samples", "best"),
+)
+SCORE = "score"  # of every checkpoint: its sliced Wasserstein distance
 
 
 class TrainSettings(Settings):
@@ -43,7 +48,22 @@ class TrainSettings(Settings):
     checkpoint_every: NonNegativeInt = 0
     """images between two checkpoints, each with a score; 0 = one epoch"""
     keep: PositiveInt = 2
-    """newest checkpoints kept; the one with the best score is kept as well"""
+    """newest checkpoints kept; the best one is kept as well"""
+    eval_every: NonNegativeInt = 0
+    """images between two evaluations with all metrics, each with a checkpoint; 0 = none"""
+    eval_samples: int = Field(2_000, ge=100)
+    """samples drawn for such an evaluation"""
+    best: str = SCORE
+    """what the best checkpoint is best by: score (sliced Wasserstein distance) or a metric of the evaluations"""
+
+    @field_validator("best")
+    @classmethod
+    def _is_measured(cls, best: str, others: ValidationInfo) -> str:
+        if best not in (SCORE, *METRICS):
+            raise ValueError(f"there is no metric of that name: {nearest(best, (SCORE, *METRICS))}")
+        if best != SCORE and not others.data.get("eval_every"):
+            raise ValueError("it needs evaluations: set train.eval_every as well")
+        return best
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 recipe.toml    every setting as it was resolved          log.jsonl     one record per line
 run.json       versions, machine, data, state            samples/      sample sheets by images seen
 checkpoints/   newest and best, each with its sha256     sheet.png     one row of samples per epoch
+evaluations/   scores of checkpoints, with provenance
 """
 
 import json
@@ -28,7 +29,8 @@ from ganvas.device import Compute
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
-from ganvas.recipe import Recipe
+from ganvas.metrics import METRICS
+from ganvas.recipe import SCORE, Recipe
 from ganvas.version import VERSION
 
 Record = dict[str, Any]
@@ -43,6 +45,7 @@ class Run:
         self.path = Path(path).expanduser()
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
+        self.evaluations = self.path / "evaluations"
         self.log_file = self.path / "log.jsonl"
         self.info_file = self.path / "run.json"
         self.recipe_file = self.path / "recipe.toml"
@@ -75,7 +78,7 @@ class Run:
             ) from None
         try:
             if self.is_run():
-                for folder in (self.path, self.checkpoints, self.samples):
+                for folder in (self.path, self.checkpoints, self.samples, self.evaluations):
                     for part in folder.glob(".*.part"):  # left behind by a process that was killed
                         part.unlink(missing_ok=True)
             yield
@@ -192,27 +195,35 @@ class Run:
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
-    def save_checkpoint(self, method: Method, nimg: int, seconds: float, score: float | None, keep: int) -> None:
-        """Write a checkpoint, then delete all but the newest `keep` and the best."""
+    def save_checkpoint(
+        self, method: Method, nimg: int, seconds: float, score: float | None, keep: int, by: str = SCORE
+    ) -> str:
+        """Write a checkpoint, then delete all but the newest `keep` and the best; returns its sha256.
+
+        `by` names the kind of `score`.
+        """
         tensors, values = pack(method)
         values |= {"nimg": nimg, "seconds": seconds}
-        checkpoint.save(self.checkpoints, nimg, tensors, values, {"score": score})
+        digest = checkpoint.save(self.checkpoints, nimg, tensors, values, {"score": score, "by": by})
         spared = {*checkpoint.available(self.checkpoints)[-keep:], self.best_checkpoint()}
         for old in checkpoint.available(self.checkpoints):
             if old not in spared:
                 checkpoint.remove(self.checkpoints, old)
+        return digest
 
     def best_checkpoint(self) -> int | None:
-        """Images seen at the checkpoint with the lowest score."""
-        scores = {}
+        """Images seen at the checkpoint with the best score, by the kind of score that the newest one has."""
+        scores: dict[int, tuple[str, float]] = {}
         for nimg in checkpoint.available(self.checkpoints):
-            try:
-                score = checkpoint.note(self.checkpoints, nimg).get("score")
-            except Damaged:
-                continue
-            if score is not None:
-                scores[nimg] = score
-        return min(scores, key=scores.__getitem__) if scores else None
+            with suppress(Damaged):
+                note = checkpoint.note(self.checkpoints, nimg)
+                if note.get("score") is not None:
+                    scores[nimg] = note.get("by", SCORE), note["score"]
+        if not scores:
+            return None
+        by = scores[max(scores)][0]
+        sign = -1 if by in METRICS and METRICS[by].better == "higher" else 1
+        return min((nimg for nimg in scores if scores[nimg][0] == by), key=lambda nimg: sign * scores[nimg][1])
 
     def newest_checkpoint(self) -> tuple[checkpoint.Checkpoint | None, list[str]]:
         """The newest checkpoint that is whole, and a warning for every newer one that is not.

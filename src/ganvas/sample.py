@@ -36,6 +36,7 @@ class Model:
     nimg: int
     classes: tuple[str, ...]
     sha256: str
+    seconds: float  # of training
 
     def sample(self, n: int = 64, label: int | str | None = None, seed: int = 0) -> Samples:
         """`n` pictures from the latents of seeds `seed`, `seed + 1`, ...; labels take turns unless one is asked for.
@@ -112,10 +113,11 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
         except Damaged as damage:
             raise UserError(f"checkpoint {damage}: choose another one") from None
     compute = choose(device, "fp32")  # a picture should not depend on the shortcuts of training
-    repeatable(compute)
+    repeatable()
     method = recipe.build(ImageSpec(**info["data"]["spec"]), compute)
     unpack(method, state.tensors, state.values, training=False)
-    return Model(method, run, state.values["nimg"], tuple(info["data"]["classes"]), state.sha256)
+    classes = tuple(info["data"]["classes"])
+    return Model(method, run, state.values["nimg"], classes, state.sha256, state.values["seconds"])
 
 
 def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:

@@ -19,14 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas import images, metrics
-from ganvas.data import Batches, ImageSet
+from ganvas import evaluate, features, images, metrics
+from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
 from ganvas.errors import RunFailed, UserError
+from ganvas.evaluate import Judge
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
-from ganvas.recipe import Recipe
+from ganvas.recipe import SCORE, Recipe
 from ganvas.run import Record, Run, first_non_finite, now, session_facts, unpack
 from ganvas.sample import decode
 
@@ -65,7 +66,7 @@ def train(
         compute = choose(device, recipe.train.precision)
         if compute.device.type == "cpu":
             keep_freed_memory()
-        repeatable(compute)
+        repeatable()
         torch.manual_seed(recipe.train.seed)
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
@@ -86,7 +87,8 @@ def train(
         run.update_info(
             state="running", reason=None, sessions=[*run.info()["sessions"], session_facts(compute, batches.nimg)]
         )
-        yield from _loop(run, recipe, method, batches, seconds, tick)
+        judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
+        yield from _loop(run, recipe, method, batches, seconds, judge, tick)
 
 
 def _loop(
@@ -95,6 +97,7 @@ def _loop(
     method: Method,
     batches: Batches,
     seconds: float,
+    judge: Judge | None,
     tick: Callable[[int, int], None] | None,
 ) -> Iterator[Record]:
     settings, data = recipe.train, batches.data
@@ -118,13 +121,13 @@ def _loop(
         recorded = batches.nimg, elapsed
         return entry
 
-    def checkpoint(value: float | None) -> None:
+    def checkpoint(value: float | None, seconds: float) -> str:
         nonlocal saved
         broken = first_non_finite(method)
         if broken:
             raise RunFailed(f"weights of {broken} are no longer finite after {batches.nimg:,} images: lower method.lr")
-        run.save_checkpoint(method, batches.nimg, time.monotonic() - started, value, settings.keep)
         saved = batches.nimg
+        return run.save_checkpoint(method, batches.nimg, seconds, value, settings.keep, settings.best)
 
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
@@ -144,15 +147,25 @@ def _loop(
                 def due(every: int, before: int = before, done: bool = done) -> bool:
                     return done or before // every < batches.nimg // every
 
-                if due(settings.log_every) or due(checkpoint_every) or due(sample_every):
+                evaluating = judge is not None and due(settings.eval_every)
+                saving = evaluating or due(checkpoint_every)
+                if saving or due(settings.log_every) or due(sample_every):
                     entry = record()
                     if due(sample_every):
                         write_sheet(run, method, data, batches.nimg)
-                    if due(checkpoint_every):
-                        entry["score"] = score(method)
+                    if saving:
+                        entry[SCORE] = score(method)
+                    evaluation = None
+                    if judge is not None and evaluating:
+                        begun = time.monotonic()
+                        evaluation = judge(method)
+                        started += time.monotonic() - begun  # the clock of a run shows what training costs
+                        entry |= {name: found["value"] for name, found in evaluation["scores"].items()}
                     run.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
-                    if due(checkpoint_every):
-                        checkpoint(entry["score"])
+                    if saving:
+                        digest = checkpoint(entry.get(settings.best), entry["seconds"])
+                        if evaluation is not None:
+                            evaluate.write(run, evaluation | evaluate.facts(recipe, entry, digest))
                     board(entry)
                     yield entry
                 if tick:
@@ -162,14 +175,24 @@ def _loop(
         if batches.nimg > saved:  # stopped between two checkpoints
             if pending:
                 run.log(record())
-            checkpoint(None)
+            checkpoint(None, time.monotonic() - started)
         run.update_info(state="finished" if batches.nimg >= total else "stopped", ended=now())
+
+
+def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, device: str) -> Judge:
+    """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
+    evaluator = features.choose_for(data.spec, data.classes, data.fingerprint, device)
+    judge = Judge(data, load_unseen(recipe.data, data, data_dir), evaluator, n=recipe.train.eval_samples)
+    why_not = None if recipe.train.best == SCORE else judge.refusal(recipe.train.best, method.conditional)
+    if why_not:
+        raise UserError(f"setting 'train.best' is '{recipe.train.best}', which these evaluations will lack: {why_not}")
+    return judge
 
 
 def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", steps: int = 2) -> float:
     """How long `recipe` takes here for an image of `spec`: the fastest of a few real steps on noise."""
     compute = choose(device, recipe.train.precision)
-    repeatable(compute)
+    repeatable()
     shape = (recipe.train.batch_size, spec.channels, spec.height, spec.width)
     labels = np.arange(shape[0]) % spec.num_classes if spec.num_classes else None
     noise = ImageSet("noise", np.zeros(shape, np.uint8), labels, tuple(map(str, range(spec.num_classes))))

@@ -20,7 +20,7 @@ from ganvas.data.imageset import Batch, Batches, ImageSet
 from ganvas.errors import UserError, nearest
 from ganvas.images import ImageSpec
 
-__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load"]
+__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load", "load_unseen"]
 
 Split = Literal["train", "test"]
 
@@ -57,6 +57,17 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
         )
     labels = None if source.labels is None else source.labels[kept]
     return ImageSet(source.name, images, labels, source.classes, skipped)
+
+
+def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
+    """The whole test split in the shape of the training pictures; None for folders and files that have none."""
+    alike = settings.model_copy(update={"size": train.spec.height, "channels": train.spec.channels, "limit": None})
+    if settings.name not in NAMED:
+        try:
+            find(alike, "test", data_dir)
+        except UserError:
+            return None
+    return load(alike, "test", data_dir)
 
 
 def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:

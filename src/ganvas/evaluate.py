@@ -1,0 +1,387 @@
+"""Scores of a run with their provenance: run -> decode -> features -> metrics -> JSON.
+
+An evaluation is compared only with evaluations of the same protocol: evaluator, reference pictures, number and seeds of
+the samples, versions of the metrics. Its `references` hold the same scores of real pictures, of noise and of the mean
+picture, so that a number can be read.
+"""
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from ganvas import features as evaluators
+from ganvas import files, metrics
+from ganvas import sample as sampling
+from ganvas.data import ImageSet, load_unseen
+from ganvas.data import load as load_data
+from ganvas.data.fetch import cache_dir
+from ganvas.data.progress import progress
+from ganvas.errors import UserError
+from ganvas.features import Evaluator, Measured
+from ganvas.methods import Method
+from ganvas.metrics import METRICS, Moments, Score
+from ganvas.recipe import Recipe
+from ganvas.run import Run, git_commit, now
+from ganvas.sample import decode
+from ganvas.version import VERSION
+
+FORMAT = 1
+FIRST_SEED = 1_000_000  # far from the seeds that people look at
+LEAST_SAMPLES = 100
+LEAST_REAL = 40  # real pictures that distances between sets and neighbourhoods need
+PAIRED = 10_000  # pictures of either side, at most, in scores that compare all pairs (KID, precision, recall, ...)
+FLOOR_SAMPLES = 2_000  # pictures of noise, and copies of the mean: they need no precision
+CACHED_BYTES = 2**29  # features of a larger set are measured anew each time
+CHUNK = 1_000  # samples decoded, and pictures measured, between two ticks of the progress bar
+
+Split = Literal["train", "test"]
+Evaluation = dict[str, Any]
+
+
+def evaluate(
+    path: Path | str,
+    checkpoint: str | int = "best",
+    *,
+    n: int = 10_000,
+    split: Split = "train",
+    seed: int = FIRST_SEED,
+    evaluator: str | None = None,
+    infinity: bool = False,
+    data_dir: Path | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """Score `n` samples of a checkpoint against the real pictures of a split; writes the result into the run.
+
+    The evaluator is chosen by the data unless one is named; `infinity` adds FID∞. Raises UserError when the run, its
+    pictures or the evaluator are not there.
+    """
+    model = sampling.load(path, checkpoint, device)
+    recipe, info = model.run.recipe(), model.run.info()
+    train = load_data(recipe.data, "train", data_dir)
+    if train.fingerprint != info["data"]["sha256"]:
+        raise UserError(f"the images of '{train.name}' are not those that '{path}' was trained on: put them back")
+    chosen = (
+        evaluators.load(evaluator, device)
+        if evaluator
+        else evaluators.choose_for(train.spec, train.classes, train.fingerprint, device)
+    )
+    test = load_unseen(recipe.data, train, data_dir)
+    judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity)
+    found = judge(model.method)
+    at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
+    found |= facts(recipe, at, model.sha256)
+    write(model.run, found)
+    return found
+
+
+def facts(recipe: Recipe, at: Mapping[str, Any], sha256: str) -> Evaluation:
+    """Which run and checkpoint an evaluation is of (`at` has its nimg, epoch and seconds), and what computed it."""
+    settings = {key: value for key, value in recipe.identity().items() if key != "train.seed"}
+    return {
+        "run": {"recipe": recipe.name, "seed": recipe.train.seed, "identity": _hash(settings)},
+        "checkpoint": {
+            "nimg": at["nimg"],
+            "epoch": round(at["epoch"], 4),
+            "seconds": round(at["seconds"], 3),
+            "sha256": sha256,
+        },
+        "provenance": {"ganvas": VERSION, "git": git_commit(), "torch": torch.__version__, "at": now()},
+    }
+
+
+def write(run: Run, evaluation: Evaluation) -> Path:
+    """Keep an evaluation in its run; one of the same checkpoint and protocol is replaced."""
+    file = run.evaluations / f"{evaluation['checkpoint']['nimg']:09d}-{evaluation['key']}.json"
+    files.write(file, (json.dumps(evaluation, indent=1) + "\n").encode())
+    return file
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real pictures as an evaluator sees them."""
+
+    features: Tensor  # float32 [N, F]
+    shares: Tensor | None  # of each class, [classes]; None where the evaluator does not know the classes
+    moments: Moments
+    paired: Tensor  # the features that take part in comparisons of all pairs [at most PAIRED, F]
+
+    @classmethod
+    def of(cls, features: Tensor, shares: Tensor | None) -> "Reference":
+        chosen = np.random.default_rng(0).permutation(len(features))[:PAIRED]
+        return cls(features, shares, Moments.of(features), features[np.sort(chosen)])
+
+
+class Judge:
+    """Scores the samples of any method against the same real pictures, the same way; made once, called often.
+
+    Making it measures the real pictures and the reference rows, which the cache keeps. `protocol` is all that two
+    comparable scores must share, `key` its hash.
+    """
+
+    def __init__(
+        self,
+        train: ImageSet,
+        test: ImageSet | None,
+        evaluator: Evaluator,
+        *,
+        n: int,
+        split: Split = "train",
+        seed: int = FIRST_SEED,
+        infinity: bool = False,
+    ) -> None:
+        if n < LEAST_SAMPLES:
+            raise UserError(f"{n} samples are too few to score: ask for {LEAST_SAMPLES} or more")
+        if split == "test" and test is None:
+            raise UserError(f"'{train.name}' has no test split: use --split train")
+        self.train, self.test, self.evaluator = train, test, evaluator
+        self.n, self.split, self.seed, self.infinity = n, split, seed, infinity
+        real = train if split == "train" else test
+        assert real is not None
+        self.protocol = {
+            "evaluator": {
+                "name": evaluator.name,
+                "sha256": evaluator.sha256,
+                "size": evaluator.size,
+                "resize": evaluator.resize(train.spec),
+            },
+            "data": {"sha256": real.fingerprint, "trained_on": train.fingerprint, "images": len(real)}
+            | {key: value for key, value in train.spec._asdict().items() if key != "num_classes"},
+            "split": split,
+            "n": n,
+            "seed": seed,
+            "metrics": {name: metric.version for name, metric in METRICS.items()},
+        }
+        self.key = _hash(self.protocol)
+        self.knows = evaluator.knows(train.classes)
+        self.reference = Reference.of(_measure(evaluator, real).features, self._shares(real))
+        self._pixels = evaluators.pixels(train.images)
+        self._unseen = self._unseen_distances()
+        self.rows = self._reference_rows()
+
+    def __call__(self, method: Method) -> Evaluation:
+        """Draw the samples of `method` and score them."""
+        start = time.perf_counter()
+        seeds = list(range(self.seed, self.seed + self.n))
+        labels = None
+        if method.conditional and self.train.labels is not None:  # as often as the data has them
+            labels = np.random.default_rng(self.seed).choice(self.train.labels, self.n)
+        parts, small, sampling_seconds = [], [], 0.0
+        with progress("drawing samples", self.n) as advance:
+            for at in range(0, self.n, CHUNK):
+                begun = time.perf_counter()
+                pictures = decode(method, seeds[at : at + CHUNK], None if labels is None else labels[at : at + CHUNK])
+                sampling_seconds += time.perf_counter() - begun
+                pictures = np.moveaxis(pictures, -1, 1)
+                parts.append(self.evaluator.measure(pictures))
+                small.append(evaluators.pixels(pictures))
+                advance(len(pictures))
+        measured = Measured(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        distances = metrics.nearest_distances(torch.cat(small), self._pixels)
+        asked = None if labels is None else torch.from_numpy(labels)
+        scores, refused = self._score(self.reference, measured, distances, asked)
+        counts = None
+        if self.knows:
+            counts = torch.bincount(measured.probabilities.argmax(1), minlength=len(self.train.classes)).tolist()
+        seconds = time.perf_counter() - start
+        return {
+            "format": FORMAT,
+            "key": self.key,
+            "protocol": {**self.protocol, "labels": "none" if labels is None else "as in the data"},
+            "data_name": self.train.name,
+            "scores": _plain(scores),
+            "refused": refused,
+            "counts": counts,
+            "classes": list(self.train.classes),
+            "references": self.rows,
+            "cost": {
+                "device": str(self.evaluator.device),
+                "sampling_seconds": round(sampling_seconds, 2),
+                "scoring_seconds": round(seconds - sampling_seconds, 2),
+                "peak_memory_mb": peak_memory_mb(),
+            },
+        }
+
+    def refusal(self, metric: str, conditional: bool) -> str | None:
+        """Why these evaluations will not have a metric, None if they will."""
+        if metric.startswith("fid"):
+            few = metrics.fid_refusal(self.n, len(self.reference.features), self.reference.features.shape[1])
+            return few or (None if metric == "fid" or self.infinity else "FID∞ is not asked for")
+        if metric in ("class_kl", "classes_present", "inception_score", "label_accuracy") and not self.knows:
+            return f"the evaluator '{self.evaluator.name}' does not know the classes of the data"
+        if metric == "label_accuracy" and not conditional:
+            return "the run is not conditional"
+        if metric in ("kid", "precision", "recall", "density", "coverage") and len(self.reference.paired) < LEAST_REAL:
+            return f"{metric} needs {LEAST_REAL} real pictures, not {len(self.reference.paired)}"
+        return None
+
+    def _score(
+        self, reference: Reference, measured: Measured, distances: Tensor | None, labels: Tensor | None
+    ) -> tuple[dict[str, Score], dict[str, str]]:
+        """Every score that the samples allow, and why the others do not appear."""
+        features, probabilities = measured
+        scores: dict[str, Score] = {"vendi": metrics.vendi(features)}
+        refused: dict[str, str] = {}
+        few = metrics.fid_refusal(len(features), len(reference.features), features.shape[1])
+        if few:
+            refused["fid"] = few
+        else:
+            scores["fid"] = metrics.fid(features, reference.moments)
+            if self.infinity:
+                scores["fid_infinity"] = metrics.fid_infinity(features, reference.moments)
+        if len(reference.paired) < LEAST_REAL:
+            refused["kid"] = f"KID and neighbourhoods need {LEAST_REAL} real pictures, not {len(reference.paired)}"
+        else:
+            scores["kid"] = metrics.kid(features[:PAIRED], reference.paired)
+            scores |= metrics.manifold(features[:PAIRED], reference.paired)
+        if self.knows or self.evaluator.name == evaluators.INCEPTION:
+            scores["inception_score"] = metrics.inception_score(probabilities)
+        else:
+            refused["inception_score"] = f"the evaluator '{self.evaluator.name}' does not know the classes of the data"
+        if reference.shares is not None:
+            predicted = probabilities.argmax(1)
+            scores["class_kl"] = metrics.class_kl(predicted, reference.shares)
+            scores["classes_present"] = metrics.classes_present(predicted, reference.shares)
+            if labels is not None:
+                scores["label_accuracy"] = metrics.label_accuracy(predicted, labels)
+        if distances is not None:
+            scores["copy_rate"] = metrics.copy_rate(distances, self._unseen)
+        return {name: scores[name] for name in METRICS if name in scores}, refused
+
+    def _shares(self, real: ImageSet) -> Tensor | None:
+        if not self.knows or real.labels is None:
+            return None
+        return torch.bincount(torch.from_numpy(real.labels), minlength=len(real.classes)).double() / len(real)
+
+    def _unseen_distances(self) -> Tensor:
+        """Distances of unseen real pictures to the training pictures; without a test split, of these to each other."""
+        file = cache_dir() / "evaluations" / f"unseen-{self._both()}.safetensors"
+        kept = _read(file, "distances")
+        if kept is not None:
+            return kept["distances"]
+        if self.test is not None:
+            unseen = metrics.nearest_distances(evaluators.pixels(self.test.images[:PAIRED]), self._pixels)
+        else:
+            unseen = metrics.nearest_distances(self._pixels[:PAIRED], self._pixels, leave_out_self=True)
+        files.write(file, save({"distances": unseen}))
+        return unseen
+
+    def _both(self) -> str:
+        return f"{self.train.fingerprint[:16]}-{self.test.fingerprint[:16] if self.test else 'alone'}"
+
+    def _reference_rows(self) -> dict[str, Any]:
+        """The scores of real pictures (the ceiling), noise and the mean picture (the floor); the cache keeps them."""
+        file = cache_dir() / "evaluations" / f"{_hash([self.key, self._both(), self.infinity])}.json"
+        try:
+            kept: dict[str, Any] = json.loads(file.read_text())
+            return kept
+        except (OSError, ValueError):
+            pass
+        rows = {}
+        spec = self.train.spec
+        floor = min(self.n, FLOOR_SAMPLES)
+        noise = np.random.default_rng(0).integers(
+            0, 256, (floor, spec.channels, spec.height, spec.width), dtype=np.uint8
+        )
+        mean = np.zeros((spec.channels, spec.height, spec.width))
+        for at in range(0, len(self.train), CHUNK):
+            mean += self.train.images[at : at + CHUNK].sum(0, dtype=np.float64)
+        average = (mean / len(self.train)).round().astype(np.uint8)
+        pictures = {
+            "noise": (f"{floor:,} pictures of uniform noise", noise),
+            "mean": (f"the mean of the training pictures, {floor:,} times", np.broadcast_to(average, noise.shape)),
+        }
+        real = self._real_row()
+        if real is not None:
+            rows["real"] = real
+        for name, (what, images) in pictures.items():
+            measured = self.evaluator.measure(images)
+            distances = metrics.nearest_distances(evaluators.pixels(images), self._pixels)
+            scores, refused = self._score(self.reference, measured, distances, None)
+            rows[name] = {"what": what, "n": floor, "scores": _plain(scores), "refused": refused}
+        files.write(file, json.dumps(rows).encode())
+        return rows
+
+    def _real_row(self) -> dict[str, Any] | None:
+        """Real pictures of the other split; without one, a half of the training pictures against the other half."""
+        reference = self.reference
+        if self.test is not None:
+            other = self.test if self.split == "train" else self.train
+            chosen = np.sort(np.random.default_rng(1).permutation(len(other))[: self.n])
+            pictures, labels = other.images[chosen], None if other.labels is None else other.labels[chosen]
+            kind = "test" if self.split == "train" else "training"
+            what = f"{len(chosen):,} {kind} pictures"
+            distances = self._unseen[chosen[chosen < len(self._unseen)]] if self.split == "train" else None
+        else:
+            order = np.random.default_rng(1).permutation(len(self.train))
+            half, rest = np.sort(order[: len(order) // 2][: self.n]), np.sort(order[len(order) // 2 :])
+            if len(half) < LEAST_SAMPLES:
+                return None
+            pictures, labels = self.train.images[half], None if self.train.labels is None else self.train.labels[half]
+            what = f"{len(half):,} training pictures against the other {len(rest):,}"
+            distances = None
+            reference = Reference.of(reference.features[rest], reference.shares)
+        measured = self.evaluator.measure(pictures)
+        scores, refused = self._score(
+            reference, measured, distances, None if labels is None else torch.from_numpy(labels)
+        )
+        return {"what": what, "n": len(pictures), "scores": _plain(scores), "refused": refused}
+
+
+def _measure(evaluator: Evaluator, data: ImageSet) -> Measured:
+    """What the evaluator sees in a set, kept in the cache."""
+    file = cache_dir() / "evaluations" / f"features-{data.fingerprint[:16]}-{evaluator.sha256[:16]}.safetensors"
+    kept = _read(file, "features", "probabilities")
+    if kept is not None and len(kept["features"]) == len(data):
+        return Measured(kept["features"], kept["probabilities"])
+    parts = []
+    with progress("measuring real pictures", len(data)) as advance:
+        for at in range(0, len(data), CHUNK):
+            parts.append(evaluator.measure(data.images[at : at + CHUNK]))
+            advance(len(parts[-1].features))
+    measured = Measured(*(torch.cat(each) for each in zip(*parts, strict=True)))
+    if sum(part.nbytes for part in measured) <= CACHED_BYTES:
+        files.write(file, save(measured._asdict()))
+    return measured
+
+
+def _read(file: Path, *names: str) -> dict[str, Tensor] | None:
+    """The tensors of a file in the cache; None when it is missing or damaged."""
+    try:
+        tensors: dict[str, Tensor] = load_file(file)
+    except (OSError, SafetensorError):
+        return None
+    return tensors if set(tensors) == set(names) else None
+
+
+def _plain(scores: dict[str, Score]) -> dict[str, dict[str, float | None]]:
+    return {name: {"value": _rounded(score.value), "error": _rounded(score.error)} for name, score in scores.items()}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def peak_memory_mb() -> int | None:
+    """The most memory that this process has held, in MB; None where the system does not say."""
+    with suppress(ImportError):  # Windows
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+    return None

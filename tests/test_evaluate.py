@@ -1,0 +1,219 @@
+"""Evaluations of real (tiny) runs: provenance, reference rows, and what they share with training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganvas import evaluate as evaluation
+from ganvas import features
+from ganvas.data import DataSettings, ImageSet, load
+from ganvas.errors import UserError
+from ganvas.evaluate import Judge, evaluate
+from ganvas.recipe import Recipe
+from ganvas.run import Run
+from ganvas.train import train
+
+TINY_EVALUATOR = {"widths": [8, 8, 16], "epochs": 12, "batch_size": 18, "shift": 1}
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """200 training and 100 test pictures of 16x16 in two classes: light on the left, light on the right."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 100), ("test", 50)):
+        for name, place in (("left", slice(0, 8)), ("right", slice(8, 16))):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 90, (16, 16))
+                pixels[:, place] += 120
+                Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "set" / split / name / f"{i:03d}.png")
+    return tmp_path / "set"
+
+
+@pytest.fixture
+def run(tiny: Callable[..., Recipe], folder: Path, tmp_path: Path) -> Path:
+    list(train(tiny(data={"name": str(folder)}), tmp_path / "run", device="cpu"))
+    return tmp_path / "run"
+
+
+def own_evaluator(folder: Path) -> None:
+    list(features.Training(DataSettings(name=str(folder)), TINY_EVALUATOR, device="cpu"))
+
+
+def test_an_evaluation_says_all_about_itself(run: Path, folder: Path) -> None:
+    own_evaluator(folder)
+    found = evaluate(run, "last", n=120, device="cpu")
+    (file,) = (run / "evaluations").iterdir()
+    assert file.name == f"000000240-{found['key']}.json"
+    assert json.loads(file.read_text()) == found
+    train_set, test_set = (load(DataSettings(name=str(folder), size=16, channels=1), s) for s in ("train", "test"))
+    protocol = found["protocol"]
+    assert protocol["evaluator"]["name"] == str(folder)
+    assert protocol["evaluator"]["resize"] == "none"
+    assert protocol["data"]["sha256"] == protocol["data"]["trained_on"] == train_set.fingerprint
+    assert (protocol["n"], protocol["split"], protocol["seed"]) == (120, "train", 1_000_000)
+    assert protocol["labels"] == "as in the data"
+    assert set(protocol["metrics"]) >= {"fid", "kid", "copy_rate"}
+    assert found["checkpoint"]["nimg"] == 240
+    assert found["checkpoint"]["sha256"] == json.loads((run / "checkpoints" / "000000240.json").read_text())["sha256"]
+    assert found["run"] == {"recipe": "tiny", "seed": 1, "identity": found["run"]["identity"]}
+    assert list(found["scores"]) == [
+        *("kid", "inception_score", "precision", "recall", "density", "coverage", "vendi", "class_kl"),
+        *("classes_present", "label_accuracy", "copy_rate"),
+    ]
+    assert "2,000" in found["refused"]["fid"] and "KID" in found["refused"]["fid"]
+    assert sum(found["counts"]) == 120
+    real, noise, mean = (found["references"][kind] for kind in ("real", "noise", "mean"))
+    assert real["what"] == f"{len(test_set)} test pictures"
+    assert real["scores"]["label_accuracy"]["value"] > 0.9
+    assert real["scores"]["kid"]["value"] < 0.1 * noise["scores"]["kid"]["value"]
+    assert real["scores"]["coverage"]["value"] > 0.8
+    assert mean["scores"]["vendi"]["value"] == pytest.approx(1, abs=1e-3)
+    assert mean["scores"]["inception_score"]["value"] == pytest.approx(1)
+    assert noise["scores"]["coverage"]["value"] < 0.3
+    assert 0 <= real["scores"]["copy_rate"]["value"] <= 0.03
+
+
+def test_a_second_evaluation_is_the_same_and_faster(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = evaluate(run, "last", n=120, device="cpu")
+
+    def must_not(*_: Any) -> None:
+        raise AssertionError("the cache has it")
+
+    monkeypatch.setattr(Judge, "_real_row", must_not)
+    second = evaluate(run, "last", n=120, device="cpu")
+    assert second["scores"] == first["scores"]
+    assert second["key"] == first["key"]
+    assert len(list((run / "evaluations").iterdir())) == 1
+
+
+def test_another_seed_split_or_count_is_another_protocol(run: Path, folder: Path) -> None:
+    keys = {
+        evaluate(run, "last", device="cpu", **{"n": 100, **changes})["key"]  # type: ignore[arg-type]
+        for changes in ({}, {"n": 101}, {"seed": 5}, {"split": "test"})
+    }
+    assert len(keys) == 4
+
+
+def test_foreign_classes_have_no_class_scores(run: Path) -> None:
+    found = evaluate(run, "last", n=100, device="cpu")
+    assert found["protocol"]["evaluator"]["name"] == "digits"
+    assert found["protocol"]["evaluator"]["resize"] == "bilinear, antialiased"
+    assert list(found["scores"]) == ["kid", "precision", "recall", "density", "coverage", "vendi", "copy_rate"]
+    assert "does not know the classes" in found["refused"]["inception_score"]
+    assert found["counts"] is None
+
+
+def test_without_a_test_split_the_ceiling_is_one_half_against_the_other(
+    tiny: Callable[..., Recipe], tmp_path: Path, folder: Path
+) -> None:
+    only_train = folder / "train"
+    list(train(tiny(data={"name": str(only_train)}), tmp_path / "alone", device="cpu"))
+    found = evaluate(tmp_path / "alone", "last", n=100, device="cpu")
+    assert found["references"]["real"]["what"] == "100 training pictures against the other 100"
+    with pytest.raises(UserError, match="no test split: use --split train"):
+        evaluate(tmp_path / "alone", "last", n=100, split="test", device="cpu")
+
+
+def test_bad_requests_are_one_line(run: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match="99 samples are too few"):
+        evaluate(run, n=99, device="cpu")
+    with pytest.raises(UserError, match="no evaluator 'digts'"):
+        evaluate(run, evaluator="digts", device="cpu")
+    with pytest.raises(UserError, match="there is no checkpoint '7'"):
+        evaluate(run, 7, device="cpu")
+    next((folder / "train" / "left").iterdir()).unlink()
+    with pytest.raises(UserError, match="are not those that"):
+        evaluate(run, device="cpu")
+
+
+def test_damaged_caches_are_measured_again(run: Path) -> None:
+    first = evaluate(run, "last", n=100, device="cpu")
+    for file in (evaluation.cache_dir() / "evaluations").iterdir():
+        file.write_bytes(b"rubbish")
+    assert evaluate(run, "last", n=100, device="cpu")["scores"] == first["scores"]
+
+
+def toy(count: int, seed: int = 0) -> ImageSet:
+    images = np.random.default_rng(seed).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)
+    return ImageSet("toy", images)
+
+
+def test_few_real_pictures_have_few_scores() -> None:
+    judge = Judge(toy(20), None, features.load("digits", "cpu"), n=100)
+    assert "real" not in judge.rows
+    assert list(judge.rows["noise"]["scores"]) == ["vendi", "copy_rate"]
+    assert "40 real pictures, not 20" in str(judge.refusal("kid", False))
+
+
+def test_fid_and_its_extrapolation_where_there_are_enough() -> None:
+    data = toy(2_000)
+    judge = Judge(data, toy(2_000, 1), features.load("digits", "cpu"), n=2_000, infinity=True)
+    real = judge.rows["real"]["scores"]
+    assert real["fid_infinity"]["value"] < real["fid"]["value"] < judge.rows["mean"]["scores"]["fid"]["value"]
+    assert judge.refusal("fid", False) is None
+    assert judge.refusal("fid_infinity", False) is None
+    assert judge.refusal("class_kl", False) is not None
+    assert judge.refusal("label_accuracy", False) is not None
+
+
+# -- while training ---------------------------------------------------------------------------------------------------
+
+
+def test_training_evaluates_and_keeps_the_best(tiny: Callable[..., Recipe], folder: Path, tmp_path: Path) -> None:
+    recipe = tiny(
+        data={"name": str(folder)},
+        train={"eval_every": 80, "eval_samples": 100, "best": "kid", "checkpoint_every": 240, "keep": 1},
+    )
+    records = list(train(recipe, tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    scored = {record["nimg"]: record["kid"] for record in records if "kid" in record}
+    assert list(scored) == [80, 160, 240]
+    assert all("score" in record for record in records if "kid" in record)
+    files = sorted((tmp_path / "run" / "evaluations").iterdir())
+    found = [json.loads(file.read_text()) for file in files]
+    assert [each["checkpoint"]["nimg"] for each in found] == [80, 160, 240]
+    assert [each["scores"]["kid"]["value"] for each in found] == list(scored.values())
+    assert found[0]["checkpoint"]["seconds"] == records[[r["nimg"] for r in records].index(80)]["seconds"]
+    assert run.best_checkpoint() == min(scored, key=scored.__getitem__)
+    again = evaluate(tmp_path / "run", "last", n=100, device="cpu")
+    assert again["key"] == found[-1]["key"]
+    assert again["scores"] == found[-1]["scores"]
+    assert again["checkpoint"] == found[-1]["checkpoint"]
+
+
+def test_evaluations_do_not_touch_the_training(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "without", device="cpu"))
+    list(train(tiny(train={"eval_every": 40, "eval_samples": 100}), tmp_path / "with", device="cpu"))
+    states = [
+        evaluation.sampling.load(tmp_path / name).method.modules["G"].state_dict() for name in ("without", "with")
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_best_that_will_never_be_measured_is_refused(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = tiny(train={"eval_every": 40, "eval_samples": 100, "best": "fid"})
+    with pytest.raises(UserError, match="which these evaluations will lack: FID needs"):
+        list(train(recipe, tmp_path / "run", device="cpu"))
+    with pytest.raises(UserError, match=r"set train\.eval_every as well"):
+        tiny(train={"best": "kid"})
+    with pytest.raises(UserError, match="did you mean 'recall'"):
+        tiny(train={"eval_every": 40, "best": "recal"})
+
+
+def test_higher_is_better_for_some(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    recipe = tiny(train={"eval_every": 80, "eval_samples": 100, "best": "vendi", "checkpoint_every": 240, "keep": 1})
+    records = list(train(recipe, tmp_path / "run", device="cpu"))
+    scored = {record["nimg"]: record["vendi"] for record in records if "vendi" in record}
+    assert Run(tmp_path / "run").best_checkpoint() == max(scored, key=scored.__getitem__)
