@@ -214,3 +214,65 @@ def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixtur
 
 def test_json_of_a_run_is_readable(run: Path) -> None:
     assert json.loads((run / "run.json").read_text())["recipe"] == "strokes-cdcgan"
+
+
+# -- evaluate and compare ---------------------------------------------------------------------------------------------
+
+
+def test_evaluate_shows_scores_beside_references(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        ganvas("evaluate", run, "--n", 100, "--checkpoint", "last", "--device", "cpu", "--json", tmp_path / "e.json")
+        == 0
+    )
+    shown = capsys.readouterr().out
+    for word in ("KID ↓", "recall ↑", "noise", "mean", "FID: FID needs 2,000 pictures", "100 samples"):
+        assert word in shown, word
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert found["scores"]["kid"]["error"] > 0
+    assert len(list((run / "evaluations").iterdir())) == 1
+
+
+def test_compare_writes_every_format(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("evaluate", run, "--n", 100, "--checkpoint", "last", "--device", "cpu") == 0
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("html", "csv", "markdown", "json")}
+    words = [word for kind, file in files.items() for word in (f"--{kind}", file)]
+    capsys.readouterr()
+    assert ganvas("compare", run, *words) == 0
+    shown = capsys.readouterr().out
+    assert "240" in shown and "KID" in shown
+    assert all(str(file) in shown for file in files.values())
+    assert files["html"].read_text().startswith("<!DOCTYPE html>")
+    assert files["csv"].read_text().startswith("protocol,")
+    assert "| run |" in files["markdown"].read_text()
+    assert json.loads(files["json"].read_text())["tables"]
+
+
+def test_mistakes_in_evaluations_are_one_line(
+    run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (["evaluate", run, "--n", "5"], "5 samples are too few to score"),
+        (["evaluate", run, "--evaluator", "cifar"], "did you mean 'cifar10'"),
+        (["evaluate", run, "--split", "test", "--n", "100"], "has no test split"),
+        (["compare"], "name the folders of one or more runs"),
+        (["compare", tmp_path / "nothing"], "does not exist"),
+        (["evaluator", "train", "--data", pictures / "across"], "has no labels"),
+        (["evaluator", "train", "--data", pictures, "--set", "epoch=3"], "did you mean 'epochs'"),
+    ):
+        assert ganvas(*words) == 2
+        error = capsys.readouterr().err
+        assert message in error, error
+        assert len(error.strip().splitlines()) == 1
+
+
+def test_an_evaluator_of_ones_own(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bars.safetensors"
+    quick = ["widths=[8,8,16]", "epochs=3", "batch_size=18", "shift=1"]
+    words = ["evaluator", "train", "--data", pictures, "--device", "cpu", "--out", file]
+    assert ganvas(*words, "--set", *quick) == 0
+    shown = capsys.readouterr().out
+    assert f"{file}: trained on 54 pictures" in shown and "held out" in shown
+    assert ganvas(*words, "--set", *quick) == 0  # there already
+    assert capsys.readouterr().out == shown
+    assert ganvas("evaluator", "list") == 0
+    assert "digits" in capsys.readouterr().out

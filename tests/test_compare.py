@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from ganvas import compare as comparing
-from ganvas.compare import compare
+from ganvas.compare import compare, read
 from ganvas.errors import UserError
 from ganvas.metrics import Score
 from ganvas.run import Run
@@ -169,11 +168,11 @@ def test_a_damaged_file_is_skipped_with_a_warning(evaluated: list[Path], content
     file = evaluated[0] / "evaluations" / "000000001-ffffffffffff.json"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.warns(UserWarning, match="skipped evaluation '.*000000001-ffffffffffff.json'") as caught:
-        assert len(comparing.read(Run(evaluated[0]))) == 2
+        assert len(read(Run(evaluated[0]))) == 2
     assert all("\n" not in str(warning.message) for warning in caught)
 
 
 def test_scores_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     evaluate(run, 100, {"fid": (float("nan"), None), "kid": (0.1, None)})
-    assert list(comparing.read(run)[0].scores) == ["kid"]
+    assert list(read(run)[0].scores) == ["kid"]

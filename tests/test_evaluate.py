@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas import evaluate as evaluation
-from ganvas import features
+from ganvas import features, sample
 from ganvas.data import DataSettings, ImageSet, load
+from ganvas.data.fetch import cache_dir
 from ganvas.errors import UserError
 from ganvas.evaluate import Judge, evaluate
 from ganvas.recipe import Recipe
@@ -140,7 +140,7 @@ def test_bad_requests_are_one_line(run: Path, folder: Path) -> None:
 
 def test_damaged_caches_are_measured_again(run: Path) -> None:
     first = evaluate(run, "last", n=100, device="cpu")
-    for file in (evaluation.cache_dir() / "evaluations").iterdir():
+    for file in (cache_dir() / "evaluations").iterdir():
         file.write_bytes(b"rubbish")
     assert evaluate(run, "last", n=100, device="cpu")["scores"] == first["scores"]
 
@@ -196,9 +196,7 @@ def test_training_evaluates_and_keeps_the_best(tiny: Callable[..., Recipe], fold
 def test_evaluations_do_not_touch_the_training(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(), tmp_path / "without", device="cpu"))
     list(train(tiny(train={"eval_every": 40, "eval_samples": 100}), tmp_path / "with", device="cpu"))
-    states = [
-        evaluation.sampling.load(tmp_path / name).method.modules["G"].state_dict() for name in ("without", "with")
-    ]
+    states = [sample.load(tmp_path / name).method.modules["G"].state_dict() for name in ("without", "with")]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
 
 

@@ -11,7 +11,7 @@ FLOORS = [
     {"config", "images", "device", "checkpoint"},
     {"data", "backbones", "metrics"},
     {"methods", "classifier"},
-    {"recipe", "recipes", "features", "evaluators"},
+    {"recipe", "recipes", "features"},
     {"run"},
     {"sample", "plot"},
     {"evaluate", "compare"},

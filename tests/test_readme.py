@@ -43,17 +43,20 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             words += [] if "--data" in words else ["--data", str(pictures)]
             words = [word for word in words if word not in ("--epochs", "25")] + ["--images", "120", "--device", "cpu"]
             words += ["--set", "network.base=4", "train.batch_size=20"]
+        if words[0] == "evaluate":
+            words += ["--n", "100", "--device", "cpu"]
         if words[0] == "sample":
             words = ["40" if word in ("100", "10000") else "2" if word == "3" else word for word in words]
         assert ganvas(*words) == 0, words
-    assert {"threes.png", "samples.npz", "runs"} <= {file.name for file in tmp_path.iterdir()}
+    assert {"threes.png", "samples.npz", "runs", "report.html"} <= {file.name for file in tmp_path.iterdir()}
 
 
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     (example,) = blocks("python")
     assert '{"images": 2560}' in example
-    (tmp_path / "example.py").write_text(example.replace('{"images": 2560}', '{"images": 128}'))
+    quick = example.replace('{"images": 2560}', '{"images": 128}').replace("n=1000", "n=100")
+    (tmp_path / "example.py").write_text(quick)
     runpy.run_path(str(tmp_path / "example.py"))
     assert "(16, 28, 28, 1)" in capsys.readouterr().out
 
@@ -78,5 +81,5 @@ def test_the_map_names_every_module() -> None:
         for path in (ROOT / "src" / "ganvas").iterdir()
         if path.suffix == ".py" or (path / "__init__.py").is_file()
     }
-    for module in modules - {"__init__", "__main__", "version", "recipes"}:
+    for module in modules - {"__init__", "__main__", "version", "recipes", "evaluators"}:
         assert f"`{module}`" in table or f"`{module}/`" in table, module

@@ -6,10 +6,13 @@ recipe = ganvas.load_recipe("strokes-cdcgan", {"train": {"epochs": 1}})
 for record in ganvas.train(recipe, "runs/digits"):
     print(record["nimg"], record["d_loss"])
 pictures = ganvas.load("runs/digits").sample(16, label=3).images
+scores = ganvas.evaluate("runs/digits")["scores"]
 """
 
+from ganvas.compare import compare
 from ganvas.data import load as load_data
 from ganvas.errors import RunFailed, UserError
+from ganvas.evaluate import evaluate
 from ganvas.plot import draw_figures
 from ganvas.recipe import Recipe
 from ganvas.recipe import load as load_recipe
@@ -17,4 +20,16 @@ from ganvas.run import Run
 from ganvas.sample import load
 from ganvas.train import train
 
-__all__ = ["Recipe", "Run", "RunFailed", "UserError", "draw_figures", "load", "load_data", "load_recipe", "train"]
+__all__ = [
+    "Recipe",
+    "Run",
+    "RunFailed",
+    "UserError",
+    "compare",
+    "draw_figures",
+    "evaluate",
+    "load",
+    "load_data",
+    "load_recipe",
+    "train",
+]

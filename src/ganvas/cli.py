@@ -27,7 +27,6 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from ganvas import device as devices
-from ganvas import evaluate as evaluation
 from ganvas import features, files
 from ganvas import recipe as recipes
 from ganvas import report as reports
@@ -37,6 +36,8 @@ from ganvas.config import merge, parse, parse_assignments
 from ganvas.data import DataSettings
 from ganvas.data import check as data_check
 from ganvas.errors import UserError
+from ganvas.evaluate import FIRST_SEED
+from ganvas.evaluate import evaluate as evaluate_run
 from ganvas.images import ImageSpec
 from ganvas.plot import draw_figures
 from ganvas.run import Record, Run
@@ -264,7 +265,7 @@ def evaluate(
     checkpoint: str = "best",
     n: int = 10_000,
     split: Literal["train", "test"] = "train",
-    seed: int = evaluation.FIRST_SEED,
+    seed: int = FIRST_SEED,
     evaluator: str | None = None,
     fid_infinity: Annotated[bool, Parameter(negative=())] = False,
     data_dir: Path | None = None,
@@ -298,7 +299,7 @@ def evaluate(
     json_file
         Write the result to this file as well.
     """
-    found = evaluation.evaluate(
+    found = evaluate_run(
         run,
         checkpoint,
         n=n,

@@ -33,7 +33,7 @@ from ganvas.features import Evaluator, Measured
 from ganvas.methods import Method
 from ganvas.metrics import METRICS, Moments, Score
 from ganvas.recipe import Recipe
-from ganvas.run import Run, git_commit, now
+from ganvas.run import git_commit, now
 from ganvas.sample import decode
 from ganvas.version import VERSION
 
@@ -81,12 +81,12 @@ def evaluate(
     judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity)
     found = judge(model.method)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
-    found |= facts(recipe, at, model.sha256)
-    write(model.run, found)
+    found |= origin(recipe, at, model.sha256)
+    model.run.write_evaluation(found)
     return found
 
 
-def facts(recipe: Recipe, at: Mapping[str, Any], sha256: str) -> Evaluation:
+def origin(recipe: Recipe, at: Mapping[str, Any], sha256: str) -> Evaluation:
     """Which run and checkpoint an evaluation is of (`at` has its nimg, epoch and seconds), and what computed it."""
     settings = {key: value for key, value in recipe.identity().items() if key != "train.seed"}
     return {
@@ -101,13 +101,6 @@ def facts(recipe: Recipe, at: Mapping[str, Any], sha256: str) -> Evaluation:
     }
 
 
-def write(run: Run, evaluation: Evaluation) -> Path:
-    """Keep an evaluation in its run; one of the same checkpoint and protocol is replaced."""
-    file = run.evaluations / f"{evaluation['checkpoint']['nimg']:09d}-{evaluation['key']}.json"
-    files.write(file, (json.dumps(evaluation, indent=1) + "\n").encode())
-    return file
-
-
 @dataclass(frozen=True)
 class Reference:
     """Real pictures as an evaluator sees them."""
@@ -120,7 +113,7 @@ class Reference:
     @classmethod
     def of(cls, features: Tensor, shares: Tensor | None) -> "Reference":
         chosen = np.random.default_rng(0).permutation(len(features))[:PAIRED]
-        return cls(features, shares, Moments.of(features), features[np.sort(chosen)])
+        return cls(features, shares, Moments.of(features), features[chosen])
 
 
 class Judge:
@@ -166,8 +159,7 @@ class Judge:
         self.key = _hash(self.protocol)
         self.knows = evaluator.knows(train.classes)
         self.reference = Reference.of(_measure(evaluator, real).features, self._shares(real))
-        self._pixels = evaluators.pixels(train.images)
-        self._unseen = self._unseen_distances()
+        self.copies = Copies(train, test)
         self.rows = self._reference_rows()
 
     def __call__(self, method: Method) -> Evaluation:
@@ -188,9 +180,9 @@ class Judge:
                 small.append(evaluators.pixels(pictures))
                 advance(len(pictures))
         measured = Measured(*(torch.cat(each) for each in zip(*parts, strict=True)))
-        distances = metrics.nearest_distances(torch.cat(small), self._pixels)
+        nearness = self.copies.nearness(torch.cat(small))
         asked = None if labels is None else torch.from_numpy(labels)
-        scores, refused = self._score(self.reference, measured, distances, asked)
+        scores, refused = self._score(self.reference, measured, nearness, asked)
         counts = None
         if self.knows:
             counts = torch.bincount(measured.probabilities.argmax(1), minlength=len(self.train.classes)).tolist()
@@ -227,7 +219,7 @@ class Judge:
         return None
 
     def _score(
-        self, reference: Reference, measured: Measured, distances: Tensor | None, labels: Tensor | None
+        self, reference: Reference, measured: Measured, nearness: Tensor | None, labels: Tensor | None
     ) -> tuple[dict[str, Score], dict[str, str]]:
         """Every score that the samples allow, and why the others do not appear."""
         features, probabilities = measured
@@ -255,8 +247,8 @@ class Judge:
             scores["classes_present"] = metrics.classes_present(predicted, reference.shares)
             if labels is not None:
                 scores["label_accuracy"] = metrics.label_accuracy(predicted, labels)
-        if distances is not None:
-            scores["copy_rate"] = metrics.copy_rate(distances, self._unseen)
+        if nearness is not None:
+            scores["copy_rate"] = metrics.copy_rate(nearness, self.copies.real)
         return {name: scores[name] for name in METRICS if name in scores}, refused
 
     def _shares(self, real: ImageSet) -> Tensor | None:
@@ -264,25 +256,9 @@ class Judge:
             return None
         return torch.bincount(torch.from_numpy(real.labels), minlength=len(real.classes)).double() / len(real)
 
-    def _unseen_distances(self) -> Tensor:
-        """Distances of unseen real pictures to the training pictures; without a test split, of these to each other."""
-        file = cache_dir() / "evaluations" / f"unseen-{self._both()}.safetensors"
-        kept = _read(file, "distances")
-        if kept is not None:
-            return kept["distances"]
-        if self.test is not None:
-            unseen = metrics.nearest_distances(evaluators.pixels(self.test.images[:PAIRED]), self._pixels)
-        else:
-            unseen = metrics.nearest_distances(self._pixels[:PAIRED], self._pixels, leave_out_self=True)
-        files.write(file, save({"distances": unseen}))
-        return unseen
-
-    def _both(self) -> str:
-        return f"{self.train.fingerprint[:16]}-{self.test.fingerprint[:16] if self.test else 'alone'}"
-
     def _reference_rows(self) -> dict[str, Any]:
         """The scores of real pictures (the ceiling), noise and the mean picture (the floor); the cache keeps them."""
-        file = cache_dir() / "evaluations" / f"{_hash([self.key, self._both(), self.infinity])}.json"
+        file = cache_dir() / "evaluations" / f"{_hash([self.key, self.copies.key, self.infinity])}.json"
         try:
             kept: dict[str, Any] = json.loads(file.read_text())
             return kept
@@ -307,8 +283,8 @@ class Judge:
             rows["real"] = real
         for name, (what, images) in pictures.items():
             measured = self.evaluator.measure(images)
-            distances = metrics.nearest_distances(evaluators.pixels(images), self._pixels)
-            scores, refused = self._score(self.reference, measured, distances, None)
+            nearness = self.copies.nearness(evaluators.pixels(images))
+            scores, refused = self._score(self.reference, measured, nearness, None)
             rows[name] = {"what": what, "n": floor, "scores": _plain(scores), "refused": refused}
         files.write(file, json.dumps(rows).encode())
         return rows
@@ -318,25 +294,64 @@ class Judge:
         reference = self.reference
         if self.test is not None:
             other = self.test if self.split == "train" else self.train
-            chosen = np.sort(np.random.default_rng(1).permutation(len(other))[: self.n])
+            chosen = np.random.default_rng(1).permutation(len(other))[: self.n]  # in no order that classes may have
             pictures, labels = other.images[chosen], None if other.labels is None else other.labels[chosen]
             kind = "test" if self.split == "train" else "training"
             what = f"{len(chosen):,} {kind} pictures"
-            distances = self._unseen[chosen[chosen < len(self._unseen)]] if self.split == "train" else None
+            nearness = self.copies.real if self.split == "train" else None
         else:
             order = np.random.default_rng(1).permutation(len(self.train))
-            half, rest = np.sort(order[: len(order) // 2][: self.n]), np.sort(order[len(order) // 2 :])
+            half, rest = order[: len(order) // 2][: self.n], order[len(order) // 2 :]
             if len(half) < LEAST_SAMPLES:
                 return None
             pictures, labels = self.train.images[half], None if self.train.labels is None else self.train.labels[half]
             what = f"{len(half):,} training pictures against the other {len(rest):,}"
-            distances = None
+            nearness = None
             reference = Reference.of(reference.features[rest], reference.shares)
         measured = self.evaluator.measure(pictures)
         scores, refused = self._score(
-            reference, measured, distances, None if labels is None else torch.from_numpy(labels)
+            reference, measured, nearness, None if labels is None else torch.from_numpy(labels)
         )
         return {"what": what, "n": len(pictures), "scores": _plain(scores), "refused": refused}
+
+
+class Copies:
+    """Tells copies of training pictures from pictures that are new, by their pixels.
+
+    Without a test split, one half of the training pictures stands for the unseen ones when the other half is asked
+    about, and the other way round.
+    """
+
+    def __init__(self, train: ImageSet, test: ImageSet | None) -> None:
+        self.key = f"{train.fingerprint[:16]}-{test.fingerprint[:16] if test else 'alone'}"
+        pixels = evaluators.pixels(train.images)
+        if test is not None:
+            self._seen, self._unseen = pixels, evaluators.pixels(test.images[:PAIRED])
+        else:
+            order = np.random.default_rng(2).permutation(len(pixels))
+            self._seen, self._unseen = pixels[order[::2]], pixels[order[1::2]]
+        self._alone = test is None
+        file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
+        kept = _read(file, "real")
+        if kept is None:
+            kept = {"real": self._quotient(self._unseen[:PAIRED], known=True)}
+            files.write(file, save(kept))
+        self.real = kept["real"]
+
+    def nearness(self, pixels: Tensor) -> Tensor:
+        """How near each picture, uint8 [N, F] (see `features.pixels`), is to the training pictures: float32 [N].
+
+        The distance to the nearest of them over the distance to the nearest unseen one; 0 for an exact copy.
+        """
+        return self._quotient(pixels[:PAIRED], known=False)
+
+    def _quotient(self, pixels: Tensor, known: bool) -> Tensor:
+        """`known`: the pictures are the first of the unseen ones, and not their own neighbours."""
+        seen = metrics.nearest_distances(pixels, self._seen)
+        unseen = metrics.nearest_distances(pixels, self._unseen, leave_out_self=known)
+        if self._alone:
+            seen, unseen = torch.minimum(seen, unseen), torch.maximum(seen, unseen)
+        return seen / unseen.clamp_min(1e-6)
 
 
 def _measure(evaluator: Evaluator, data: ImageSet) -> Measured:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ganvas.errors import UserError
 
-GROUPS = 20  # of the jackknife
+GROUPS, EXTRAPOLATED_GROUPS = 20, 10  # of the jackknife; an extrapolation costs many distances
 FID_LEAST, FID_LEAST_PER_FEATURE = 2_000, 4
 PRESENT = 0.1  # a class with less than this share of the samples it should have counts as lost
-CLOSE = 0.01  # real test images that are closer to a training image than a "copy" is
+CLOSE = 0.01  # share of unseen real pictures that count as copies
 BLOCK = 1_000  # rows compared with all others at once
 
 
@@ -42,7 +42,7 @@ METRICS = {
     "class_kl": Metric("class KL", "lower", 1, "from the classes of the samples to those of the data, in nats"),
     "classes_present": Metric("classes", "higher", 1, "classes with at least a tenth of the samples they should have"),
     "label_accuracy": Metric("label acc.", "higher", 1, "share of the samples that are what their label asked for"),
-    "copy_rate": Metric("copies", "lower", 1, "samples nearer to a training picture than 99 % of unseen real ones are"),
+    "copy_rate": Metric("copies", "lower", 1, "samples far nearer to a training than to an unseen picture; real: 0.01"),
 }  # fmt: skip
 
 
@@ -130,16 +130,21 @@ def fid_infinity(features: Tensor, reference: Moments, points: int = 15, seed: i
     """FID extrapolated to infinitely many samples (Chong & Forsyth, 2020).
 
     FID at `points` sample counts from a tenth of the samples to all, each a random subset, is nearly linear in
-    1 / count: the score is the intercept of that line, its error the standard error of the intercept.
+    1 / count: the score is the intercept of that line. The error is a delete-a-group jackknife over the samples.
     """
-    generator = torch.Generator().manual_seed(seed)
-    root, counts = _root(reference.covariance), np.linspace(len(features) / 10, len(features), points).astype(int)
-    values = []
-    for count in counts:
-        chosen = torch.randperm(len(features), generator=generator)[: int(count)].to(features.device)
-        values.append(_frechet(root, reference, Moments.of(features[chosen])))
-    line, spread = np.polyfit(1 / counts, values, 1, cov=True)
-    return Score(float(line[1]), float(np.sqrt(spread[1, 1])))
+    root = _root(reference.covariance)
+
+    def extrapolated(features: Tensor) -> float:
+        generator = torch.Generator().manual_seed(seed)
+        counts, values = np.linspace(len(features) / 10, len(features), points).astype(int), []
+        for count in counts:
+            chosen = torch.randperm(len(features), generator=generator)[: int(count)].to(features.device)
+            values.append(_frechet(root, reference, Moments.of(features[chosen])))
+        return float(np.polyfit(1 / counts, values, 1)[1])
+
+    parts = features.tensor_split(EXTRAPOLATED_GROUPS)
+    without = [torch.cat([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts))]
+    return Score(extrapolated(features), _jackknife([extrapolated(rest) for rest in without]))
 
 
 def kid(features: Tensor, reference: Tensor) -> Score:
@@ -149,7 +154,7 @@ def kid(features: Tensor, reference: Tensor) -> Score:
     delete-a-group jackknife over the samples and over the reference.
     """
     x, y = features.tensor_split(GROUPS), reference.tensor_split(GROUPS)
-    xx, yy, xy = _kernel_sums(x, x), _kernel_sums(y, y), _kernel_sums(x, y)
+    xx, yy, xy = _kernel_sums(x), _kernel_sums(y), _kernel_sums(x, y)
     own_x, own_y = (torch.stack([_kernel(part, part).diagonal().sum() for part in parts]).cpu() for parts in (x, y))
     n, m = (torch.tensor([float(len(part)) for part in parts], dtype=torch.float64) for parts in (x, y))
 
@@ -170,9 +175,14 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
     return (a.double() @ b.double().T / a.shape[1] + 1) ** 3
 
 
-def _kernel_sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> Tensor:
-    """The sum of the kernel over each pair of groups, float64 [groups of a, groups of b], on the CPU."""
-    return torch.stack([torch.stack([_kernel(left, right).sum() for right in b]) for left in a]).cpu()
+def _kernel_sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...] | None = None) -> Tensor:
+    """The sum of the kernel over each pair of groups (of `a` with itself without `b`), float64 [groups, groups]."""
+    sums = torch.zeros(len(a), len(b or a), dtype=torch.float64)
+    for i, left in enumerate(a):
+        for j, right in enumerate(b or a):
+            if b is not None or j >= i:
+                sums[i, j] = _kernel(left, right).sum()
+    return sums if b is not None else sums.triu() + sums.triu(1).T
 
 
 def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, seed: int = 0) -> float:
@@ -198,32 +208,35 @@ def manifold(features: Tensor, reference: Tensor, k_support: int = 3, k_density:
     """Precision and recall (Kynkäänniemi et al., 2019; 3 neighbours), density and coverage (Naeem et al., 2020; 5).
 
     The neighbourhood of a picture is the ball that reaches to its k-th nearest neighbour in its own set. Each is a mean
-    over pictures of one set; its error is that mean's.
+    over pictures of one set, and its error is that mean's; the density's is that over both sets.
     """
+    features, reference = features.double(), reference.double()
     radii_real = _neighbour_distances(reference, (k_support, k_density))
     radii_fake = _neighbour_distances(features, (k_support,))[:, 0]
     inside = torch.zeros(len(features), dtype=torch.bool, device=features.device)
     balls = torch.zeros(len(features), dtype=torch.float64, device=features.device)
-    recalled, covered = [], []
+    recalled, held = [], []
     for rows, radii in zip(reference.split(BLOCK), radii_real.split(BLOCK), strict=True):
         distances = squared_distances(rows, features)  # [B, samples]
         inside |= (distances <= radii[:, :1]).any(0)
-        within = distances <= radii[:, 1:]
+        within = distances < radii[:, 1:]
         balls += within.sum(0)
-        covered.append(within.any(1))
+        held.append(within.sum(1))
         recalled.append((distances <= radii_fake).any(1))
+    samples_in_each = torch.cat(held)
+    density, over_real = _mean(balls / k_density), _mean(samples_in_each * len(reference) / len(features) / k_density)
     return {
         "precision": _mean(inside),
         "recall": _mean(torch.cat(recalled)),
-        "density": _mean(balls / k_density),
-        "coverage": _mean(torch.cat(covered)),
+        "density": Score(density.value, math.hypot(density.error or 0, over_real.error or 0)),
+        "coverage": _mean(samples_in_each > 0),
     }
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Squared Euclidean distances, float64 [len(a), len(b)]."""
     a, b = a.double(), b.double()
-    return (a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T).clamp_min_(0)
+    return torch.addmm(a.square().sum(1)[:, None] + b.square().sum(1), a, b.T, alpha=-2).clamp_min_(0)
 
 
 def _neighbour_distances(points: Tensor, ks: tuple[int, ...]) -> Tensor:
@@ -241,7 +254,8 @@ def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = Fal
     With `leave_out_self` both are the same set, and a point is not its own neighbour.
     """
     best = torch.full((len(points),), math.inf, device=points.device)
-    for i, rows in enumerate(points.float().split(BLOCK)):
+    for i, block in enumerate(points.split(BLOCK)):
+        rows = block.float()
         norms = rows.square().sum(1)[:, None]
         start = i * BLOCK
         for j, part in enumerate(others.split(8 * BLOCK)):
@@ -256,12 +270,15 @@ def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = Fal
 
 
 def copy_rate(samples: Tensor, real: Tensor) -> Score:
-    """Share of the samples that are nearer to a training picture than 99 % of unseen real pictures are.
+    """Share of the samples that are nearer to the training pictures than 99 % of unseen real pictures are.
 
-    samples, real: distances to the nearest training picture. 0.01 is what unseen pictures get; more means copying, or
-    samples that are plainer than real pictures.
+    samples, real: the distance of each to the nearest training picture over that to the nearest unseen picture (other
+    than itself). The quotient, unlike the distance alone, does not take plain pictures, which are near to everything,
+    for copies (Meehan et al., 2020, compare the same two distances). 0.01 is what real pictures get; more is copying.
     """
-    return _mean(samples < real.double().quantile(CLOSE))
+    rate = _mean(samples < real.double().quantile(CLOSE))
+    of_threshold = math.sqrt(CLOSE * (1 - CLOSE) / len(real))
+    return Score(rate.value, math.hypot(rate.error or 0, of_threshold))
 
 
 # -- variety ----------------------------------------------------------------------------------------------------------

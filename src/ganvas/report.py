@@ -127,23 +127,25 @@ def rich_evaluation(raw: Mapping[str, Any], width: int = 120) -> list[Renderable
     """
     references = {kind: raw["references"][kind] for kind in REFERENCES if kind in raw["references"]}
     shown = RichTable(box=None, header_style="bold", pad_edge=False)
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     for heading in ("samples", *(kind if kind != "real" else "real images" for kind in references)):
         shown.add_column(heading, justify="right", no_wrap=True)
     if width >= EXPLAINED_WIDTH:
         shown.add_column("", style="dim", no_wrap=True)
+
+    def cell(score: Mapping[str, Any] | None, style: str, error: bool = True) -> Text:
+        return Text(number(Score(score["value"], score["error"] if error else None)) if score else "-", style=style)
+
     for name, score in raw["scores"].items():
-        rows = [references[kind]["scores"].get(name) for kind in references]
-        cells = [Text(number(Score(**cell)) if cell else "-", style="dim") for cell in rows]
-        first = Text(number(Score(**score)), style="bold")
+        others = [cell(row["scores"].get(name), "dim", kind == "real") for kind, row in references.items()]
         what = [Text(metric_of(name).what)] if width >= EXPLAINED_WIDTH else []
-        shown.add_row(Text(_heading(name)), first, *cells, *what)
+        shown.add_row(Text(_heading(name)), cell(score, "bold"), *others, *what)
     parts: list[RenderableType] = [Text(describe(raw)), Text(), shown, Text()]
     parts += [Text(f"{metric_of(name).title}: {reason}", style="yellow") for name, reason in raw["refused"].items()]
-    real = [f"real images: {references['real']['what']}"] if "real" in references else []
+    notes = [f"{'real images' if kind == 'real' else kind}: {row['what']}" for kind, row in references.items()]
     if raw["counts"]:
-        real.append(f"samples per class: {', '.join(f'{n:,}' for n in raw['counts'])} ({', '.join(raw['classes'])})")
-    return [*parts, *(Text(line, style="dim") for line in real)]
+        notes.append(f"samples per class: {', '.join(f'{n:,}' for n in raw['counts'])} ({', '.join(raw['classes'])})")
+    return [*parts, *(Text(line, style="dim") for line in notes)]
 
 
 def _parts(header: Sequence[str], body: Sequence[Sequence[Cell]], width: int) -> list[list[int]]:

@@ -193,6 +193,14 @@ class Run:
             kept = [json.dumps(record) + "\n" for record in self.records() if record["nimg"] <= nimg]
             files.write(self.log_file, "".join(kept).encode())
 
+    # -- evaluations --------------------------------------------------------------------------------------------
+
+    def write_evaluation(self, evaluation: Mapping[str, Any]) -> Path:
+        """Keep an evaluation; one of the same checkpoint and protocol is replaced."""
+        file = self.evaluations / f"{evaluation['checkpoint']['nimg']:09d}-{evaluation['key']}.json"
+        files.write(file, (json.dumps(evaluation, indent=1) + "\n").encode())
+        return file
+
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def save_checkpoint(

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas import evaluate, features, images, metrics
+from ganvas import features, images, metrics
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
 from ganvas.errors import RunFailed, UserError
-from ganvas.evaluate import Judge
+from ganvas.evaluate import Judge, origin
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
 from ganvas.recipe import SCORE, Recipe
@@ -165,7 +165,7 @@ def _loop(
                     if saving:
                         digest = checkpoint(entry.get(settings.best), entry["seconds"])
                         if evaluation is not None:
-                            evaluate.write(run, evaluation | evaluate.facts(recipe, entry, digest))
+                            run.write_evaluation(evaluation | origin(recipe, entry, digest))
                     board(entry)
                     yield entry
                 if tick:
