@@ -27,6 +27,7 @@ format: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/scoring.py
 
 clean:
 	rm -rf .venv

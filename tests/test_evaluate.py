@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas import features, sample
+from ganvas import features, metrics, sample
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.data.fetch import cache_dir
 from ganvas.errors import UserError
-from ganvas.evaluate import Judge, evaluate
+from ganvas.evaluate import Copies, Judge, evaluate
 from ganvas.recipe import Recipe
 from ganvas.run import Run
 from ganvas.train import train
@@ -215,3 +215,47 @@ def test_higher_is_better_for_some(tiny: Callable[..., Recipe], tmp_path: Path) 
     records = list(train(recipe, tmp_path / "run", device="cpu"))
     scored = {record["nimg"]: record["vendi"] for record in records if "vendi" in record}
     assert Run(tmp_path / "run").best_checkpoint() == max(scored, key=scored.__getitem__)
+
+
+# -- copies -----------------------------------------------------------------------------------------------------------
+
+
+def copy_rate(copies: Copies, pictures: np.ndarray) -> metrics.Score:
+    return metrics.copy_rate(copies.nearness(features.pixels(pictures)), copies.real)
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["with a test split", "without one"])
+def test_copies_are_told_from_held_out_pictures(split: bool) -> None:
+    data, held_out = toy(1_200), toy(3_000, seed=2)
+    copies = Copies(data, toy(800, seed=1) if split else None)
+    assert len(copies.real) == (800 if split else 600)
+    assert copies.real.min() > 0  # no picture is its own neighbour
+    nearness = copies.nearness(features.pixels(data.images))
+    assert (nearness == 0).all()  # whichever half a picture is in
+    assert copy_rate(copies, data.images).value == 1
+    rate, error = copy_rate(copies, held_out.images)
+    assert error is not None
+    assert abs(rate - 0.01) < 3 * error < 0.02
+    mixed = copy_rate(copies, np.concatenate([data.images[:500], held_out.images[:1_500]]))
+    assert mixed.value == pytest.approx(0.25 + 0.75 * rate, abs=0.01)
+
+
+def test_nearness_is_a_quotient_of_two_distances() -> None:
+    """Two training and two test pictures, all equally far apart, and samples a tenth of the way between two."""
+    corners = 100 * np.eye(4, 64, dtype=np.uint8).reshape(4, 1, 8, 8)
+    copies = Copies(ImageSet("seen", corners[:2]), ImageSet("unseen", corners[2:]))
+    samples = 0.9 * corners + 0.1 * corners[[2, 3, 0, 1]]
+    assert copies.real.tolist() == pytest.approx([1, 1])
+    nearness = copies.nearness(features.pixels(samples.round().astype(np.uint8)))
+    assert nearness.tolist() == pytest.approx([1 / 9, 1 / 9, 9, 9])
+
+
+def test_the_nearness_of_real_pictures_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Copies(toy(300), toy(200, seed=1))
+    monkeypatch.setattr(metrics, "nearest_distances", None)  # it would have to be called
+    again = Copies(toy(300), toy(200, seed=1))
+    assert torch.equal(again.real, first.real)
+    with pytest.raises(TypeError):
+        Copies(toy(300), toy(200, seed=2))
+    with pytest.raises(TypeError):
+        Copies(toy(300), None)

@@ -51,3 +51,14 @@ def test_a_run_of_two_epochs_in_colour_and_without_records(tiny: Callable[..., R
     Run(tmp_path / "run").log_file.unlink()
     with pytest.raises(UserError, match="no record yet"):
         plot.draw_figures(tmp_path / "run")
+
+
+def test_scores_of_evaluations_get_a_figure() -> None:
+    records = [
+        {"nimg": 100 * i, "d_loss": 1.0, **({"kid": 5.0 - i, "recall": 0.1 * i} if i % 2 == 0 else {})}
+        for i in range(1, 7)
+    ]
+    figure = plot.metrics(records)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title() for axes in shown] == ["KID ↓", "recall ↑"]
+    assert shown[0].lines[0].get_xydata().tolist() == [[200, 3.0], [400, 1.0], [600, -1.0]]

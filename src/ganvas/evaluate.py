@@ -109,11 +109,14 @@ class Reference:
     shares: Tensor | None  # of each class, [classes]; None where the evaluator does not know the classes
     moments: Moments
     paired: Tensor  # the features that take part in comparisons of all pairs [at most PAIRED, F]
+    radii: Tensor | None  # of their neighbourhoods; None where they are too few
 
     @classmethod
     def of(cls, features: Tensor, shares: Tensor | None) -> "Reference":
         chosen = np.random.default_rng(0).permutation(len(features))[:PAIRED]
-        return cls(features, shares, Moments.of(features), features[chosen])
+        paired = features[chosen]
+        radii = metrics.neighbour_distances(paired) if len(paired) >= LEAST_REAL else None
+        return cls(features, shares, Moments.of(features), paired, radii)
 
 
 class Judge:
@@ -149,7 +152,12 @@ class Judge:
                 "size": evaluator.size,
                 "resize": evaluator.resize(train.spec),
             },
-            "data": {"sha256": real.fingerprint, "trained_on": train.fingerprint, "images": len(real)}
+            "data": {
+                "sha256": real.fingerprint,
+                "trained_on": train.fingerprint,
+                "unseen": test.fingerprint if test else None,
+                "images": len(real),
+            }
             | {key: value for key, value in train.spec._asdict().items() if key != "num_classes"},
             "split": split,
             "n": n,
@@ -180,9 +188,12 @@ class Judge:
                 small.append(evaluators.pixels(pictures))
                 advance(len(pictures))
         measured = Measured(*(torch.cat(each) for each in zip(*parts, strict=True)))
-        nearness = self.copies.nearness(torch.cat(small))
         asked = None if labels is None else torch.from_numpy(labels)
-        scores, refused = self._score(self.reference, measured, nearness, asked)
+        with progress("scoring", 2) as advance:
+            nearness = self.copies.nearness(torch.cat(small))
+            advance(1)
+            scores, refused = self._score(self.reference, measured, nearness, asked)
+            advance(1)
         counts = None
         if self.knows:
             counts = torch.bincount(measured.probabilities.argmax(1), minlength=len(self.train.classes)).tolist()
@@ -214,7 +225,7 @@ class Judge:
             return f"the evaluator '{self.evaluator.name}' does not know the classes of the data"
         if metric == "label_accuracy" and not conditional:
             return "the run is not conditional"
-        if metric in ("kid", "precision", "recall", "density", "coverage") and len(self.reference.paired) < LEAST_REAL:
+        if metric in ("kid", "precision", "recall", "density", "coverage") and self.reference.radii is None:
             return f"{metric} needs {LEAST_REAL} real pictures, not {len(self.reference.paired)}"
         return None
 
@@ -232,11 +243,11 @@ class Judge:
             scores["fid"] = metrics.fid(features, reference.moments)
             if self.infinity:
                 scores["fid_infinity"] = metrics.fid_infinity(features, reference.moments)
-        if len(reference.paired) < LEAST_REAL:
+        if reference.radii is None:
             refused["kid"] = f"KID and neighbourhoods need {LEAST_REAL} real pictures, not {len(reference.paired)}"
         else:
             scores["kid"] = metrics.kid(features[:PAIRED], reference.paired)
-            scores |= metrics.manifold(features[:PAIRED], reference.paired)
+            scores |= metrics.manifold(features[:PAIRED], reference.paired, reference.radii)
         if self.knows or self.evaluator.name == evaluators.INCEPTION:
             scores["inception_score"] = metrics.inception_score(probabilities)
         else:
@@ -267,9 +278,8 @@ class Judge:
         rows = {}
         spec = self.train.spec
         floor = min(self.n, FLOOR_SAMPLES)
-        noise = np.random.default_rng(0).integers(
-            0, 256, (floor, spec.channels, spec.height, spec.width), dtype=np.uint8
-        )
+        shape = (floor, spec.channels, spec.height, spec.width)
+        noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         mean = np.zeros((spec.channels, spec.height, spec.width))
         for at in range(0, len(self.train), CHUNK):
             mean += self.train.images[at : at + CHUNK].sum(0, dtype=np.float64)
@@ -278,14 +288,17 @@ class Judge:
             "noise": (f"{floor:,} pictures of uniform noise", noise),
             "mean": (f"the mean of the training pictures, {floor:,} times", np.broadcast_to(average, noise.shape)),
         }
-        real = self._real_row()
-        if real is not None:
-            rows["real"] = real
-        for name, (what, images) in pictures.items():
-            measured = self.evaluator.measure(images)
-            nearness = self.copies.nearness(evaluators.pixels(images))
-            scores, refused = self._score(self.reference, measured, nearness, None)
-            rows[name] = {"what": what, "n": floor, "scores": _plain(scores), "refused": refused}
+        with progress("scoring real pictures and noise", 1 + len(pictures)) as advance:
+            real = self._real_row()
+            if real is not None:
+                rows["real"] = real
+            advance(1)
+            for name, (what, images) in pictures.items():
+                measured = self.evaluator.measure(images)
+                nearness = self.copies.nearness(evaluators.pixels(images))
+                scores, refused = self._score(self.reference, measured, nearness, None)
+                rows[name] = {"what": what, "n": floor, "scores": _plain(scores), "refused": refused}
+                advance(1)
         files.write(file, json.dumps(rows).encode())
         return rows
 
@@ -326,7 +339,8 @@ class Copies:
         self.key = f"{train.fingerprint[:16]}-{test.fingerprint[:16] if test else 'alone'}"
         pixels = evaluators.pixels(train.images)
         if test is not None:
-            self._seen, self._unseen = pixels, evaluators.pixels(test.images[:PAIRED])
+            chosen = np.random.default_rng(2).permutation(len(test))[:PAIRED]
+            self._seen, self._unseen = pixels, evaluators.pixels(test.images[chosen])
         else:
             order = np.random.default_rng(2).permutation(len(pixels))
             self._seen, self._unseen = pixels[order[::2]], pixels[order[1::2]]

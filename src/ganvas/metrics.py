@@ -19,6 +19,7 @@ GROUPS, EXTRAPOLATED_GROUPS = 20, 10  # of the jackknife; an extrapolation costs
 FID_LEAST, FID_LEAST_PER_FEATURE = 2_000, 4
 PRESENT = 0.1  # a class with less than this share of the samples it should have counts as lost
 CLOSE = 0.01  # share of unseen real pictures that count as copies
+K_SUPPORT, K_DENSITY = 3, 5  # neighbours: of precision and recall, of density and coverage
 BLOCK = 1_000  # rows compared with all others at once
 
 
@@ -132,19 +133,21 @@ def fid_infinity(features: Tensor, reference: Moments, points: int = 15, seed: i
     FID at `points` sample counts from a tenth of the samples to all, each a random subset, is nearly linear in
     1 / count: the score is the intercept of that line. The error is a delete-a-group jackknife over the samples.
     """
-    root = _root(reference.covariance)
+    root, generator = _root(reference.covariance), torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(len(features), generator=generator) for _ in range(points)]
 
-    def extrapolated(features: Tensor) -> float:
-        generator = torch.Generator().manual_seed(seed)
-        counts, values = np.linspace(len(features) / 10, len(features), points).astype(int), []
-        for count in counts:
-            chosen = torch.randperm(len(features), generator=generator)[: int(count)].to(features.device)
+    def extrapolated(kept: Tensor) -> float:
+        counts, values = np.linspace(int(kept.sum()) / 10, int(kept.sum()), points).astype(int), []
+        for count, order in zip(counts, orders, strict=True):
+            chosen = order[kept[order]][: int(count)].to(features.device)
             values.append(_frechet(root, reference, Moments.of(features[chosen])))
         return float(np.polyfit(1 / counts, values, 1)[1])
 
-    parts = features.tensor_split(EXTRAPOLATED_GROUPS)
-    without = [torch.cat([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts))]
-    return Score(extrapolated(features), _jackknife([extrapolated(rest) for rest in without]))
+    every = torch.ones(len(features), dtype=torch.bool)
+    without = [
+        every.index_fill(0, part, False) for part in torch.arange(len(features)).tensor_split(EXTRAPOLATED_GROUPS)
+    ]
+    return Score(extrapolated(every), _jackknife([extrapolated(kept) for kept in without]))
 
 
 def kid(features: Tensor, reference: Tensor) -> Score:
@@ -153,9 +156,9 @@ def kid(features: Tensor, reference: Tensor) -> Score:
     Over all pairs rather than over random subsets; negative values happen and are right. The error is a
     delete-a-group jackknife over the samples and over the reference.
     """
-    x, y = features.tensor_split(GROUPS), reference.tensor_split(GROUPS)
+    x, y = features.double().tensor_split(GROUPS), reference.double().tensor_split(GROUPS)
     xx, yy, xy = _kernel_sums(x), _kernel_sums(y), _kernel_sums(x, y)
-    own_x, own_y = (torch.stack([_kernel(part, part).diagonal().sum() for part in parts]).cpu() for parts in (x, y))
+    own_x, own_y = (torch.stack([_own_kernel(part).sum() for part in parts]).cpu() for parts in (x, y))
     n, m = (torch.tensor([float(len(part)) for part in parts], dtype=torch.float64) for parts in (x, y))
 
     def mmd(keep_x: Tensor, keep_y: Tensor) -> float:
@@ -171,8 +174,14 @@ def kid(features: Tensor, reference: Tensor) -> Score:
     return Score(mmd(everything, everything), math.hypot(over_x, over_y))
 
 
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a.double() @ b.double().T / a.shape[1] + 1) ** 3
+def _root_kernel(a: Tensor, b: Tensor) -> Tensor:
+    """The cube root of the kernel of every pair, float64 [len(a), len(b)]."""
+    return torch.addmm(torch.ones((), dtype=torch.float64, device=a.device), a, b.T, alpha=1 / a.shape[1])
+
+
+def _own_kernel(a: Tensor) -> Tensor:
+    """The kernel of every vector with itself, float64 [len(a)]."""
+    return (a.square().sum(1) / a.shape[1] + 1) ** 3
 
 
 def _kernel_sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...] | None = None) -> Tensor:
@@ -181,7 +190,8 @@ def _kernel_sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...] | None = None) -> 
     for i, left in enumerate(a):
         for j, right in enumerate(b or a):
             if b is not None or j >= i:
-                sums[i, j] = _kernel(left, right).sum()
+                root = _root_kernel(left, right).flatten()
+                sums[i, j] = torch.dot(root.square(), root)
     return sums if b is not None else sums.triu() + sums.triu(1).T
 
 
@@ -204,15 +214,16 @@ def sliced_wasserstein(a: Tensor, b: Tensor, projections: int = 256, seed: int =
 # -- neighbourhoods ---------------------------------------------------------------------------------------------------
 
 
-def manifold(features: Tensor, reference: Tensor, k_support: int = 3, k_density: int = 5) -> dict[str, Score]:
+def manifold(features: Tensor, reference: Tensor, radii: Tensor | None = None) -> dict[str, Score]:
     """Precision and recall (Kynkäänniemi et al., 2019; 3 neighbours), density and coverage (Naeem et al., 2020; 5).
 
     The neighbourhood of a picture is the ball that reaches to its k-th nearest neighbour in its own set. Each is a mean
     over pictures of one set, and its error is that mean's; the density's is that over both sets.
+    `radii`: the `neighbour_distances` of the reference, where they are known already.
     """
     features, reference = features.double(), reference.double()
-    radii_real = _neighbour_distances(reference, (k_support, k_density))
-    radii_fake = _neighbour_distances(features, (k_support,))[:, 0]
+    radii_real = neighbour_distances(reference) if radii is None else radii
+    radii_fake = neighbour_distances(features)[:, 0]
     inside = torch.zeros(len(features), dtype=torch.bool, device=features.device)
     balls = torch.zeros(len(features), dtype=torch.float64, device=features.device)
     recalled, held = [], []
@@ -224,7 +235,7 @@ def manifold(features: Tensor, reference: Tensor, k_support: int = 3, k_density:
         held.append(within.sum(1))
         recalled.append((distances <= radii_fake).any(1))
     samples_in_each = torch.cat(held)
-    density, over_real = _mean(balls / k_density), _mean(samples_in_each * len(reference) / len(features) / k_density)
+    density, over_real = _mean(balls / K_DENSITY), _mean(samples_in_each * len(reference) / len(features) / K_DENSITY)
     return {
         "precision": _mean(inside),
         "recall": _mean(torch.cat(recalled)),
@@ -239,13 +250,13 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return torch.addmm(a.square().sum(1)[:, None] + b.square().sum(1), a, b.T, alpha=-2).clamp_min_(0)
 
 
-def _neighbour_distances(points: Tensor, ks: tuple[int, ...]) -> Tensor:
-    """Squared distance of every point to its k-th nearest other one, float64 [N, len(ks)]."""
-    if len(points) <= max(ks):
-        raise UserError(f"neighbourhoods of {max(ks)} need more than {len(points)} pictures")
+def neighbour_distances(points: Tensor) -> Tensor:
+    """Squared distances of every point to its 3rd and its 5th nearest other one, float64 [N, 2]."""
+    if len(points) <= K_DENSITY:
+        raise UserError(f"neighbourhoods of {K_DENSITY} need more than {len(points)} pictures")
     # The nearest of all is the point itself (or its twin, which is as near).
-    rows = [squared_distances(part, points).topk(max(ks) + 1, largest=False).values for part in points.split(BLOCK)]
-    return torch.cat(rows)[:, list(ks)]
+    rows = [squared_distances(part, points).topk(K_DENSITY + 1, largest=False).values for part in points.split(BLOCK)]
+    return torch.cat(rows)[:, [K_SUPPORT, K_DENSITY]]
 
 
 def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = False) -> Tensor:

@@ -10,9 +10,11 @@ from matplotlib.ticker import FuncFormatter
 
 from ganvas.errors import UserError
 from ganvas.images import GAP, load_png
+from ganvas.metrics import METRICS
 from ganvas.run import Record, Run
 
 REAL, FAKE, RULE = "#1b7f5c", "#c2410c", "#6b7280"
+METRIC_COLUMNS = 4
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
 
 
@@ -30,6 +32,8 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
         figures["confidence"] = confidence(records)
     if any("score" in record for record in records):
         figures["score"] = score(records)
+    if any(name in record for record in records for name in METRICS):
+        figures["metrics"] = metrics(records)
     if sheets := run.sheets():
         info = run.info()
         epochs = [int(file.stem) / info["data"]["images"] for file in sheets]
@@ -93,6 +97,22 @@ def score(records: Sequence[Record]) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_title("Score of the checkpoints (lower is better)")
     axes.set_ylabel("sliced Wasserstein distance")
+    return figure
+
+
+def metrics(records: Sequence[Record]) -> Figure:
+    """Every score of the evaluations while training, against images seen."""
+    names = [name for name in METRICS if any(name in record for record in records)]
+    rows = -(-len(names) // METRIC_COLUMNS)
+    figure = Figure(figsize=(2.7 * METRIC_COLUMNS, 2.2 * rows), layout="constrained")
+    grid = list(figure.subplots(rows, METRIC_COLUMNS, squeeze=False).flat)
+    for axes, name in zip(grid, names, strict=False):
+        _curve(axes, records, name, REAL, smooth=False)
+        arrow = {"lower": "↓", "higher": "↑", "": ""}[METRICS[name].better]
+        axes.set_title(f"{METRICS[name].title} {arrow}", fontsize=10)
+    for axes in grid[len(names) :]:
+        axes.set_visible(False)
+    figure.suptitle("Scores of the evaluations")
     return figure
 
 
