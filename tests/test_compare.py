@@ -129,8 +129,8 @@ def test_conditional_and_other_runs_share_a_table(evaluated: list[Path]) -> None
 
 def test_references_come_last(evaluated: list[Path]) -> None:
     table = compare(evaluated).tables[0]
-    names = ["real images (10,000 test images)", "noise", "mean of the training images"]
-    assert [row.name for row in table.references] == names
+    assert [row.name for row in table.references] == ["real images", "noise", "mean image"]
+    assert "real images: 10,000 test images." in table.notes
     assert not any("pictures and not" in note for note in table.notes)
     fewer = REFERENCES | {"real": REFERENCES["real"] | {"n": 2_000, "refused": {"kid": "too few"}}}
     evaluate(Run(evaluated[3]), 180_000, {"fid": (3.5, 0.1)}, references=fewer)

@@ -21,7 +21,7 @@ from ganvas.metrics import METRICS, Metric, Score
 from ganvas.run import Run
 
 FORMAT = 1  # of the evaluation files that this module reads
-REFERENCES = {"real": "real images ({what})", "noise": "noise", "mean": "mean of the training images"}
+REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
 GRACE = 1.01  # a budget may be passed by so much: checkpoints come at whole batches
 MISSED = 0.9  # of a budget: who used less should say so
 
@@ -260,8 +260,9 @@ def _references(points: Sequence[Evaluation]) -> tuple[tuple[Row, ...], list[str
         found |= evaluation.raw["references"]
     rows, notes = [], []
     for kind in sorted(found, key=lambda kind: [*REFERENCES, kind].index(kind)):
-        name = REFERENCES.get(kind, kind).format(what=found[kind]["what"])
+        name = REFERENCES.get(kind, kind)
         rows.append(Row(name, kind, (), _scores(found[kind]["scores"])))
+        notes.append(f"{name}: {found[kind]['what']}.")
         if kind != "real":
             continue
         for metric, reason in found[kind].get("refused", {}).items():

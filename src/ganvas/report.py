@@ -55,8 +55,9 @@ def _cells(table: Table) -> tuple[list[str], list[list[Cell]]]:
     header = ["run", "images seen", "seconds", *(_heading(name) for name in table.metrics)]
     body = []
     for row in (*table.rows, *table.references):
+        rough = row.kind in ("noise", "mean")  # they are there for their size alone
         scores = [
-            Cell(number(row.scores[name]) if name in row.scores else "-", (row.name, name) in table.best)
+            Cell(number(row.scores[name], rough) if name in row.scores else "-", (row.name, name) in table.best)
             for name in table.metrics
         ]
         body.append([Cell(row.name), Cell(_span(row.nimg)), Cell(_span(row.seconds)), *scores])
@@ -72,11 +73,14 @@ def _span(values: Sequence[float]) -> str:
     return "–".join(dict.fromkeys(ends))
 
 
-def number(score: Score) -> str:
-    """`3.21 ± 0.05`: the error to one digit, to two if the first is a 1, and the value to as many decimals."""
-    if score.error is None or score.error < 5e-7:
+def number(score: Score, rough: bool = False) -> str:
+    """`3.21 ± 0.05`: the error to one digit, to two if the first is a 1, and the value to as many decimals.
+
+    `rough` leaves out the error.
+    """
+    if rough or score.error is None or score.error < 5e-7:
         text = f"{score.value:.4g}" if abs(score.value) < 1000 else f"{score.value:,.0f}"
-        return text if score.error is None else f"{text} ± 0"
+        return text if rough or score.error is None else f"{text} ± 0"
     leading = f"{score.error:.1e}"  # d.de-xx, rounded
     decimals = max(0, -int(leading[4:]) + (leading[0] == "1"))
     return f"{score.value:,.{decimals}f} ± {score.error:,.{decimals}f}"
@@ -128,21 +132,21 @@ def rich_evaluation(raw: Mapping[str, Any], width: int = 120) -> list[Renderable
     references = {kind: raw["references"][kind] for kind in REFERENCES if kind in raw["references"]}
     shown = RichTable(box=None, header_style="bold", pad_edge=False)
     shown.add_column("", no_wrap=True)
-    for heading in ("samples", *(kind if kind != "real" else "real images" for kind in references)):
+    for heading in ("samples", *(REFERENCES[kind] for kind in references)):
         shown.add_column(heading, justify="right", no_wrap=True)
     if width >= EXPLAINED_WIDTH:
         shown.add_column("", style="dim", no_wrap=True)
 
-    def cell(score: Mapping[str, Any] | None, style: str, error: bool = True) -> Text:
-        return Text(number(Score(score["value"], score["error"] if error else None)) if score else "-", style=style)
+    def cell(score: Mapping[str, Any] | None, style: str, rough: bool = False) -> Text:
+        return Text(number(Score(**score), rough) if score else "-", style=style)
 
     for name, score in raw["scores"].items():
-        others = [cell(row["scores"].get(name), "dim", kind == "real") for kind, row in references.items()]
+        others = [cell(row["scores"].get(name), "dim", kind != "real") for kind, row in references.items()]
         what = [Text(metric_of(name).what)] if width >= EXPLAINED_WIDTH else []
         shown.add_row(Text(_heading(name)), cell(score, "bold"), *others, *what)
     parts: list[RenderableType] = [Text(describe(raw)), Text(), shown, Text()]
     parts += [Text(f"{metric_of(name).title}: {reason}", style="yellow") for name, reason in raw["refused"].items()]
-    notes = [f"{'real images' if kind == 'real' else kind}: {row['what']}" for kind, row in references.items()]
+    notes = [f"{REFERENCES[kind]}: {row['what']}" for kind, row in references.items()]
     if raw["counts"]:
         notes.append(f"samples per class: {', '.join(f'{n:,}' for n in raw['counts'])} ({', '.join(raw['classes'])})")
     return [*parts, *(Text(line, style="dim") for line in notes)]
