@@ -32,10 +32,21 @@ def test_a_metric_that_one_seed_lacks_has_no_mean(tmp_path: Path) -> None:
 def test_seeds_that_saw_unlike_numbers_of_images_are_not_averaged(evaluated: list[Path]) -> None:
     (evaluated[2] / "evaluations" / "000120000-a1b2c3d4e5f6.json").unlink()
     table = compare(evaluated[:3]).tables[0]
-    assert [row.kind for row in table.rows] == ["run"] * 3
-    assert any("use --at-images 60000" in note for note in table.notes)
+    assert [(row.name.partition(" ")[2], row.nimg) for row in table.rows] == [
+        ("(2 seeds)", [120_000] * 2),
+        ("", [60_000]),
+    ]
+    assert any("3 seeds are not averaged" in note and "use --at-images 60000" in note for note in table.notes)
     assert [row.kind for row in compare(evaluated[:3], at_images=60_000).tables[0].rows] == ["seeds"]
     assert [row.kind for row in compare(evaluated[:3], at_seconds=5_000).tables[0].rows] == ["seeds"]
+
+
+def test_a_longer_run_of_a_seed_has_a_row_of_its_own(evaluated: list[Path], tmp_path: Path) -> None:
+    long = make_run(tmp_path / "long")
+    evaluate(long, 600_000, {"fid": (2.0, 0.1)}, seed=0, identity="same")
+    table = compare([*evaluated[:3], long.path]).tables[0]
+    assert [row.kind for row in table.rows] == ["seeds", "run"]
+    assert not any("not averaged" in note for note in table.notes)
 
 
 def test_a_repeated_seed_is_no_third_seed_and_a_path_counts_once(evaluated: list[Path], tmp_path: Path) -> None:
@@ -115,7 +126,7 @@ def test_every_difference_is_named_but_labels_are_none(evaluated: list[Path]) ->
     assert second.why == (
         "Not in one column with the first table: the evaluator is cifar10 (9f8e7d6c), not digits (1a2b3c4d); "
         "evaluator.size is 32, not 28; "
-        "the data is mnist (77777777), not mnist (d1d2d3d4); data.trained_on is 88888888, not absent; "
+        "the data is mnist (77777777), not mnist (d1d2d3d4); the training set is 88888888, not absent; "
         "split is test, not train; n is 9,000, not 10,000; "
         "FID is defined by version 2, not 1; Vendi is measured only here; KID is measured only there."
     )

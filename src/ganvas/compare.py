@@ -22,6 +22,7 @@ from ganvas.run import Run
 
 FORMAT = 1  # of the evaluation files that this module reads
 REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
+ENTRIES = {"data.unseen": "the set of unseen pictures", "data.trained_on": "the training set", "seed": "the first seed"}
 GRACE = 1.01  # a budget may be passed by so much: checkpoints come at whole batches
 MISSED = 0.9  # of a budget: who used less should say so
 
@@ -217,9 +218,9 @@ def _table(
 
 def _rows(last: Sequence[Evaluation], points: Sequence[Evaluation], pool_unequal: bool) -> tuple[list[Row], list[str]]:
     """One row per run, or per group of seeds that had the same budget; and what has to be said about them."""
-    groups: dict[str, list[Evaluation]] = {}
+    groups: dict[tuple[str, int], list[Evaluation]] = {}
     for evaluation in last:
-        groups.setdefault(evaluation.identity, []).append(evaluation)
+        groups.setdefault((evaluation.identity, 0 if pool_unequal else evaluation.nimg), []).append(evaluation)
     rows: list[Row] = []
     notes: list[str] = []
     for group in groups.values():
@@ -227,13 +228,6 @@ def _rows(last: Sequence[Evaluation], points: Sequence[Evaluation], pool_unequal
         for evaluation in group:
             seeds.setdefault(evaluation.seed, evaluation)
         pool = [seeds[seed] for seed in sorted(seeds)] if len(seeds) > 1 else []
-        if pool and not pool_unequal and len({e.nimg for e in pool}) > 1:
-            common = set.intersection(*({p.nimg for p in points if p.run is e.run} for e in pool))
-            what = f"use --at-images {max(common)}" if common else "evaluate them after equally many images"
-            notes.append(
-                f"{pool[0].recipe}: {len(pool)} seeds are not averaged, as they saw unlike numbers of images: {what}."
-            )
-            pool = []
         if pool:
             name = f"{pool[0].recipe} ({len(pool)} seeds)"
             if any(row.name == name for row in rows):  # the same recipe with other settings
@@ -244,7 +238,25 @@ def _rows(last: Sequence[Evaluation], points: Sequence[Evaluation], pool_unequal
             rows.append(Row(evaluation.name, "run", (evaluation,), evaluation.scores))
             if pool:
                 notes.append(f"{evaluation.name} repeats seed {evaluation.seed}: it is not part of the mean.")
-    return rows, notes
+    return rows, notes + _apart_notes(rows, points)
+
+
+def _apart_notes(rows: Sequence[Row], points: Sequence[Evaluation]) -> list[str]:
+    """Seeds of one recipe that could have been averaged after equally many images."""
+    seen: dict[str, list[Row]] = {}
+    for row in rows:
+        seen.setdefault(row.members[0].identity, []).append(row)
+    notes = []
+    for apart in seen.values():
+        pooled = {e.seed for row in apart if row.kind == "seeds" for e in row.members}
+        members = [e for row in apart for e in row.members]
+        if len({e.seed for e in members} - pooled) + bool(pooled) < 2:
+            continue
+        common = set.intersection(*({p.nimg for p in points if p.run is e.run} for e in members))
+        what = f"use --at-images {max(common)}" if common else "evaluate them after equally many images"
+        name, count = members[0].recipe, len({e.seed for e in members})
+        notes.append(f"{name}: {count} seeds are not averaged, as they saw unlike numbers of images: {what}.")
+    return notes
 
 
 def _mean(scores: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
@@ -335,7 +347,7 @@ def _why_apart(this: Evaluation, first: Evaluation) -> str:
         elif key in ("evaluator.sha256", "data.sha256"):
             parts.append(f"the {section} is {_which(this, section)}, not {_which(first, section)}")
         else:
-            parts.append(f"{key} is {_word(mine)}, not {_word(other)}")
+            parts.append(f"{ENTRIES.get(key, key)} is {_word(mine)}, not {_word(other)}")
     differences = "; ".join(parts) or f"protocol {this.key}, not {first.key}"
     return f"Not in one column with the first table: {differences}."
 

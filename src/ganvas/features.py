@@ -36,7 +36,7 @@ from ganvas.version import VERSION
 
 BUNDLED = {  # the evaluators that come with ganvas, each with its sha256
     "digits": "d3b15bae88118be7f4c3b2792d5113d6f963e58cee9259d244ec4d0d72477bb3",
-    "cifar10": "152c0b5972e335de4a21d7c41865d6550dcdbeb6c11c4c486cd57ece931f9fbc",
+    "cifar10": "233f83acd69df82a7f5c057a93817ae0ced6c335bc0e5966ffabb31fef9c96a9",
 }
 INCEPTION = "inception"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
