@@ -214,7 +214,7 @@ def _progress() -> Progress:
 
 
 def _losses(record: Record) -> str:
-    shown = {"d_loss": "D", "g_loss": "G", "score": "score"}
+    shown = {"d_loss": "D", "g_loss": "G", "score": "score", "fid": "FID", "kid": "KID"}
     parts = [f"{short} {record[name]:.3f}" for name, short in shown.items() if record.get(name) is not None]
     if "images_per_second" in record:
         parts.append(f"{record['images_per_second']:,.0f} images/s")

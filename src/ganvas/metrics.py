@@ -18,7 +18,7 @@ from ganvas.errors import UserError
 GROUPS, EXTRAPOLATED_GROUPS = 20, 10  # of the jackknife; an extrapolation costs many distances
 FID_LEAST, FID_LEAST_PER_FEATURE = 2_000, 4
 PRESENT = 0.1  # a class with less than this share of the samples it should have counts as lost
-CLOSE = 0.01  # share of unseen real pictures that count as copies
+CLOSE, FAR = 0.01, 1.5  # of the copy rate: the share of real pictures, and the margin beyond it as a power
 K_SUPPORT, K_DENSITY = 3, 5  # neighbours: of precision and recall, of density and coverage
 BLOCK = 1_000  # rows compared with all others at once
 
@@ -43,7 +43,7 @@ METRICS = {
     "class_kl": Metric("class KL", "lower", 1, "from the classes of the samples to those of the data, in nats"),
     "classes_present": Metric("classes", "higher", 1, "classes with at least a tenth of the samples they should have"),
     "label_accuracy": Metric("label acc.", "higher", 1, "share of the samples that are what their label asked for"),
-    "copy_rate": Metric("copies", "lower", 1, "samples far nearer to a training than to an unseen picture; real: 0.01"),
+    "copy_rate": Metric("copies", "lower", 1, "samples far nearer to a training picture than real pictures are; real: 0"),
 }  # fmt: skip
 
 
@@ -281,15 +281,14 @@ def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = Fal
 
 
 def copy_rate(samples: Tensor, real: Tensor) -> Score:
-    """Share of the samples that are nearer to the training pictures than 99 % of unseen real pictures are.
+    """Share of the samples that are far nearer to the training pictures than unseen real pictures are.
 
     samples, real: the distance of each to the nearest training picture over that to the nearest unseen picture (other
     than itself). The quotient, unlike the distance alone, does not take plain pictures, which are near to everything,
-    for copies (Meehan et al., 2020, compare the same two distances). 0.01 is what real pictures get; more is copying.
+    for copies (Meehan et al., 2020, compare the same two distances). A copy's is below q^1.5, q being what 1 % of the
+    real pictures stay below: the margin is for pictures that are plainer than any real one.
     """
-    rate = _mean(samples < real.double().quantile(CLOSE))
-    of_threshold = math.sqrt(CLOSE * (1 - CLOSE) / len(real))
-    return Score(rate.value, math.hypot(rate.error or 0, of_threshold))
+    return _mean(samples < real.double().quantile(CLOSE) ** FAR)
 
 
 # -- variety ----------------------------------------------------------------------------------------------------------
