@@ -82,7 +82,7 @@ def test_an_evaluation_says_all_about_itself(run: Path, folder: Path) -> None:
     assert mean["scores"]["vendi"]["value"] == pytest.approx(1, abs=1e-3)
     assert mean["scores"]["inception_score"]["value"] == pytest.approx(1)
     assert noise["scores"]["coverage"]["value"] < 0.3
-    assert 0 <= real["scores"]["copy_rate"]["value"] <= 0.03
+    assert real["scores"]["copy_rate"]["value"] <= 0.01
 
 
 def test_a_second_evaluation_is_the_same_and_faster(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,16 +248,17 @@ def unlike_contrast(seed: int) -> np.ndarray:
     return found
 
 
-@pytest.mark.parametrize("seed", [3, 13, 21])
+@pytest.mark.parametrize("seed", [0, 3, 21])
 def test_on_a_small_set_plain_pictures_are_no_copies_and_near_copies_are(seed: int) -> None:
-    """Seeds with which the mean picture is nearer than 99 % of the real pictures, so that the margin is needed."""
+    """With these seeds the mean picture is nearer than 99 % of the real pictures are: it takes the margin."""
     train, unseen = np.split(unlike_contrast(seed), [150])
     copies = Copies(ImageSet("few", train), None)
     mean = train.mean(0, keepdims=True).round().astype(np.uint8).repeat(100, axis=0)
     assert (copies.nearness(features.pixels(mean)) < copies.real.quantile(0.01)).all()
     assert copy_rate(copies, mean).value == 0
-    blurred = unseen.reshape(-1, 1, 2, 8, 2, 8).mean((3, 5)).round().astype(np.uint8).repeat(8, axis=2).repeat(8, axis=3)
-    assert copy_rate(copies, blurred).value < 0.03
+    for pictures in (train, unseen):
+        coarse = pictures.reshape(-1, 1, 2, 8, 2, 8).mean((3, 5)).round().astype(np.uint8)
+        assert copy_rate(copies, coarse.repeat(8, axis=2).repeat(8, axis=3)).value < 0.05
     assert copy_rate(copies, unseen).value < 0.01
     noise = 4 * np.random.default_rng(0).standard_normal(train.shape)
     for copied in (train, (train + noise).round().clip(0, 255).astype(np.uint8)):

@@ -43,7 +43,7 @@ METRICS = {
     "class_kl": Metric("class KL", "lower", 1, "from the classes of the samples to those of the data, in nats"),
     "classes_present": Metric("classes", "higher", 1, "classes with at least a tenth of the samples they should have"),
     "label_accuracy": Metric("label acc.", "higher", 1, "share of the samples that are what their label asked for"),
-    "copy_rate": Metric("copies", "lower", 1, "samples far nearer to a training picture than real pictures are; real: 0"),
+    "copy_rate": Metric("copies", "lower", 1, "far nearer to a training picture than real pictures are; real: 0"),
 }  # fmt: skip
 
 
@@ -288,7 +288,8 @@ def copy_rate(samples: Tensor, real: Tensor) -> Score:
     for copies (Meehan et al., 2020, compare the same two distances). A copy's is below q^1.5, q being what 1 % of the
     real pictures stay below: the margin is for pictures that are plainer than any real one.
     """
-    return _mean(samples < real.double().quantile(CLOSE) ** FAR)
+    q = real.double().quantile(CLOSE).clamp_max(1)
+    return _mean(samples < q**FAR)
 
 
 # -- variety ----------------------------------------------------------------------------------------------------------
