@@ -1,6 +1,7 @@
 """The classifier behind the evaluators learns, goes on where it stopped, and augments as it says."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,20 @@ def test_the_same_seed_gives_the_same_network_and_leaves_the_random_state_alone(
     assert same_tensors(first.state_dict(), second.state_dict())
     assert torch.equal(before, torch.get_rng_state())
     assert np.isfinite(first.head.weight.detach().numpy()).all()
+
+
+def test_the_learning_rate_rises_falls_and_falls_again() -> None:
+    rates = [classifier._schedule(step, 100, 140) for step in range(140)]
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates.index(max(rates)) in (19, 20)
+    assert rates[99] == pytest.approx(1 / 80)
+    assert rates[100] == 0.25
+    assert rates[139] == pytest.approx(0.25 / 40)
+    assert all(later < earlier for part in (rates[21:100], rates[100:]) for earlier, later in pairwise(part))
+
+
+def test_plain_epochs_go_on_from_where_a_shorter_training_ended(data: ImageSet, tmp_path: Path) -> None:
+    trained(data, tmp_path / "short")
+    longer = QUICK.model_copy(update={"plain_epochs": 2})
+    resumed = trained(data, tmp_path / "short", longer)
+    assert same_tensors(resumed.state_dict(), trained(data, tmp_path / "whole", longer).state_dict())

@@ -54,6 +54,7 @@ data_app = App(name="data", help="Look at image data before training on it.")
 app.command(data_app)
 evaluator_app = App(name="evaluator", help="The networks that scores look through.")
 app.command(evaluator_app)
+LINES = 20  # of progress, where there is no terminal for a bar
 PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
 
 out = Console(highlight=False)
@@ -389,9 +390,12 @@ def train_evaluator(
     settings = parse(DataSettings, {**_section(values.pop("data", {}), "data"), "name": data}, "data")
     trained = features.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
     with _progress() as progress:
-        task = progress.add_task(f"evaluator for {data}", total=None, losses="")
+        task, parts = progress.add_task(f"evaluator for {data}", total=None, losses=""), 0
         for step in trained:
             progress.update(task, completed=step.nimg, total=step.total, losses=f"loss {step.loss:.3f}")
+            if not progress.console.is_terminal and LINES * step.nimg // step.total > parts:
+                parts = LINES * step.nimg // step.total
+                err.print(f"{step.nimg:>10,} of {step.total:,} images  loss {step.loss:.3f}")
     _line(f"{trained.file}: {features.describe(trained.file)}")
 
 

@@ -36,7 +36,7 @@ from ganvas.version import VERSION
 
 BUNDLED = {  # the evaluators that come with ganvas, each with its sha256
     "digits": "d3b15bae88118be7f4c3b2792d5113d6f963e58cee9259d244ec4d0d72477bb3",
-    "cifar10": "233f83acd69df82a7f5c057a93817ae0ced6c335bc0e5966ffabb31fef9c96a9",
+    "cifar10": "c4fbe393ca5eb9c9a32341d0fb67a44233bee8c3725467bf1f93ceff8e8b9b9d",
 }
 INCEPTION = "inception"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
