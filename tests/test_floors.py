@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ganvas"
 FLOORS = [
     {"errors", "version", "files"},
-    {"config", "images", "device", "checkpoint"},
+    {"config", "images", "device", "checkpoint", "fused"},
     {"data", "backbones", "metrics"},
     {"methods", "classifier"},
     {"recipe", "recipes", "features"},

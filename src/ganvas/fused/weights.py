@@ -1,0 +1,20 @@
+"""What a residual pixel network is made of."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Weights(NamedTuple):
+    """The weights of W units, B blocks of D layers and C channels, all of one dtype and on one device."""
+
+    input: Tensor
+    """[W, 3], of the coordinates x, y, r"""
+    weight: Tensor
+    """[B, D, W, W]; the last layer of a block is the one under tanh"""
+    bias: Tensor
+    """[B, D, W]"""
+    out_weight: Tensor
+    """[C, W]"""
+    out_bias: Tensor
+    """[C]"""
