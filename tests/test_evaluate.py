@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from ganvas import features, metrics, sample
+from ganvas.cache import cache_dir
 from ganvas.data import DataSettings, ImageSet, load
-from ganvas.data.fetch import cache_dir
 from ganvas.errors import UserError
 from ganvas.evaluate import Copies, Judge, evaluate
 from ganvas.recipe import Recipe
@@ -204,6 +204,7 @@ def test_a_best_that_will_never_be_measured_is_refused(tiny: Callable[..., Recip
     recipe = tiny(train={"eval_every": 40, "eval_samples": 100, "best": "fid"})
     with pytest.raises(UserError, match="which these evaluations will lack: FID needs"):
         list(train(recipe, tmp_path / "run", device="cpu"))
+    assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match=r"set train\.eval_every as well"):
         tiny(train={"best": "kid"})
     with pytest.raises(UserError, match="did you mean 'recall'"):

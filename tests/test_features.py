@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from ganvas import features
+from ganvas.cache import cache_dir
 from ganvas.data import DataSettings, load
-from ganvas.data.fetch import cache_dir
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 
@@ -139,6 +139,8 @@ def test_data_that_no_evaluator_can_learn_is_refused(pictures: Path, tmp_path: P
         features.Training(DataSettings(name=str(pictures)))
     with pytest.raises(UserError, match="did you mean 'epochs'"):
         features.Training(DataSettings(name=str(pictures)), {"epoch": 3})
+    with pytest.raises(UserError, match="less than the size of 16 pixels"):
+        features.Training(DataSettings(name=str(pictures)), {"shift": 16})
     with pytest.raises(UserError, match=r"name a \.safetensors file"):
         features.Training(DataSettings(name=str(pictures)), out=tmp_path / "x.pt")
 
@@ -157,6 +159,14 @@ def test_missing_and_damaged_evaluators(tmp_path: Path, monkeypatch: pytest.Monk
     whole = (resources.files("ganvas") / "evaluators" / "digits.safetensors").read_bytes()
     rubbish.write_bytes(whole[:-100])
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
+        features.load(str(rubbish))
+    evaluator = features.load("digits", "cpu")
+    evaluator.facts["settings"]["invented_later"] = 1
+    spec = ImageSpec(1, 28, 28, 10)
+    settings = features.ClassifierSettings(widths=(32, 64, 128))
+    network = features.classifier.build(settings, spec, features.choose("cpu"))
+    rubbish.write_bytes(features._to_bytes(network, evaluator.facts))
+    with pytest.raises(UserError, match=r"unknown setting .*invented_later"):
         features.load(str(rubbish))
     monkeypatch.setitem(features.BUNDLED, "digits", "0" * 64)
     with pytest.raises(UserError, match="install ganvas again"):

@@ -8,7 +8,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ganvas"
 FLOORS = [
     {"errors", "version", "files"},
-    {"config", "images", "device", "checkpoint", "fused"},
+    {"config", "images", "device", "checkpoint", "cache"},
+    {"fused"},
     {"data", "backbones", "metrics"},
     {"methods", "classifier"},
     {"recipe", "recipes", "features"},

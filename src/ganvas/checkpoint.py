@@ -67,6 +67,11 @@ def load(folder: Path, nimg: int) -> Checkpoint:
     return Checkpoint(tensors, values, digest)
 
 
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
 def available(folder: Path) -> list[int]:
     """The images seen of every checkpoint in `folder`, oldest first; they may still turn out damaged."""
     return sorted(int(file.stem) for file in folder.glob("*.json") if file.stem.isdigit())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 from torch import Tensor, nn
 
 from ganvas import checkpoint
@@ -57,6 +57,13 @@ class ClassifierSettings(Settings):
     """side of the square cut out of every picture, in pixels; 0 = none"""
     seed: int = Field(0, ge=0, lt=2**31)
     """decides the initial weights, the order of the data and the augmentation"""
+
+    @field_validator("shift")
+    @classmethod
+    def _stays_inside(cls, shift: int, others: ValidationInfo) -> int:
+        if shift >= others.data.get("size", LARGEST):
+            raise ValueError(f"it should be less than the size of {others.data.get('size', LARGEST)} pixels")
+        return shift
 
 
 def usual(spec: ImageSpec) -> ClassifierSettings:
@@ -213,16 +220,12 @@ def _keep(folder: Path, step: int, network: Classifier, optimizer: torch.optim.O
 
 def _resume(folder: Path, network: Classifier, optimizer: torch.optim.Optimizer) -> int:
     """Put back the newest whole state in `folder`; returns its steps, 0 where there is none."""
-
-    def below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
     for step in reversed(checkpoint.available(folder)):
         try:
             state = checkpoint.load(folder, step)
         except Damaged:
             continue
-        network.load_state_dict(below("network/", state.tensors))
-        checkpoint.restore_optimizer(optimizer, below("optimizer/", state.tensors), state.values["groups"])
+        network.load_state_dict(checkpoint.below("network/", state.tensors))
+        checkpoint.restore_optimizer(optimizer, checkpoint.below("optimizer/", state.tensors), state.values["groups"])
         return step
     return 0

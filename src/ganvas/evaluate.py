@@ -24,9 +24,9 @@ from torch import Tensor
 from ganvas import features as evaluators
 from ganvas import files, metrics
 from ganvas import sample as sampling
+from ganvas.cache import cache_dir
 from ganvas.data import ImageSet, load_unseen
 from ganvas.data import load as load_data
-from ganvas.data.fetch import cache_dir
 from ganvas.data.progress import progress
 from ganvas.errors import UserError
 from ganvas.features import Evaluator, Measured

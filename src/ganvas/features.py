@@ -1,8 +1,8 @@
 """Evaluators: from pictures to features and class probabilities, offline.
 
 Two small classifiers come with ganvas: `digits`, trained on MNIST, and `cifar10`, trained on a JPEG copy of CIFAR-10,
-which also serves as general colour features. `train` makes one for any labelled set. `inception` is the network of the
-published FID; its weights are used where the user has put them and are never fetched.
+which also serves as general colour features. `Training` makes one for any labelled set. `inception` is the network of
+the published FID; its weights are used where the user has put them and are never fetched.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ganvas import classifier, files
+from ganvas.cache import cache_dir
 from ganvas.classifier import Classifier, ClassifierSettings, Progress
 from ganvas.config import parse
 from ganvas.data import DataSettings, ImageSet, load_unseen
 from ganvas.data import load as load_data
-from ganvas.data.fetch import cache_dir
 from ganvas.device import Compute, choose, keep_freed_memory, repeatable
 from ganvas.errors import UserError, nearest
 from ganvas.images import ImageSpec, from_uint8
@@ -217,7 +217,7 @@ def _facts(data: bytes, name: object) -> dict[str, Any]:
 
 def _from_bytes(data: bytes, name: str, compute: Compute) -> Evaluator:
     facts = _facts(data, name)
-    settings = ClassifierSettings(**facts["settings"])
+    settings = parse(ClassifierSettings, facts["settings"], f"{name}: evaluator")
     spec = ImageSpec(facts["channels"], settings.size, settings.size, len(facts["classes"]))
     network = classifier.build(settings, spec, compute)
     try:

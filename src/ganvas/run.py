@@ -321,17 +321,16 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
     """Put back what `pack` returned; with `training` false, only what sampling needs."""
 
-    def below(prefix: str) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
-            module.load_state_dict(below(f"{kind}/{name}/"))
-    method.load_extra_state(below("extra/"))
+            module.load_state_dict(checkpoint.below(f"{kind}/{name}/", tensors))
+    method.load_extra_state(checkpoint.below("extra/", tensors))
     if not training:
         return
     for name, optimizer in method.optimizers.items():
-        checkpoint.restore_optimizer(optimizer, below(f"optimizer/{name}/"), values["optimizers"][name])
+        checkpoint.restore_optimizer(
+            optimizer, checkpoint.below(f"optimizer/{name}/", tensors), values["optimizers"][name]
+        )
     method.noise.set_state(tensors["random/method"])
     torch.set_rng_state(tensors["random/torch"])
     if method.compute.device.type == "cuda" and "random/cuda" in tensors:

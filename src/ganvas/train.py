@@ -70,6 +70,7 @@ def train(
         torch.manual_seed(recipe.train.seed)
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
+        judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
 
         seconds = 0.0
         state, damages = run.newest_checkpoint()
@@ -87,7 +88,6 @@ def train(
         run.update_info(
             state="running", reason=None, sessions=[*run.info()["sessions"], session_facts(compute, batches.nimg)]
         )
-        judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
         yield from _loop(run, recipe, method, batches, seconds, judge, tick)
 
 
@@ -126,8 +126,9 @@ def _loop(
         broken = first_non_finite(method)
         if broken:
             raise RunFailed(f"weights of {broken} are no longer finite after {batches.nimg:,} images: lower method.lr")
+        digest = run.save_checkpoint(method, batches.nimg, seconds, value, settings.keep, settings.best)
         saved = batches.nimg
-        return run.save_checkpoint(method, batches.nimg, seconds, value, settings.keep, settings.best)
+        return digest
 
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())

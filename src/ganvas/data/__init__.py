@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import Field
 
 from ganvas import files
+from ganvas.cache import cache_dir
 from ganvas.config import Settings
 from ganvas.data import folder, hub, strokes
 from ganvas.data.decoding import Fit, Source, decode, from_array
-from ganvas.data.fetch import cache_dir
 from ganvas.data.hub import Published
 from ganvas.data.imageset import Batch, Batches, ImageSet
 from ganvas.errors import UserError, nearest

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ganvas.data.fetch import cache_dir
+from ganvas.cache import cache_dir
 from ganvas.data.progress import progress
 from ganvas.errors import UserError
 

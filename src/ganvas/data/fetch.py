@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import re
 import urllib.error
 import urllib.request
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
@@ -21,19 +19,6 @@ from ganvas.errors import UserError
 ATTEMPTS = 4  # each one goes on where the last was cut off
 TIMEOUT_SECONDS = 30.0
 BLOCK_BYTES = 2**18
-
-
-def cache_dir() -> Path:
-    """$GANVAS_CACHE, or the user's cache folder; made if it is missing.
-
-    Raises UserError where it cannot be made.
-    """
-    folder = Path(os.environ.get("GANVAS_CACHE") or platformdirs.user_cache_dir("ganvas"))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the cache folder {folder} ({error.strerror}): set GANVAS_CACHE") from None
-    return folder
 
 
 class Unreachable(Exception):

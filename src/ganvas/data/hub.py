@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ganvas.cache import cache_dir
 from ganvas.data import idx
 from ganvas.data.decoding import Source, from_array
-from ganvas.data.fetch import Unreachable, cache_dir, fetch
+from ganvas.data.fetch import Unreachable, fetch
 from ganvas.errors import UserError
 
 

@@ -14,10 +14,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock
 
 from ganvas import files
+from ganvas.cache import cache_dir
+from ganvas.errors import UserError
 
 SOURCE = Path(__file__).with_name("residual.cpp")
 MAX_WIDTH = 32
@@ -55,7 +56,7 @@ def library(width: int) -> tuple[ctypes.CDLL | None, str]:
             file.unlink(missing_ok=True)  # whatever is wrong with it, the next process starts afresh
             raise
         return loaded, f"compiled with {Path(compiler[0]).name}"
-    except CannotBuild as reason:
+    except (CannotBuild, UserError) as reason:
         return None, str(reason)
     except Exception as error:  # somebody's compiler, disk or linker: no reason to fail, there is another way
         return (
@@ -80,7 +81,7 @@ def _cached(compiler: list[str], width: int) -> Path:
     """The compiled kernel in the cache; compiled now, by one process at a time, if it is not there."""
     source = SOURCE.read_bytes()
     key = repr((source, width, compiler, FLAGS, MACHINE_FLAGS, _processor())).encode()
-    folder = Path(os.environ.get("GANVAS_CACHE") or platformdirs.user_cache_dir("ganvas")) / "kernels"
+    folder = cache_dir() / "kernels"
     file = folder / f"residual-{width}-{hashlib.sha256(key).hexdigest()[:16]}.so"
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
