@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ganvas import fused
-from ganvas.backbones.cppn import CPPN, ResidualNetwork, coordinates, pictures
+from ganvas.backbones.cppn import CPPN, ResidualNetwork, View, pictures
 
 LATENT = 32
 TILE = 2**15  # pixels; the fastest for the plain modules among powers of two
@@ -53,7 +53,7 @@ def by(way: str, side: Side) -> Side:
 
 def painting(side: int, ways: list[str], whole: bool) -> dict[str, Side]:
     G, z = network(), torch.randn(1, LATENT)
-    place = coordinates(side, side)
+    place = View(side, side).coordinates()
 
     def plain_whole() -> Tensor:
         return G.plain(z, place)
@@ -62,7 +62,7 @@ def painting(side: int, ways: list[str], whole: bool) -> dict[str, Side]:
         return torch.cat([G.plain(z, part) for part in place.split(TILE)], dim=1)
 
     def painted() -> Tensor:
-        return pictures(G, z, side, side).view(1, -1, 1).add(1).div(2)
+        return pictures(G, z, View(side, side)).view(1, -1, 1).add(1).div(2)
 
     sides: dict[str, Side] = {"plain, whole": plain_whole} if whole else {}
     return {key: torch.no_grad()(run) for key, run in (sides | {"plain, tiled": plain_tiled}).items()} | {
@@ -71,7 +71,7 @@ def painting(side: int, ways: list[str], whole: bool) -> dict[str, Side]:
 
 
 def training(ways: list[str], images: int = 100) -> dict[str, Side]:
-    G, z, place = network(), torch.randn(images, LATENT, requires_grad=True), coordinates(28, 28)
+    G, z, place = network(), torch.randn(images, LATENT, requires_grad=True), View(28, 28).coordinates()
     gradient = torch.randn(images, len(place), 1)
 
     def step(forward: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

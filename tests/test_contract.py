@@ -132,6 +132,18 @@ CASES: dict[str, dict[str, Any]] = {
     "gan mlp": {"network": {"name": "mlp", "hidden": [12]}, "method": {"name": "gan", "d_outputs": 2}},
     "gan dcgan": {"method": {"name": "gan", "latent_size": 8, "ema_images": 100, "g_steps": 2}},
     "gan dcgan conditional": {"method": {"name": "gan", "latent_size": 8, "conditional": True, "d_steps": 2}},
+    "gan cppn conditional": {
+        "network": {"name": "cppn", "kind": "tanh", "width": 8, "std": 0.2},
+        "method": {"name": "gan", "latent_size": 8, "conditional": True},
+    },
+    "cppn_vae_gan": {
+        "network": {"name": "cppn", "kind": "softplus", "width": 8, "std": 0.2, "encoder_width": 16},
+        "method": {"name": "cppn_vae_gan", "ema_images": 50},
+    },
+    "residual_cppn": {
+        "network": {"name": "cppn", "width": 4, "blocks": 3, "encoder_width": 16, "encoder_dropout": 0.35},
+        "method": {"name": "residual_cppn", "latent_size": 8},
+    },
     "gan minimax": {"network": {"name": "mlp"}, "method": {"name": "gan", "loss": "minimax"}},
     # Whatever needs the gradient of one image cannot use the statistics of its batch.
     **{name: {"network": {"d_norm": "none"}, "method": TOY, "train": {"images": 1500}} for name in TOYS},

@@ -1,9 +1,10 @@
 """Pairs of networks that several methods share."""
 
 from ganvas.backbones.base import Backbone
+from ganvas.backbones.cppn import CPPN
 from ganvas.backbones.dcgan import DCGAN
 from ganvas.backbones.mlp import MLP
 
-__all__ = ["BACKBONES", "DCGAN", "MLP", "Backbone"]
+__all__ = ["BACKBONES", "CPPN", "DCGAN", "MLP", "Backbone"]
 
-BACKBONES: dict[str, type[Backbone]] = {"mlp": MLP, "dcgan": DCGAN}
+BACKBONES: dict[str, type[Backbone]] = {"mlp": MLP, "dcgan": DCGAN, "cppn": CPPN}

@@ -9,25 +9,34 @@ the picture, r = √(x² + y²), and the scale s multiplies the latent z as well
 - `softplus`: h = softplus(U), then layers h = tanh(W·h + b).
 - `tanh`: h = tanh(U), then layers h = tanh(W·h + b). With large weights it is art without training.
 
-All end in a sigmoid. Plain modules; the residual one computes through `ganvas.fused`.
+All end in a sigmoid. Plain modules; the residual one computes through `ganvas.fused`. The discriminator and the encoder
+beside them are those of the published models: three strided convolutions, and two layers of softplus.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from ganvas.config import Settings
+from ganvas.backbones.base import Backbone
+from ganvas.backbones.dcgan import DCGANDiscriminator
+from ganvas.backbones.labels import with_label
 from ganvas.fused import Weights, residual
+from ganvas.images import ImageSpec
 
-TILE = 2**20  # numbers in a layer of the pixels that are painted at a time
+TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
+LANES = 64  # blocks are multiples of it: a vector instruction and what is left over at the end round differently
+CONVOLUTIONS = 3  # of the discriminator
 
 
-class CPPN(Settings):
+class CPPN(Backbone):
     """A network from places and latents to pixels. What is left out has the value published for its kind."""
 
     name: Literal["cppn"] = "cppn"
@@ -47,6 +56,25 @@ class CPPN(Settings):
     """the same in the layers of the residual blocks, but for their last ones"""
     residual_std: NonNegativeFloat = 0.001
     """the same in the last layer of each residual block"""
+    d_filters: PositiveInt = 32
+    """filters of D's first convolution; they double twice"""
+    encoder_width: PositiveInt = 512
+    """units of the encoder's two hidden layers"""
+    encoder_dropout: float = Field(0.0, ge=0, lt=1)
+    """share of the encoder's hidden units that is dropped at random"""
+
+    def generator(self, spec: ImageSpec, latent_size: int) -> "PixelGenerator":
+        return PixelGenerator(spec, latent_size, self)
+
+    def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
+        sides = [(spec.height, spec.width)]
+        for _ in range(CONVOLUTIONS):
+            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+        filters = [spec.channels, *(self.d_filters << level for level in range(CONVOLUTIONS))]
+        return DCGANDiscriminator(sides, filters, spec.num_classes, outputs)
+
+    def encoder(self, spec: ImageSpec, latent_size: int) -> "Encoder":
+        return Encoder(spec, latent_size, self.encoder_width, self.encoder_dropout)
 
     def network(self, channels: int, latent_size: int) -> "PixelNetwork":
         """The network for pictures of 1 or 3 channels, or any other number."""
@@ -122,7 +150,7 @@ class ResidualNetwork(PixelNetwork):
 
 
 class LayeredNetwork(PixelNetwork):
-    """Layers of tanh behind a first one of softplus or tanh."""
+    """Layers of tanh behind a first one of softplus or tanh; a few images at a time, whose layers fit the caches."""
 
     def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
         super().__init__(channels, latent_size, config)
@@ -131,11 +159,56 @@ class LayeredNetwork(PixelNetwork):
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         normal(self.layers, std)
 
+    def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        compute = super().logits
+        parts = z.split(max(1, TILE // (len(coordinates) * self.output.in_features)))
+        if torch.is_grad_enabled():  # layers are computed again for the backward pass: to keep them all takes gigabytes
+            again = partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
+            return torch.cat([again(part, coordinates) for part in parts])
+        return torch.cat([compute(part, coordinates) for part in parts])
+
     def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
         h = self.activation(self.first(z, coordinates))
         for layer in self.layers:
             h = layer(h).tanh()
         return h
+
+
+class PixelGenerator(nn.Module):
+    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1], by a pixel network."""
+
+    def __init__(self, spec: ImageSpec, latent_size: int, config: CPPN) -> None:
+        super().__init__()
+        self.num_classes, self.size, self.scale = spec.num_classes, (spec.height, spec.width), config.scale
+        self.pixels = config.network(spec.channels, latent_size + spec.num_classes)
+        self.register_buffer("place", View(*self.size, config.scale).coordinates(), persistent=False)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return to_images(self.logits(z, labels).float().sigmoid(), *self.size)
+
+    def logits(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What the sigmoid is taken of: [B, H * W, C]."""
+        return self.pixels.logits(self.latent(z, labels), self.get_buffer("place"))
+
+    def latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What the pixel network is given: z with the label, if there is one. [B, latent + classes]"""
+        return with_label(z, labels, self.num_classes)
+
+
+class Encoder(nn.Module):
+    """images [B, C, H, W] in [-1, 1] -> mean and log variance of their latents, [B, latent] each."""
+
+    def __init__(self, spec: ImageSpec, latent_size: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Flatten())
+        inputs = spec.channels * spec.height * spec.width
+        for size in (inputs, width):
+            self.hidden += nn.Sequential(nn.Linear(size, width), nn.Softplus(), nn.Dropout(dropout))
+        self.mean, self.log_variance = nn.Linear(width, latent_size), nn.Linear(width, latent_size)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.hidden(images)
+        return self.mean(h).float(), self.log_variance(h).float()
 
 
 def normal(module: nn.Module, std: float) -> None:
@@ -144,32 +217,45 @@ def normal(module: nn.Module, std: float) -> None:
         nn.init.normal_(parameter, 0.0, std)
 
 
-def coordinates(
-    height: int,
-    width: int,
-    scale: float = 8.0,
-    center: tuple[float, float] = (0.0, 0.0),
-    zoom: float = 1.0,
-    *,
-    start: int = 0,
-    stop: int | None = None,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """x, y and r of the pixels of a picture, row by row from the top left: [height * width, 3].
+@dataclass(frozen=True)
+class View:
+    """The part of the plane that a picture shows, and in how many pixels: steps are the same in both directions."""
 
-    The first and the last pixel of the shorter side lie at ±`scale` / `zoom` from `center` (x, y), and steps are the
-    same in both directions. `start` and `stop` cut out pixels by their number. Computed in float64 and rounded last, so
-    that steps which `dtype` can tell apart stay apart.
-    """
-    step = 2 * scale / zoom / max(1, min(height, width) - 1)
-    x = torch.arange(start, height * width if stop is None else stop, dtype=torch.float64)
-    y = (x / width).floor_()  # rows, exact up to 2**52 pixels
-    x.sub_(y, alpha=width).sub_((width - 1) / 2).mul_(step).add_(center[0])
-    y.sub_((height - 1) / 2).mul_(step).add_(center[1])
-    result = torch.empty(len(x), 3, dtype=dtype)
-    result[:, 0], result[:, 1] = x, y
-    result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
-    return result
+    height: int
+    width: int
+    scale: float = 8.0
+    """the first and the last pixel of the shorter side lie at ±scale / zoom from the center"""
+    center: tuple[float, float] = (0.0, 0.0)
+    """x (to the right), y (downwards)"""
+    zoom: float = 1.0
+    supersample: int = 1
+    """every pixel is the mean of so many samples across times so many down"""
+
+    @property
+    def step(self) -> float:
+        """From one pixel to the next."""
+        return 2 * self.scale / self.zoom / max(1, min(self.height, self.width) - 1)
+
+    @property
+    def samples(self) -> int:
+        return self.height * self.width * self.supersample**2
+
+    def coordinates(self, start: int = 0, stop: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """x, y and r of the samples, row by row from the top left: [samples, 3].
+
+        `start` and `stop` cut out samples by their number, those below the picture too. Computed in float64 and rounded
+        last, so that steps which `dtype` can tell apart stay apart.
+        """
+        n, across = self.supersample, self.width * self.supersample
+        x = torch.arange(start, self.samples if stop is None else stop, dtype=torch.float64)
+        y = (x / across).floor_()  # rows, exact up to 2**52 samples
+        x.sub_(y, alpha=across)
+        for axis, side, middle in ((x, self.width, self.center[0]), (y, self.height, self.center[1])):
+            axis.add_(0.5).div_(n).sub_(0.5 + (side - 1) / 2).mul_(self.step).add_(middle)
+        result = torch.empty(len(x), 3, dtype=dtype)
+        result[:, 0], result[:, 1] = x, y
+        result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
+        return result
 
 
 def to_images(pixels: Tensor, height: int, width: int) -> Tensor:
@@ -177,31 +263,33 @@ def to_images(pixels: Tensor, height: int, width: int) -> Tensor:
     return (2 * pixels - 1).view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
 
 
-@torch.no_grad()
-def pictures(
-    network: PixelNetwork,
-    z: Tensor,
-    height: int,
-    width: int,
-    center: tuple[float, float] = (0.0, 0.0),
-    zoom: float = 1.0,
-    *,
-    tile: int | None = None,
-) -> Tensor:
-    """One picture for each latent: z [B, latent] -> images [B, C, height, width] in [-1, 1], without a graph.
+def pictures(network: PixelNetwork, z: Tensor, view: View) -> Tensor:
+    """One picture for each latent: z [B, latent] -> images [B, C, height, width] in [-1, 1], without a graph."""
+    return next(bands(network, z, view, view.height)).mul_(2).sub_(1).permute(0, 3, 1, 2)
 
-    Painted `tile` pixels at a time (left out, as many as fit a few megabytes), so that memory does not grow with the
-    pictures, themselves apart.
+
+@torch.no_grad()
+def bands(network: PixelNetwork, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
+    """The picture of each latent from the top, `rows` rows at a time: z [B, latent] -> [B, rows, width, C] in (0, 1).
+
+    Samples are computed in blocks of one size, whatever `rows` is: the bits of a picture do not depend on how it is
+    cut, and memory grows with the bands only.
     """
-    size = height * width
-    tile = tile or max(1, TILE // network.output.in_features)
-    images = z.new_empty(len(z), height, width, network.output.out_features)
-    pixels = images.view(len(z), size, -1)
-    together = max(1, tile // size)
-    for first in range(0, size, tile):
-        last = min(first + tile, size)
-        place = coordinates(height, width, network.scale, center, zoom, start=first, stop=last, dtype=z.dtype)
-        for some in range(0, len(z), together):
-            painted = network(z[some : some + together], place.to(z.device))
-            torch.add(2 * painted, -1, out=pixels[some : some + together, first:last])
-    return images.permute(0, 3, 1, 2)
+    n, channels = view.supersample, network.output.out_features
+    whole = -(-view.samples // LANES) * LANES
+    block = min(whole, max(LANES, 1 << (TILE // network.output.in_features).bit_length() - 1))
+    together = max(1, TILE // (network.output.in_features * block))  # pictures
+    for top in range(0, view.height, rows):
+        height = min(rows, view.height - top)
+        first, count = top * view.width * n * n, height * view.width * n * n
+        band = z.new_empty(len(z), count, channels)
+        for start in range(0, count, block):
+            stop = min(start + block, count)
+            place = view.coordinates(first + start, first + start + block, z.dtype).to(z.device)
+            for i in range(0, len(z), together):
+                band[i : i + together, start:stop] = network(z[i : i + together], place)[:, : stop - start]
+        yield (
+            band.view(len(z), height, n, view.width, n, channels).mean((2, 4))
+            if n > 1
+            else band.view(len(z), height, view.width, channels)
+        )

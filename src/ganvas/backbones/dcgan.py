@@ -1,5 +1,6 @@
 """Deep convolutional networks for GANs (Radford, Metz & Chintala, 2016): any image size, optionally conditional."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
@@ -33,7 +34,8 @@ class DCGAN(Backbone):
         return DCGANGenerator(spec, latent_size, self)
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
-        return DCGANDiscriminator(spec, outputs, self)
+        sides, filters = self.plan(spec)
+        return DCGANDiscriminator(sides, filters, spec.num_classes, outputs, self.kernel, self.d_norm == "batch")
 
     def plan(self, spec: ImageSpec) -> tuple[list[tuple[int, int]], list[int]]:
         """(height, width) and filters of every level, from the image (its filters are its channels) inwards."""
@@ -88,21 +90,27 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    The label is stacked as one-hot feature maps on the input of every convolution. Batch norm always uses the
-    statistics of the batch it is given: real and generated batches come separately, so a running mean over both would
-    describe neither.
+    `sides` and `filters` are those of every level, the image's first. The label is stacked as one-hot feature maps on
+    the input of every convolution. Batch norm always uses the statistics of the batch it is given: real and generated
+    batches come separately, so a running mean over both would describe neither.
     """
 
-    def __init__(self, spec: ImageSpec, outputs: int, config: DCGAN) -> None:
+    def __init__(
+        self,
+        sides: Sequence[tuple[int, int]],
+        filters: Sequence[int],
+        num_classes: int,
+        outputs: int,
+        kernel: int = 5,
+        batch_norm: bool = True,
+    ) -> None:
         super().__init__()
-        sides, filters = config.plan(spec)
         self.levels = nn.ModuleList()
-        for level, side in enumerate(sides[:-1]):
-            batch_norm = config.d_norm == "batch" and level > 0
-            inputs, outs = filters[level], filters[level + 1]
-            conv = nn.Conv2d(inputs, outs, config.kernel, 2, _padding(config.kernel), bias=not batch_norm)
-            norm = nn.BatchNorm2d(outs, track_running_stats=False) if batch_norm else nn.Identity()
-            self.levels.append(LabelledConv(conv, side, spec.num_classes, norm))
+        for level, (side, inputs, outs) in enumerate(zip(sides, filters, filters[1:], strict=False)):
+            normed = batch_norm and level > 0
+            conv = nn.Conv2d(inputs, outs, kernel, 2, _padding(kernel), bias=not normed)
+            norm = nn.BatchNorm2d(outs, track_running_stats=False) if normed else nn.Identity()
+            self.levels.append(LabelledConv(conv, side, num_classes, norm))
         height, width = sides[-1]
         self.head = nn.Linear(filters[-1] * height * width, outputs)
         self.apply(initialise)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganvas.backbones import Backbone
+from ganvas.backbones.cppn import PixelGenerator, View, pictures
 from ganvas.config import Settings
 from ganvas.data import Batch
 from ganvas.device import Compute, to_device
@@ -126,11 +127,26 @@ class Method(ABC):
         """Standard normal noise from the method's own generator, on its device."""
         return to_device(torch.randn(*shape, generator=self.noise), self.compute.device)
 
+    @torch.no_grad()
+    def draw(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
+        """What `decode` returns for a method whose images come from `G` alone."""
+        generator = self.for_decoding("G")
+        with evaluating(generator):
+            if isinstance(generator, PixelGenerator):
+                height, width = size or (self.spec.height, self.spec.width)
+                return pictures(generator.pixels, generator.latent(z, labels), View(height, width, generator.scale))
+            self.native_size_only(size)
+            images: Tensor = generator(z, labels)
+        return images.float()
+
     def native_size_only(self, size: tuple[int, int] | None) -> None:
         """Raise UserError unless `size` is None or the size that the networks were built for."""
         native = (self.spec.height, self.spec.width)
         if size is not None and tuple(size) != native:
-            raise UserError(f"this network makes images of {native[1]}x{native[0]} only, not {size[1]}x{size[0]}")
+            raise UserError(
+                f"this network makes images of {native[1]}x{native[0]} only, not {size[1]}x{size[0]}: "
+                "a run with network.name=cppn paints at any size, such as those of the recipes named cppn"
+            )
 
     # -- for the engine to use ----------------------------------------------------------------------------------
 
@@ -150,6 +166,15 @@ class Method(ABC):
 def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
     """Adam in one fused pass over the weights."""
     return torch.optim.Adam(module.parameters(), lr, betas, fused=True)
+
+
+def descend(optimizer: Optimizer, loss: Tensor, clip: float = 0.0) -> None:
+    """One step down `loss`; gradients are scaled down to a joint norm of `clip`, unless that is 0."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if clip:
+        nn.utils.clip_grad_norm_((p for group in optimizer.param_groups for p in group["params"]), clip)
+    optimizer.step()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.methods.base import BatchSource, Method, MethodSettings, adam, evaluating, frozen
+from ganvas.methods.base import BatchSource, Method, MethodSettings, adam, descend, frozen
 
 VALIDATION_IMAGES = 100
 VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first latents would resemble these
@@ -71,7 +71,7 @@ class GAN(Method):
             d_real = self._logit(real, y)
             d_fake = self._logit(fake.detach(), y)
             d_loss = -F.logsigmoid(d_real).mean() - F.logsigmoid(-d_fake).mean()
-            self._update("D", d_loss)
+            descend(self.optimizers["D"], d_loss)
 
         for i in range(self.settings.g_steps):
             if i > 0:
@@ -82,7 +82,7 @@ class GAN(Method):
                     g_loss = F.logsigmoid(-g_logit).mean()
                 else:
                     g_loss = -F.logsigmoid(g_logit).mean()
-                self._update("G", g_loss)
+                descend(self.optimizers["G"], g_loss)
 
         return {
             "d_loss": d_loss.detach(),
@@ -91,13 +91,8 @@ class GAN(Method):
             "d_fake": d_fake.detach().sigmoid().mean(),
         }
 
-    @torch.no_grad()
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
-        self.native_size_only(size)
-        generator = self.for_decoding("G")
-        with evaluating(generator):
-            images: Tensor = generator(z, labels if self.settings.conditional else None)
-        return images.float()
+        return self.draw(z, labels if self.settings.conditional else None, size)
 
     @torch.no_grad()
     def monitor(self) -> dict[str, Tensor]:
@@ -122,9 +117,3 @@ class GAN(Method):
             out: Tensor = self.D(images, labels)
         out = out.float()
         return out[:, 1] - out[:, 0] if self.settings.d_outputs == 2 else out[:, 0]
-
-    def _update(self, name: str, loss: Tensor) -> None:
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()

@@ -1,0 +1,103 @@
+"""A pixel network trained as a variational autoencoder and as a GAN, in turns.
+
+After "Generating Large Images from Latent Vectors" (otoro.net, 2016). An image x becomes a latent z ~ E(x) and a new
+image G(z). With VAE = (Bernoulli reconstruction + KL) / pixels, for one batch:
+
+- `vae_steps` times E and G lower VAE;
+- up to `g_steps` times they lower -log D(G(z)) + VAE, until the first term is below `g_stop`;
+- D lowers -(log D(x) + log(1 - D(G(z)))) / 2 once, if that is above `d_above` while G's loss is below `d_unless_g`.
+
+A loss of log 2 = 0.69 is that of a guess. Deviation: trained on the training images only.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from ganvas.backbones.cppn import to_images
+from ganvas.methods.base import BatchSource, adam, descend, frozen
+from ganvas.methods.encoding import EncodingMethod, EncodingSettings
+
+
+class CPPNVAEGANSettings(EncodingSettings):
+    """The settings of the VAE-GAN with a pixel network."""
+
+    name: Literal["cppn_vae_gan"] = "cppn_vae_gan"
+    vae_steps: NonNegativeInt = 4
+    """updates of E and G as an autoencoder per batch"""
+    g_steps: PositiveInt = 4
+    """most updates of E and G against D per batch"""
+    g_stop: NonNegativeFloat = 0.6
+    """G stops when its loss against D is below this, in nats"""
+    d_above: NonNegativeFloat = 0.6
+    """D learns when its loss is above this, and"""
+    d_unless_g: NonNegativeFloat = 0.75
+    """the loss of G below this"""
+    g_lr: PositiveFloat = 5e-3
+    """learning rate of Adam for the updates against D"""
+    vae_lr: PositiveFloat = 1e-3
+    """learning rate of Adam for the updates as an autoencoder"""
+    d_lr: PositiveFloat = 1e-3
+    """learning rate of Adam for D"""
+    beta1: float = Field(0.65, ge=0, lt=1)
+    """Adam's decay of the mean gradient"""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient"""
+
+
+class CPPNVAEGAN(EncodingMethod):
+    Settings = CPPNVAEGANSettings
+    settings: CPPNVAEGANSettings
+
+    def build(self) -> None:
+        super().build()
+        s, both = self.settings, nn.ModuleList([self.G, self.E])
+        self.optimizers = {
+            "VAE": adam(both, s.vae_lr, (s.beta1, s.beta2)),
+            "G": adam(both, s.g_lr, (s.beta1, s.beta2)),
+            "D": adam(self.D, s.d_lr, (s.beta1, s.beta2)),
+        }
+
+    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+        s = self.settings
+        real, _ = batches.next()
+
+        for _ in range(s.vae_steps):
+            descend(self.optimizers["VAE"], self._redraw(real)[1])
+
+        g_steps = 0
+        while g_steps < s.g_steps:
+            g_steps += 1
+            fake, vae_loss, kl = self._redraw(real)
+            with frozen(self.D):
+                g_logit = self.classify(fake)
+                g_loss = -F.logsigmoid(g_logit).mean()
+                descend(self.optimizers["G"], g_loss + vae_loss)
+            if g_loss < s.g_stop:
+                break
+
+        d_real, d_fake = self.classify(real), self.classify(fake.detach())
+        d_loss = -(F.logsigmoid(d_real).mean() + F.logsigmoid(-d_fake).mean()) / 2
+        d_steps = bool(d_loss > s.d_above and g_loss < s.d_unless_g)
+        if d_steps:
+            descend(self.optimizers["D"], d_loss)
+
+        record = {"d_loss": d_loss, "g_loss": g_loss, "vae_loss": vae_loss, "kl": kl}
+        record |= {"g_steps": torch.tensor(float(g_steps)), "d_steps": torch.tensor(float(d_steps))}
+        for name, right in (("real", d_real > 0), ("generated", d_fake > 0), ("detected", d_fake <= 0)):
+            record[f"accuracy_{name}"] = right.float().mean()
+        return {name: value.detach() for name, value in record.items()}
+
+    def _redraw(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """New images of real ones, (reconstruction + KL) / pixels, and KL, the means over the batch in nats."""
+        z, kl = self.infer(real)
+        with self.compute.autocast():
+            logits = self.G.logits(z)
+        logits = logits.float()
+        values = (real.permute(0, 2, 3, 1).flatten(1, 2) + 1) / 2  # [B, pixels, C] in [0, 1]
+        reconstruction = F.binary_cross_entropy_with_logits(logits, values, reduction="sum") / len(real)
+        images = to_images(logits.sigmoid(), self.spec.height, self.spec.width)
+        return images, (reconstruction + kl.mean()) / (self.spec.height * self.spec.width), kl.mean()

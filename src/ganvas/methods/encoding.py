@@ -1,0 +1,59 @@
+"""What the methods share that turn images into latents and paint these pixel by pixel."""
+
+from typing import ClassVar, cast
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from ganvas.backbones.cppn import CPPN, PixelGenerator
+from ganvas.errors import UserError
+from ganvas.methods.base import Method, MethodSettings, evaluating
+
+
+class EncodingSettings(MethodSettings):
+    """The settings of a method with an encoder."""
+
+    latent_size: PositiveInt = 32
+    """numbers in a latent vector; the encoder's are drawn towards N(0, 1)"""
+
+
+class EncodingMethod(Method):
+    """A pixel network G and an encoder E: an image is drawn again from a latent z ~ N(mean(x), variance(x))."""
+
+    averaged: ClassVar[tuple[str, ...]] = ("G", "E")
+
+    def build(self) -> None:
+        if not isinstance(self.backbone, CPPN):
+            raise UserError(f"method '{self.settings.name}' paints pixel by pixel: set network.name=cppn")
+        spec = self.spec._replace(num_classes=0)
+        self.G = cast(PixelGenerator, self.place("G", self.backbone.generator(spec, self.settings.latent_size)))
+        self.E = self.place("E", self.backbone.encoder(spec, self.settings.latent_size))
+        self.D = self.place("D", self.backbone.discriminator(spec, self.d_outputs()))
+
+    def d_outputs(self) -> int:
+        """Outputs of the discriminator."""
+        return 1
+
+    def infer(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """A latent of each image, and KL(N(mean, variance) || N(0, 1)) in nats: [B, latent], [B]."""
+        with self.compute.autocast():
+            mean, log_variance = self.E(images)
+        z = mean + (log_variance / 2).exp() * self.randn(*mean.shape)
+        return z, 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+
+    def classify(self, images: Tensor) -> Tensor:
+        """The discriminator's logits, float32 [B, outputs]."""
+        with self.compute.autocast():
+            logits: Tensor = self.D(images)
+        return logits.float()
+
+    def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
+        return self.draw(z, None, size)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        encoder = self.for_decoding("E")
+        with evaluating(encoder):
+            mean: Tensor = encoder(images)[0]
+        return mean

@@ -1,0 +1,132 @@
+"""A pixel network that learns to be classified: no pixel is ever compared with a real one.
+
+After "More MNIST Digits at 1080x1080 Resolution" (otoro.net, 2016). The discriminator is a classifier over the K
+classes of the data and one more, "generated". Real images x with labels y become latents z ~ E(x) and new images G(z).
+For one batch:
+
+- up to `g_steps` times G and E lower CE(D(G(z)), y) + `kl_weight` · KL / pixels, until G's images pass as their class;
+- if too few generated images are found out while enough of them pass, D learns up to `d_steps` times, to lower
+  (w · CE(D(x), y) + CE(D(G(z)), K)) / (w + 1), w = `real_weight`;
+- else, if it does not know the real images yet, it learns those alone.
+
+Deviations: trained on the training images only, at their full size (the published code takes random windows of 26x26
+of all 70,000 digits). An accuracy is that of the batch before the update that it comes with.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from ganvas.errors import UserError
+from ganvas.methods.base import BatchSource, adam, descend, frozen
+from ganvas.methods.encoding import EncodingMethod, EncodingSettings
+
+
+class ResidualCPPNSettings(EncodingSettings):
+    """The settings of the pixel network that is trained against a classifier."""
+
+    name: Literal["residual_cppn"] = "residual_cppn"
+    g_steps: PositiveInt = 16
+    """most updates of G and E per batch"""
+    g_stop: float = Field(0.98, ge=0, le=1)
+    """G stops when more than this share of its images passes as the class that was asked for"""
+    d_steps: PositiveInt = 8
+    """most updates of D per batch"""
+    d_start_detected: float = Field(0.7, ge=0, le=1)
+    """D learns when it finds out less than this share of the generated images, and"""
+    d_start_passed: float = Field(0.6, ge=0, le=1)
+    """more than this share passes as the class that was asked for;"""
+    d_stop_detected: float = Field(0.75, ge=0, le=1)
+    """it stops when it finds out more than this"""
+    d_start_real: float = Field(0.6, ge=0, le=1)
+    """else D learns real images alone when it knows less than this share of them;"""
+    d_stop_real: float = Field(0.7, ge=0, le=1)
+    """it stops when it knows more than this"""
+    real_weight: PositiveFloat = 10.0
+    """weight of the real images in the loss of D, beside 1 for the generated ones"""
+    kl_weight: NonNegativeFloat = 10.0
+    """weight of KL / pixels in the loss of G and E"""
+    g_lr: PositiveFloat = 1e-3
+    """learning rate of Adam for G and E"""
+    d_lr: PositiveFloat = 1e-3
+    """learning rate of Adam for D"""
+    beta1: float = Field(0.75, ge=0, lt=1)
+    """Adam's decay of the mean gradient"""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient"""
+    clip: NonNegativeFloat = 5.0
+    """largest joint norm of the gradients of an update; 0 = any"""
+
+
+class ResidualCPPN(EncodingMethod):
+    Settings = ResidualCPPNSettings
+    settings: ResidualCPPNSettings
+
+    def build(self) -> None:
+        s = self.settings
+        if not self.spec.num_classes:
+            raise UserError(
+                "method 'residual_cppn' needs labelled data: put the images in one sub-folder per class, "
+                "or use method.name=cppn_vae_gan"
+            )
+        super().build()
+        self.optimizers = {
+            "G": adam(nn.ModuleList([self.G, self.E]), s.g_lr, (s.beta1, s.beta2)),
+            "D": adam(self.D, s.d_lr, (s.beta1, s.beta2)),
+        }
+
+    def d_outputs(self) -> int:
+        return self.spec.num_classes + 1
+
+    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+        s = self.settings
+        real, y = batches.next()
+        assert y is not None, "labelled data"
+        generated = torch.full_like(y, self.spec.num_classes)
+        pixels = self.spec.height * self.spec.width
+
+        g_steps = d_steps = 0
+        while g_steps < s.g_steps:
+            g_steps += 1
+            z, kl = self.infer(real)
+            with frozen(self.D):
+                logits = self.classify(self.G(z))
+                g_loss = F.cross_entropy(logits, y)
+                descend(self.optimizers["G"], g_loss + s.kl_weight * kl.mean() / pixels, s.clip)
+            passed, detected = _share(logits, y), _share(logits, generated)
+            if passed > s.g_stop:
+                break
+
+        with torch.no_grad():
+            known = _share(self.classify(real), y)
+        record = {"g_loss": g_loss, "kl": kl.mean(), "accuracy_real": known}
+        record |= {"accuracy_generated": passed, "accuracy_detected": detected}
+
+        against_generated = bool(detected < s.d_start_detected and passed > s.d_start_passed)
+        if against_generated or known < s.d_start_real:
+            while d_steps < s.d_steps:
+                d_steps += 1
+                logits = self.classify(real)
+                d_loss = F.cross_entropy(logits, y)
+                if against_generated:
+                    with torch.no_grad():
+                        fake = self.G(self.infer(real)[0])
+                    fake_logits = self.classify(fake)
+                    d_loss = (s.real_weight * d_loss + F.cross_entropy(fake_logits, generated)) / (s.real_weight + 1)
+                    enough = _share(fake_logits, generated) > s.d_stop_detected
+                else:
+                    enough = _share(logits, y) > s.d_stop_real
+                descend(self.optimizers["D"], d_loss, s.clip)
+                if enough:
+                    break
+            record["d_loss"] = d_loss
+        record |= {"g_steps": torch.tensor(float(g_steps)), "d_steps": torch.tensor(float(d_steps))}
+        return {name: value.detach() for name, value in record.items()}
+
+
+def _share(logits: Tensor, classes: Tensor) -> Tensor:
+    """How many of the images are taken for the given classes."""
+    return (logits.argmax(1) == classes).float().mean()
