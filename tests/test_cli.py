@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ganvas import cli, images
+from ganvas import paint as painting
 from ganvas.run import Run
 
 TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
@@ -138,7 +139,7 @@ def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture
         (["sample", "no-run"], "does not exist"),
         (["plot", "no-run"], "does not exist"),
         (["runs", "no-folder"], "no-folder"),
-        (["recipes", "mnist"], "choose one of: mnist-cdcgan"),
+        (["recipes", "mnist"], "choose one of: cifar10-residual-cppn, mnist-cdcgan"),
         (["data", "check", "strokse"], "did you mean 'strokes'?"),
         (["data", "chek", "strokes"], "check"),
     ],
@@ -276,3 +277,93 @@ def test_an_evaluator_of_ones_own(pictures: Path, tmp_path: Path, capsys: pytest
     assert capsys.readouterr().out == shown
     assert ganvas("evaluator", "list") == 0
     assert "digits" in capsys.readouterr().out
+
+
+# ---- painting ----
+
+PAINTS = ["network.width=4", "network.blocks=2", "train.batch_size=20", "network.encoder_width=16"]
+
+
+@pytest.fixture(scope="module")
+def painter(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("painter") / "run"
+    words = ["train", "mnist-residual-cppn", "--data", pictures, "--out", path, "--images", 60, "--device", "cpu"]
+    assert ganvas(*words, "--set", *PAINTS) == 0
+    for figure in ("accuracies", "kl", "steps", "losses"):
+        assert (path / "figures" / f"{figure}.png").is_file()
+    return path
+
+
+def test_a_poster_a_sheet_and_a_folder(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("paint", painter, "--seed", 3, "--size", "60x40", "--out", tmp_path / "a.png") == 0
+    assert "a.png  (60x40)" in capsys.readouterr().out
+    assert ganvas("paint", painter, "--seeds", "0-3", "--size", 30, "--sheet", "--out", tmp_path / "sheet.png") == 0
+    assert "sheet.png  (63x63)" in capsys.readouterr().out
+    assert ganvas("paint", painter, "--label", "down,1", "--size", 8, "--out", tmp_path / "two") == 0
+    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == ["1-seed-0.png", "down-seed-0.png"]
+
+
+def test_like_repeats_and_changes(painter: Path, tmp_path: Path) -> None:
+    first, second, larger = (tmp_path / name for name in ("a.png", "b.png", "c.tif"))
+    words = ["--scale", 12, "--center", "-1,0.5", "--zoom", 2, "--supersample", 2, "--palette", "magma"]
+    assert ganvas("paint", painter, "--label", "across", "--size", 20, *words, "--out", first) == 0
+    assert ganvas("paint", "--like", first, "--out", second) == 0
+    assert first.read_bytes() == second.read_bytes()
+    assert ganvas("paint", "--like", first, "--size", 39, "--bits", 16, "--out", larger) == 0
+    view = painting.again(larger).view
+    assert (view.width, view.scale, view.center, view.zoom) == (39, 12, (-1, 0.5), 2)
+
+
+def test_random_art(tmp_path: Path) -> None:
+    art = ["paint", "--random", "tanh:8x64", "--std", 0.6, "--size", 20]
+    assert ganvas(*art, "--seed", 3, "--out", tmp_path / "a.png") == 0
+    assert ganvas(*art, "--seeds", "0-3", "--sheet", "--out", tmp_path / "sheet.png") == 0
+    assert painting.again(tmp_path / "sheet.png").pictures[3].painter.origin["weights"] == 3
+
+
+def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--frames", 6, "--size", 16, "--ease", "sine", "--loop", "--out", tmp_path / "a.gif"]
+    assert ganvas("morph", painter, "--labels", "down,across", *words) == 0
+    assert "a.gif  (6 frames of 16x16)" in capsys.readouterr().out
+    words = ["--frames", 5, "--size", 16, "--zoom-from", 0.5, "--zoom-to", 8, "--out", tmp_path / "b.webp"]
+    assert ganvas("morph", "--random", "tanh:3x8", "--seeds", "1,5", *words) == 0
+
+
+def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, tmp_path: Path) -> None:
+    chosen = [pictures / "down" / "00.png", pictures / "across" / "01.png"]
+    assert ganvas("encode", painter, *chosen, "--out", tmp_path / "z.npz") == 0
+    saved = np.load(tmp_path / "z.npz")
+    assert saved["z"].shape == (2, 32) and saved["files"].tolist() == [str(file) for file in chosen]
+    assert ganvas("paint", painter, "--z", tmp_path / "z.npz", "--size", 9, "--out", tmp_path / "folder") == 0
+    assert len(list((tmp_path / "folder").iterdir())) == 2
+    assert ganvas("paint", painter, "--image", chosen[0], "--size", 9, "--out", tmp_path / "b.png") == 0
+
+
+def test_mistakes_in_painting(
+    run: Path, painter: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (["paint", run], "network.name=cppn"),
+        (["paint"], "--random tanh:8x64"),
+        (["paint", painter, "--random", "tanh"], "--random tanh:8x64"),
+        (["paint", painter, "--label", "up"], "there is no label 'up'"),
+        (["paint", painter, "--label", "down", "--z", "z.npz"], "choose one"),
+        (["paint", painter, "--seeds", "0-3"], "use --sheet, or --out with a folder"),
+        (["paint", painter, "--zoom", 0], "--zoom 0"),
+        (["paint", painter, "--zoom", "inf"], "--zoom inf"),
+        (["paint", painter, "--size", "big"], "write 1080"),
+        (["paint", painter, "--palette", "inkk"], "did you mean 'ink'"),
+        (["paint", painter, "--out", tmp_path / "a.jpg"], ".png"),
+        (["paint", "--like", pictures / "down" / "00.png"], "was not painted by ganvas"),
+        (["paint", painter, "--z", tmp_path / "none.npy"], "none.npy"),
+        (["morph", painter, "--seeds", "1,2,3", "--frames", 2], "frames"),
+        (["morph", painter, "--out", tmp_path / "a.avi"], ".mp4"),
+        (["encode", run, pictures / "down" / "00.png"], "no encoder"),
+        (["encode", painter, tmp_path / "none.png"], "none.png"),
+        (["encode", painter, pictures / "down" / "00.png", "--out", "z.txt"], ".npz"),
+        (["train", "mnist-residual-cppn", "--data", pictures / "down", "--out", tmp_path / "r"], "cppn_vae_gan"),
+    ):
+        assert ganvas(*words) == 2, words
+        said = capsys.readouterr().err.strip().splitlines()
+        assert len(said) == 1 and message in said[0], (words, said)
+    assert not list(tmp_path.iterdir())

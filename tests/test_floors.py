@@ -8,15 +8,15 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ganvas"
 FLOORS = [
     {"errors", "version", "files"},
-    {"config", "images", "device", "checkpoint", "cache"},
-    {"fused"},
+    {"config", "images", "palette", "latents", "device", "checkpoint", "cache"},
+    {"canvas", "film", "fused"},
     {"data", "backbones", "metrics"},
     {"methods", "classifier"},
     {"recipe", "recipes", "features"},
     {"run"},
     {"sample", "plot"},
-    {"evaluate", "compare"},
-    {"train", "report"},
+    {"evaluate", "compare", "paint"},
+    {"train", "report", "morph"},
     {"cli", "__init__", "__main__"},
 ]
 

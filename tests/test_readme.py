@@ -42,13 +42,19 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         if words[0] == "train":
             words += [] if "--data" in words else ["--data", str(pictures)]
             words = [word for word in words if word not in ("--epochs", "25")] + ["--images", "120", "--device", "cpu"]
-            words += ["--set", "network.base=4", "train.batch_size=20"]
+            small = ["network.width=3", "network.blocks=2"] if "cppn" in words[1] else ["network.base=4"]
+            words += ["--set", *small, "train.batch_size=20"]
         if words[0] == "evaluate":
             words += ["--n", "100", "--device", "cpu"]
+        if words[0] == "paint":
+            words = ["40" if word in ("3240", "32768") else "1" if word == "3" else word for word in words]
+        if words[0] == "morph":
+            words = ["0,1" if word == "3,7" else word for word in words] + ["--frames", "4", "--size", "20"]
         if words[0] == "sample":
             words = ["40" if word in ("100", "10000") else "2" if word == "3" else word for word in words]
         assert ganvas(*words) == 0, words
-    assert {"threes.png", "samples.npz", "runs", "report.html"} <= {file.name for file in tmp_path.iterdir()}
+    made = {file.name for file in tmp_path.iterdir()}
+    assert {"threes.png", "samples.npz", "runs", "report.html", "three.dzi", "morph.webp"} <= made
 
 
 def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
+import numpy as np
 import torch
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -27,10 +29,12 @@ from rich.progress import (
 from rich.table import Column, Table
 
 from ganvas import device as devices
-from ganvas import features, files
+from ganvas import features, files, fused, images
+from ganvas import paint as painting
 from ganvas import recipe as recipes
 from ganvas import report as reports
 from ganvas import sample as sampling
+from ganvas.backbones.cppn import PixelNetwork, ResidualNetwork, View
 from ganvas.compare import compare as compare_runs
 from ganvas.config import merge, parse, parse_assignments
 from ganvas.data import DataSettings
@@ -39,6 +43,8 @@ from ganvas.errors import UserError
 from ganvas.evaluate import FIRST_SEED
 from ganvas.evaluate import evaluate as evaluate_run
 from ganvas.images import ImageSpec
+from ganvas.latents import Ease
+from ganvas.morph import Morph
 from ganvas.plot import draw_figures
 from ganvas.run import Record, Run
 from ganvas.train import seconds_per_image
@@ -198,13 +204,13 @@ def _report_end(run: Run, trained: bool) -> int:
     return 0
 
 
-def _progress() -> Progress:
+def _progress(unit: str = "images") -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
-        TextColumn("images"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[losses]}"),
@@ -257,6 +263,255 @@ def sample(
         files = sampling.save(model.sample(n, label, seed), out_path, model.provenance())
     where = files[0] if len(files) == 1 else out_path
     _line(f"{n:,} samples after {model.nimg:,} images: {where}")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Subject:
+    """What to paint, and with which network."""
+
+    seeds: Annotated[str, Parameter(name=("--seed", "--seeds"))] = "0"
+    """Seeds of the latents: 3, 1,5,9 or 0-15."""
+    labels: Annotated[str | None, Parameter(name=("--label", "--labels"))] = None
+    """Classes, by name or number: a latent of each (with an encoder, that of a real picture; the seed says which)."""
+    images: Annotated[list[Path] | None, Parameter(name=("--image", "--images"), consume_multiple=True)] = None
+    """Encode these pictures."""
+    z: Path | None = None
+    """Latents from a file: .npy, .npz, .json or .txt."""
+    truncation: float = 1.0
+    """Draw latents to their mean: 1 leaves them, 0 is the mean (of the class, with --label)."""
+    invert: Annotated[bool, Parameter(negative=())] = False
+    """Make the pictures of --image light on dark."""
+    random: str | None = None
+    """No run, but a network with random weights: tanh:8x64, softplus:4x128 or residual:24x6."""
+    std: float | None = None
+    """Standard deviation of the random weights: 0.30, 0.45 and 0.60 are calm to wild."""
+    weights: int | None = None
+    """Seed of the random weights; left out, that of the latent."""
+    colour: Annotated[bool, Parameter(negative=())] = False
+    """Random weights for three channels."""
+    palette: str | None = None
+    """ink (dark on light), chalk (light on dark), or a colour map of matplotlib; colour networks have their own."""
+    size: str | None = None
+    """Pixels: 1080, or 1920x1080 for width x height; 1080 when left out (270 each on a sheet)."""
+    scale: float | None = None
+    """Where the coordinates end on the shorter side: twice the 8 of training shows twice as much."""
+    center: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """What is in the middle, in coordinates: 0,0, or x (to the right),y (down)."""
+    zoom: float | None = None
+    """Look closer, without limit."""
+    supersample: int | None = None
+    """Every pixel is the mean of so many times so many samples."""
+    checkpoint: str = "last"
+    """last, best, or the images seen of a checkpoint."""
+    data_dir: Path | None = None
+    """Folder where named sets are looked for first, with --label."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+
+    def pictures(self, run: Path | None, one_network: bool = False) -> list[painting.Picture]:
+        """What is asked for; raises UserError unless it is of one kind. `one_network`: all have the same weights."""
+        if (run is None) == (self.random is None):
+            raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
+        seeds = painting.read_seeds(self.seeds)
+        if self.random is not None:
+            if self.labels or self.images or self.z:
+                raise UserError("a network with random weights knows no labels and no pictures: use --seed")
+            found = []
+            for seed in seeds:
+                weights = seed if self.weights is None and not one_network else self.weights or 0
+                painter = painting.of_chance(self.random, weights, self.std, self.colour, self.device)
+                found.append(painting.Picture(painter, painting.by_chance(painter, seed), f"seed {seed}"))
+            return found
+        if sum(map(bool, (self.labels, self.images, self.z))) > 1:
+            raise UserError("--label, --image and --z each say what to paint: choose one")
+        assert run is not None
+        model = sampling.load(run, self.checkpoint, self.device)
+        labels = [label.strip() for label in self.labels.split(",")] if self.labels else []
+        return painting.pictures(
+            model,
+            seeds,
+            labels,
+            self.images or [],
+            self.z,
+            truncation=self.truncation,
+            invert=self.invert,
+            data_dir=self.data_dir,
+        )
+
+    def view(self, like: View) -> View:
+        """`like`, with what is asked for in its place."""
+        changes: dict[str, Any] = {}
+        if self.size is not None:
+            changes["height"], changes["width"] = painting.read_size(self.size)
+        if self.center is not None:
+            changes["center"] = painting.read_center(self.center)
+        for name in ("scale", "zoom", "supersample"):
+            value = getattr(self, name)
+            if value is not None:
+                if not 0 < value < float("inf"):
+                    raise UserError(f"--{name} {value:g} cannot be painted: it is a number above 0")
+                changes[name] = value
+        return replace(like, **changes)
+
+
+@app.command
+def paint(
+    run: Path | None = None,
+    *,
+    subject: Subject = Subject(),
+    like: Path | None = None,
+    sheet: Annotated[bool, Parameter(negative=())] = False,
+    columns: int | None = None,
+    bits: Literal[8, 16] | None = None,
+    out_path: Annotated[Path, Parameter(name="--out")] = Path("painting.png"),
+) -> None:
+    """Paint pictures of any size from a run with a pixel network (network.name=cppn), or from random weights.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    like
+        Paint what this file holds the recipe of, exactly; --size, --scale, --center, --zoom, --supersample, --palette
+        and --bits change it.
+    sheet
+        Several pictures in one file; otherwise --out names a folder for them.
+    columns
+        Columns of the sheet; as square as can be when left out.
+    bits
+        8 or 16 per channel (PNG, TIFF).
+    out_path
+        .png, .tif, .webp, or .dzi (Deep Zoom, for the largest); a folder for several pictures.
+    """
+    if like is not None:
+        old = painting.again(like, run, subject.device)
+        view = subject.view(old.view)
+        works = {out_path: replace(old, view=view, palette=subject.palette or old.palette, bits=bits or old.bits)}
+    else:
+        pictures = subject.pictures(run)
+        side = painting.SHEET_SIDE if sheet else painting.POSTER_SIDE
+        view = subject.view(View(side, side, pictures[0].painter.network.scale))
+        columns = columns or images.square_columns(len(pictures))
+        make = partial(painting.Painting, view=view, palette=subject.palette or "auto", bits=bits or 8)
+        if sheet or len(pictures) == 1:
+            works = {out_path: make(pictures, columns=columns)}
+        elif out_path.suffix:
+            raise UserError(
+                f"{len(pictures)} pictures do not fit into '{out_path}': use --sheet, or --out with a folder"
+            )
+        else:
+            works = {out_path / f"{p.source.replace(' ', '-')}.png": make([p]) for p in pictures}
+    _say_if_slow(next(iter(works.values())).pictures[0].painter.network)
+    with _progress("rows") as progress:
+        for file, work in works.items():
+            task = progress.add_task(file.name, total=work.height, losses="")
+            work.save(file, lambda done, _, task=task: progress.update(task, completed=done))  # type: ignore[misc]
+            _line(f"{file}  ({work.width}x{work.height})")
+
+
+@app.command
+def morph(
+    run: Path | None = None,
+    *,
+    subject: Subject = Subject(),
+    frames: int = 120,
+    fps: float = 30.0,
+    ease: Ease = "linear",
+    spherical: Annotated[bool, Parameter(negative=())] = False,
+    loop: Annotated[bool, Parameter(negative=())] = False,
+    zoom_from: float | None = None,
+    zoom_to: float | None = None,
+    out_path: Annotated[Path, Parameter(name="--out")] = Path("morph.gif"),
+) -> None:
+    """Film the way from one latent to the next, or into a picture.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    frames
+        Frames of the whole film.
+    fps
+        Frames per second.
+    ease
+        linear: at an even speed; sine: slowly near the latents.
+    spherical
+        Rotate latents into each other instead of passing in a straight line.
+    loop
+        Back to the first latent, for a film that repeats without a seam.
+    zoom_from
+        Zoom of the first frame.
+    zoom_to
+        Zoom of the last frame.
+    out_path
+        .mp4 or .webm (extra `video`), .gif or .webp.
+    """
+    pictures = subject.pictures(run, one_network=True)
+    painter = pictures[0].painter
+    view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale, zoom=zoom_from or 1.0))
+    film = Morph(
+        painter,
+        torch.stack([picture.z for picture in pictures]),
+        [picture.source for picture in pictures],
+        view,
+        frames=frames,
+        ease=ease,
+        spherical=spherical,
+        loop=loop,
+        zoom_to=zoom_to,
+        palette=subject.palette or "auto",
+        fps=fps,
+    )
+    _say_if_slow(painter.network)
+    with _progress("frames") as progress:
+        task = progress.add_task(out_path.name, total=frames, losses="")
+        film.save(out_path, lambda done, total: progress.update(task, completed=done))
+    _line(f"{out_path}  ({frames} frames of {view.width}x{view.height})")
+
+
+@app.command
+def encode(
+    run: Path,
+    images: list[Path],
+    *,
+    invert: Annotated[bool, Parameter(negative=())] = False,
+    checkpoint: str = "last",
+    device: str = "auto",
+    out_path: Annotated[Path, Parameter(name="--out")] = Path("latents.npz"),
+) -> None:
+    """Turn pictures into latents with the encoder of a run; `ganvas paint --z` and `ganvas morph --z` read them.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    images
+        Picture files.
+    invert
+        Make them light on dark.
+    checkpoint
+        last, best, or the images seen of a checkpoint.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    out_path
+        An .npz file: z [N, latent_size], files [N].
+    """
+    if out_path.suffix != ".npz":
+        raise UserError(f"cannot write latents as '{out_path.suffix}': use an .npz file")
+    model = sampling.load(run, checkpoint, device)
+    z = painting.encoded(model, images, invert).cpu().numpy()
+    with files.atomic(out_path) as file:
+        np.savez(file, z=z, files=np.array([str(image) for image in images]))
+    _line(f"{len(z)} latents of {z.shape[1]} numbers: {out_path}")
+
+
+def _say_if_slow(network: PixelNetwork) -> None:
+    """One line where the compiled kernel would serve, but is not there."""
+    if isinstance(network, ResidualNetwork) and network.output.weight.device.type == "cpu":
+        active, why = fused.status(network.output.in_features)
+        if not active:
+            _say("[yellow]note:[/]", f"without the compiled kernel, several times slower: {why}")
 
 
 @app.command
@@ -502,7 +757,7 @@ def info(*, device: str = "auto") -> None:
     name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else ""
     table.add_row("device", f"{compute.device} {name}".strip())
     table.add_row("precision", f"{compute.precision} ({compute.why})")
-    for path, active, why in devices.fast_paths(compute):
+    for path, active, why in [*devices.fast_paths(compute), ("compiled pixel network", *fused.status())]:
         table.add_row(path, f"{'[green]on[/]' if active else '[yellow]off[/]'}  [dim]{why}[/]")
     out.print(table)
 

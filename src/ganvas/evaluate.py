@@ -30,7 +30,9 @@ from ganvas.data import load as load_data
 from ganvas.data.progress import progress
 from ganvas.errors import UserError
 from ganvas.features import Evaluator, Measured
+from ganvas.images import from_uint8, to_uint8
 from ganvas.methods import Method
+from ganvas.methods.encoding import EncodingMethod
 from ganvas.metrics import METRICS, Moments, Score
 from ganvas.recipe import Recipe
 from ganvas.run import git_commit, now
@@ -194,6 +196,9 @@ class Judge:
             advance(1)
             scores, refused = self._score(self.reference, measured, nearness, asked)
             advance(1)
+        told = "none" if labels is None else "as in the data"
+        if self._redraws(method):
+            scores["label_accuracy"], told = self._redrawn(method), "none; label accuracy is that of redrawn pictures"
         counts = None
         if self.knows:
             counts = torch.bincount(measured.probabilities.argmax(1), minlength=len(self.train.classes)).tolist()
@@ -201,9 +206,9 @@ class Judge:
         return {
             "format": FORMAT,
             "key": self.key,
-            "protocol": {**self.protocol, "labels": "none" if labels is None else "as in the data"},
+            "protocol": {**self.protocol, "labels": told},
             "data_name": self.train.name,
-            "scores": _plain(scores),
+            "scores": _plain({name: scores[name] for name in METRICS if name in scores}),
             "refused": refused,
             "counts": counts,
             "classes": list(self.train.classes),
@@ -216,15 +221,33 @@ class Judge:
             },
         }
 
-    def refusal(self, metric: str, conditional: bool) -> str | None:
+    def _redraws(self, method: Method) -> bool:
+        """Whether labels enter `method` as the pictures that they belong to."""
+        return isinstance(method, EncodingMethod) and self.knows and self.train.labels is not None
+
+    def _redrawn(self, method: Method) -> Score:
+        """How many real pictures keep their label when they are encoded and drawn again: unseen ones, if there are."""
+        real = self.train if self.test is None else self.test
+        assert real.labels is not None
+        chosen = np.random.default_rng(self.seed).permutation(len(real))[: self.n]
+        predicted = []
+        with progress("redrawing real pictures", len(chosen)) as advance:
+            for at in range(0, len(chosen), CHUNK):
+                pictures = torch.from_numpy(real.images[chosen[at : at + CHUNK]]).to(method.compute.device)
+                redrawn = to_uint8(method.decode(method.encode(from_uint8(pictures))))
+                predicted.append(self.evaluator.measure(np.moveaxis(redrawn, -1, 1)).probabilities.argmax(1))
+                advance(len(redrawn))
+        return metrics.label_accuracy(torch.cat(predicted), torch.from_numpy(real.labels[chosen]))
+
+    def refusal(self, metric: str, method: Method) -> str | None:
         """Why these evaluations will not have a metric, None if they will."""
         if metric.startswith("fid"):
             few = metrics.fid_refusal(self.n, len(self.reference.features), self.reference.features.shape[1])
             return few or (None if metric == "fid" or self.infinity else "FID∞ is not asked for")
         if metric in ("class_kl", "classes_present", "inception_score", "label_accuracy") and not self.knows:
             return f"the evaluator '{self.evaluator.name}' does not know the classes of the data"
-        if metric == "label_accuracy" and not conditional:
-            return "the run is not conditional"
+        if metric == "label_accuracy" and not (method.conditional or self._redraws(method)):
+            return "the run is not conditional, and has no encoder"
         if metric in ("kid", "precision", "recall", "density", "coverage") and self.reference.radii is None:
             return f"{metric} needs {LEAST_REAL} real pictures, not {len(self.reference.paired)}"
         return None

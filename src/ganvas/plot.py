@@ -13,7 +13,7 @@ from ganvas.images import GAP, load_png
 from ganvas.metrics import METRICS
 from ganvas.run import Record, Run
 
-REAL, FAKE, RULE = "#1b7f5c", "#c2410c", "#6b7280"
+REAL, FAKE, THIRD, RULE = "#1b7f5c", "#c2410c", "#3b5ba5", "#6b7280"
 METRIC_COLUMNS = 4
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
 
@@ -30,6 +30,12 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
     figures = {"losses": losses(records)}
     if "d_real" in records[-1]:
         figures["confidence"] = confidence(records)
+    if "accuracy_generated" in records[-1]:
+        figures["accuracies"] = accuracies(records)
+    if "kl" in records[-1]:
+        figures["kl"] = latent_kl(records)
+    if "g_steps" in records[-1]:
+        figures["steps"] = steps(records)
     if any("score" in record for record in records):
         figures["score"] = score(records)
     if any(name in record for record in records for name in METRICS):
@@ -67,14 +73,45 @@ def confidence(records: Sequence[Record]) -> Figure:
 
 
 def losses(records: Sequence[Record]) -> Figure:
-    """The losses of both networks against images seen."""
+    """The losses of the networks against images seen."""
+    curves = (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE), ("vae_loss", "autoencoder", THIRD))
+    return _together(records, curves, "Losses", "loss (nats)")
+
+
+def accuracies(records: Sequence[Record]) -> Figure:
+    """What the discriminator gets right, and what it lets pass, against images seen."""
+    curves = (
+        ("accuracy_real", "real images known", REAL),
+        ("accuracy_generated", "generated images that pass", FAKE),
+        ("accuracy_detected", "generated images found out", THIRD),
+    )
+    figure = _together(records, curves, "Accuracies", "share of the batch")
+    figure.axes[0].set_ylim(0, 1)
+    return figure
+
+
+def latent_kl(records: Sequence[Record]) -> Figure:
+    """How far the encoder's latents are from normal noise, against images seen."""
+    return _together(records, (("kl", "", REAL),), "Distance of the latents from N(0, 1)", "KL per image (nats)")
+
+
+def steps(records: Sequence[Record]) -> Figure:
+    """How often each network learned per batch, against images seen."""
+    curves = (("g_steps", "generator", FAKE), ("d_steps", "discriminator", REAL))
+    figure = _together(records, curves, "Updates per batch", "updates (mean)")
+    figure.axes[0].set_ylim(bottom=0)
+    return figure
+
+
+def _together(records: Sequence[Record], curves: Sequence[tuple[str, str, str]], title: str, unit: str) -> Figure:
+    """Curves (name, label, colour) in one plot, those that the records have."""
     figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
-    for name, label, colour in (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE)):
+    for name, label, colour in curves:
         _curve(axes, records, name, colour, label)
-    axes.set_title("Losses")
-    axes.set_ylabel("loss (nats)")
-    if axes.lines:
+    axes.set_title(title)
+    axes.set_ylabel(unit)
+    if any(line.get_label() and not str(line.get_label()).startswith("_") for line in axes.lines):
         axes.legend(frameon=False)
     return figure
 

@@ -233,6 +233,14 @@ class Run:
         sign = -1 if by in METRICS and METRICS[by].better == "higher" else 1
         return min((nimg for nimg in scores if scores[nimg][0] == by), key=lambda nimg: sign * scores[nimg][1])
 
+    def checkpoint_with(self, sha256: str) -> int | None:
+        """Images seen at the checkpoint with this hash, if it is still there."""
+        for nimg in checkpoint.available(self.checkpoints):
+            with suppress(Damaged):
+                if checkpoint.note(self.checkpoints, nimg).get("sha256") == sha256:
+                    return nimg
+        return None
+
     def newest_checkpoint(self) -> tuple[checkpoint.Checkpoint | None, list[str]]:
         """The newest checkpoint that is whole, and a warning for every newer one that is not.
 

@@ -61,9 +61,12 @@ class Model:
             return None
         if label is None:
             return np.arange(n) % len(self.classes)
-        return np.full(n, self._class_index(label))
+        return np.full(n, self.class_index(label))
 
-    def _class_index(self, label: int | str) -> int:
+    def class_index(self, label: int | str) -> int:
+        """The number of a class, given by name or number; raises UserError when there is none."""
+        if not self.classes:
+            raise UserError("this run knows no classes: leave out --label")
         if str(label) in self.classes:
             return self.classes.index(str(label))
         if str(label).isdecimal() and int(label) < len(self.classes):

@@ -184,7 +184,7 @@ def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method
     """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
     evaluator = features.choose_for(data.spec, data.classes, data.fingerprint, device)
     judge = Judge(data, load_unseen(recipe.data, data, data_dir), evaluator, n=recipe.train.eval_samples)
-    why_not = None if recipe.train.best == SCORE else judge.refusal(recipe.train.best, method.conditional)
+    why_not = None if recipe.train.best == SCORE else judge.refusal(recipe.train.best, method)
     if why_not:
         raise UserError(f"setting 'train.best' is '{recipe.train.best}', which these evaluations will lack: {why_not}")
     return judge

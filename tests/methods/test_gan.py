@@ -4,27 +4,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganvas.backbones import BACKBONES
-from ganvas.data import Batch
 from ganvas.device import choose
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 from ganvas.methods.gan import GAN, GANSettings
-
-
-class Images:
-    """A source of random batches that counts."""
-
-    def __init__(self, spec: ImageSpec, size: int = 6) -> None:
-        self.spec, self.size, self.pulled = spec, size, 0
-        self.random = torch.Generator().manual_seed(0)
-
-    def next(self) -> Batch:
-        self.pulled += 1
-        images = torch.rand(self.size, *self.spec[:3], generator=self.random) * 2 - 1
-        return Batch(images, torch.arange(self.size) % max(1, self.spec.num_classes))
-
-
-LABELLED = ImageSpec(1, 8, 8, 3)
+from tests.methods.images import LABELLED, Images
 
 
 def make(spec: ImageSpec = LABELLED, backbone: str = "mlp", **settings: object) -> GAN:

@@ -2,12 +2,13 @@
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 
 from ganvas import files
@@ -20,7 +21,7 @@ from ganvas.data.imageset import Batch, Batches, ImageSet
 from ganvas.errors import UserError, nearest
 from ganvas.images import ImageSpec
 
-__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load", "load_unseen"]
+__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load", "load_files", "load_unseen"]
 
 Split = Literal["train", "test"]
 
@@ -57,6 +58,15 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
         )
     labels = None if source.labels is None else source.labels[kept]
     return ImageSet(source.name, images, labels, source.classes, skipped)
+
+
+def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
+    """Picture files in the shape of a set: uint8 [n, C, H, W]. Raises UserError if one is not a picture."""
+    source = Source("pictures", len(paths), lambda i: Image.open(paths[i]), lambda i: str(paths[i]))
+    decoded = decode(source, spec.height, spec.channels, settings.fit)
+    if decoded.skipped:
+        raise UserError(f"cannot read {decoded.skipped[0]}")
+    return decoded.images
 
 
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:

@@ -1,0 +1,77 @@
+"""Films from one latent to the next: a painter, a path, and a view of each frame."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ganvas import film, latents
+from ganvas.backbones.cppn import View
+from ganvas.errors import UserError
+from ganvas.latents import Ease
+from ganvas.paint import Painter
+from ganvas.palette import Palette
+from ganvas.version import VERSION
+
+Tick = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Morph:
+    """A film of `frames` frames through the latents `anchors` [K, latent_size], with equal time between them."""
+
+    painter: Painter
+    anchors: Tensor
+    sources: Sequence[str]  # where the anchors come from, for people
+    view: View
+    frames: int = 120
+    ease: Ease = "linear"
+    spherical: bool = False
+    loop: bool = False
+    zoom_to: float | None = None
+    """the zoom of the last frame, reached at a speed that is even for the eye; the first has that of the view"""
+    palette: str = "auto"
+    fps: float = 30.0
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """The frames, uint8 [height, width, 1 or 3]."""
+        colours = Palette(self.palette, self.painter.channels)
+        path = latents.path(self.anchors, self.frames, self.ease, self.spherical, self.loop)
+        zooms = latents.zooms(self.view.zoom, self.zoom_to or self.view.zoom, self.frames)
+        for z, zoom in zip(path, zooms, strict=True):
+            view = replace(self.view, zoom=zoom)
+            yield colours(next(self.painter.bands(z, view, view.height)))
+
+    def recipe(self) -> dict[str, Any]:
+        """JSON values that say how the film was made."""
+        plain = ("frames", "ease", "spherical", "loop", "zoom_to", "palette", "fps")
+        return {
+            "version": VERSION,
+            "morph": {
+                "origin": self.painter.origin,
+                "from": list(self.sources),
+                "latents": self.anchors.tolist(),
+                "view": asdict(self.view),
+                **{name: getattr(self, name) for name in plain},
+            },
+        }
+
+    def save(self, out: Path, tick: Tick = lambda done, total: None) -> None:
+        """Write the film: MP4, WebM, GIF or WebP by its ending, frame by frame, whole or not at all.
+
+        `tick` is called with the frames that are painted and all frames. Raises UserError for an ending that cannot be
+        written, and where `zoom_to` meets `loop`, which would jump.
+        """
+        if self.loop and self.zoom_to is not None:
+            raise UserError("a film that zooms does not end where it began: leave out --loop or --zoom-to")
+        film.check(out, self.view.height, self.view.width)
+
+        def told() -> Iterator[np.ndarray]:
+            for done, frame in enumerate(self, start=1):
+                yield frame
+                tick(done, self.frames)
+
+        film.save(out, told(), self.view.height, self.view.width, self.fps, self.loop, self.recipe())

@@ -1,0 +1,352 @@
+"""Pictures of any size, painted pixel by pixel and written as they are painted, so that memory does not grow with them.
+
+A painter is a pixel network with its origin: a run, or random weights. A painting is one picture, or several side by
+side, through one view and in one palette. Its recipe travels in the file, and `again` makes the same painting from it.
+"""
+
+import copy
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas import canvas, latents
+from ganvas import sample as sampling
+from ganvas.backbones.cppn import CPPN, PixelGenerator, PixelNetwork, View, bands
+from ganvas.config import parse
+from ganvas.data import load as load_data
+from ganvas.data import load_files
+from ganvas.device import choose
+from ganvas.errors import UserError
+from ganvas.images import from_uint8
+from ganvas.palette import Bits, Palette
+from ganvas.run import Run
+from ganvas.sample import Model
+from ganvas.version import VERSION
+
+BAND = 2**20  # samples that are painted between two visits to the file
+GAP = 24  # between the pictures of a sheet lies one part in so many of their shorter side
+COARSE = 8  # float32 will do as long as a step from sample to sample is so many of its roundings
+ENCODED = 1_000  # pictures of a class, at most, that latents are taken from
+POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # pixels, of pictures whose size is left open
+RANDOM_LATENT = 32  # numbers in the latent of a network with random weights
+LARGEST_SIDE = 2**31 - 1  # pixels, what PNG can say
+
+Tick = Callable[[int, int], object]
+
+
+class Painter:
+    """A pixel network and its `origin`: JSON values that say where to find it again."""
+
+    def __init__(self, network: PixelNetwork, origin: dict[str, Any]) -> None:
+        self.network, self.origin = network, origin
+        self.channels, self.latent_size = network.output.out_features, network.latent.in_features
+        self._fine: PixelNetwork | None = None
+
+    def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
+        """The picture of z [latent_size] from the top, `rows` rows at a time: [rows, width, channels] in (0, 1).
+
+        Raises UserError for a view whose pixels no precision tells apart.
+        """
+        network = self._precise(view)
+        weight = network.output.weight
+        for band in bands(network, z[None].to(weight.device, weight.dtype), view, rows):
+            yield band[0]
+
+    def _precise(self, view: View) -> PixelNetwork:
+        """The network in float32, or in float64 where float32 would paint several pixels alike."""
+        sides = zip(view.center, (view.width, view.height), strict=True)
+        reach = max(abs(middle) + view.step * side / 2 for middle, side in sides)
+        finest = view.step / view.supersample / reach / COARSE
+        if finest > torch.finfo(torch.float32).eps:
+            return self.network
+        if finest < torch.finfo(torch.float64).eps:
+            raise UserError(f"a zoom of {view.zoom:g} at {view.center[0]:g},{view.center[1]:g} is beyond float64")
+        if self.network.output.weight.device.type == "mps":
+            raise UserError(f"a zoom of {view.zoom:g} needs float64, which this device lacks: use --device cpu")
+        if self._fine is None:
+            self._fine = copy.deepcopy(self.network).double()
+        return self._fine
+
+
+def of_run(model: Model) -> Painter:
+    """The painter of a run; raises UserError for one whose network makes images of one size."""
+    generator = model.method.for_decoding("G")
+    spec = model.method.spec
+    if not isinstance(generator, PixelGenerator):
+        raise UserError(
+            f"'{model.run.path}' makes images of {spec.width}x{spec.height} only: `ganvas sample` draws them; "
+            "runs with network.name=cppn paint at any size, such as mnist-residual-cppn"
+        )
+    origin = {"run": str(model.run.path), **model.provenance()}
+    return Painter(generator.pixels.eval().requires_grad_(False), origin)
+
+
+def of_chance(what: str, seed: int, std: float | None = None, colour: bool = False, device: str = "auto") -> Painter:
+    """A network with random weights: `tanh:8x64` has 8 layers of 64 units, `residual:24x6` blocks, `softplus:4x128`.
+
+    Raises UserError for anything else.
+    """
+    named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d+)x(\d+))?", what)
+    if named is None:
+        raise UserError(f"cannot read the network '{what}': write it as tanh:8x64, softplus:4x128 or residual:24x6")
+    kind, deep, width = named.groups()
+    settings: dict[str, Any] = {"kind": kind, "std": std}
+    if deep:
+        settings |= {"width": int(width), "blocks" if kind == "residual" else "layers": int(deep)}
+    config = parse(CPPN, settings, "random")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = config.network(3 if colour else 1, RANDOM_LATENT)
+    origin = {"random": what, "std": std, "weights": seed, "colour": colour, "version": VERSION}
+    return Painter(network.to(choose(device, "fp32").device).eval().requires_grad_(False), origin)
+
+
+# -- latents ------------------------------------------------------------------------------------------------------
+
+
+def by_chance(painter: Painter, seed: int) -> Tensor:
+    """The latent of a seed for a network with random weights: [latent_size]."""
+    return torch.randn(painter.latent_size, generator=torch.Generator().manual_seed(seed))
+
+
+def seeded(model: Model, seed: int, label: str | None = None, truncation: float = 1.0) -> Tensor:
+    """The latent of a seed, times `truncation`: [latent_size]. Without `label` the classes of a run take turns."""
+    z, y = model.method.latents([seed]) * truncation, None
+    if model.method.conditional:
+        index = seed % len(model.classes) if label is None else model.class_index(label)
+        y = torch.tensor([index], device=z.device)
+    generator = model.method.for_decoding("G")
+    assert isinstance(generator, PixelGenerator), "`of_run` refuses others"
+    return generator.latent(z, y)[0]
+
+
+def of_class(model: Model, label: str, data_dir: Path | None = None) -> Tensor:
+    """Latents of training pictures of a class, in random order: [N, latent_size].
+
+    Raises UserError for an unknown class, a run without encoder, and data that is not there.
+    """
+    index = model.class_index(label)
+    data = load_data(model.run.recipe().data, "train", data_dir)
+    assert data.labels is not None, "there are classes"
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(data.labels == index))[:ENCODED]
+    return _encode(model, data.images[chosen])
+
+
+def encoded(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
+    """Latents of picture files: [N, latent_size]. `invert` makes dark on light light on dark.
+
+    Raises UserError for a file that is not a picture, and for a run without encoder.
+    """
+    pictures = load_files(files, model.run.recipe().data, model.method.spec)
+    return _encode(model, 255 - pictures if invert else pictures)
+
+
+def _encode(model: Model, pictures: np.ndarray) -> Tensor:
+    """uint8 [N, C, H, W] -> [N, latent_size]."""
+    return model.method.encode(from_uint8(torch.from_numpy(pictures).to(model.method.compute.device)))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A painter and what it paints."""
+
+    painter: Painter
+    z: Tensor  # [latent_size]
+    source: str  # where the latent comes from, for people
+
+
+def pictures(
+    model: Model,
+    seeds: Sequence[int] = (0,),
+    labels: Sequence[str] = (),
+    images: Sequence[Path] = (),
+    z: Path | None = None,
+    *,
+    truncation: float = 1.0,
+    invert: bool = False,
+    data_dir: Path | None = None,
+) -> list[Picture]:
+    """What a run is asked to paint: latents of `images`, those in the file `z`, or of `seeds` (for each of `labels`).
+
+    For a run with an encoder, the latents of a label are those of training pictures, the seed says which. `truncation`
+    draws latents to the mean of their class (of all: 0): 0 is the mean itself. Raises UserError for what cannot be had.
+    """
+    painter = of_run(model)
+    found: list[tuple[Tensor, str]] = []
+    if images:
+        found += zip(encoded(model, images, invert), (f"image {file.name}" for file in images), strict=True)
+    elif z is not None:
+        found += ((each, f"{z.name} {i}") for i, each in enumerate(latents.read(z, painter.latent_size)))
+    elif not labels:
+        found += ((seeded(model, seed, None, truncation), f"seed {seed}") for seed in seeds)
+    for label in labels:
+        if model.method.conditional:
+            zs = [seeded(model, seed, label, truncation) for seed in seeds]
+        else:
+            those = of_class(model, label, data_dir)
+            zs = [latents.truncated(those[seed % len(those)], those.mean(0), truncation) for seed in seeds]
+        found += ((each, f"{label} seed {seed}") for each, seed in zip(zs, seeds, strict=True))
+    return [Picture(painter, each, name) for each, name in found]
+
+
+# -- paintings ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Painting:
+    """Pictures through one view, row by row in so many columns. `view` is that of each picture."""
+
+    pictures: Sequence[Picture]
+    view: View
+    palette: str = "auto"
+    bits: Bits = 8
+    columns: int = 1
+
+    @property
+    def colours(self) -> Palette:
+        return Palette(self.palette, self.pictures[0].painter.channels, self.bits)
+
+    @property
+    def gap(self) -> int:
+        """Pixels around every picture of a sheet; a single picture has none."""
+        return max(1, min(self.view.height, self.view.width) // GAP) if len(self.pictures) > 1 else 0
+
+    @property
+    def height(self) -> int:
+        rows = -(-len(self.pictures) // self.columns)
+        return rows * (self.view.height + self.gap) + self.gap
+
+    @property
+    def width(self) -> int:
+        return self.columns * (self.view.width + self.gap) + self.gap
+
+    def bands(self) -> Iterator[np.ndarray]:
+        """The painting from the top: uint8 or uint16 [rows, width, 1 or 3], as many rows at a time as suits memory."""
+        view, gap, colours = self.view, self.gap, self.colours
+        rows = max(1, BAND // (view.width * view.supersample**2 * self.columns))
+        for first in range(0, len(self.pictures), self.columns):
+            if gap:
+                yield self._paper(gap)
+            chosen = self.pictures[first : first + self.columns]
+            for parts in zip(*(each.painter.bands(each.z, view, rows) for each in chosen), strict=True):
+                band = self._paper(len(parts[0]))
+                for column, part in enumerate(parts):
+                    left = gap + column * (view.width + gap)
+                    band[:, left : left + view.width] = colours(part)
+                yield band
+        if gap:
+            yield self._paper(gap)
+
+    def _paper(self, rows: int) -> np.ndarray:
+        paper = self.colours.paper
+        return np.broadcast_to(paper, (rows, self.width, len(paper))).copy()
+
+    def recipe(self) -> dict[str, Any]:
+        """JSON values from which `again` makes the same painting."""
+        return {
+            "version": VERSION,
+            "painting": {
+                "pictures": [
+                    {"from": each.source, "origin": each.painter.origin, "latent": each.z.tolist()}
+                    for each in self.pictures
+                ],
+                "view": asdict(self.view),
+                "palette": self.palette,
+                "bits": self.bits,
+                "columns": self.columns,
+            },
+        }
+
+    def save(self, out: Path, tick: Tick = lambda done, total: None) -> None:
+        """Paint into a file (or a Deep Zoom folder): PNG, TIFF, WebP or DZI by its ending, whole or not at all.
+
+        `tick` is called with the rows that are painted and all rows. Raises UserError for what the format cannot hold.
+        """
+        canvas.check(out, self.height, self.width, self.bits)
+
+        def told() -> Iterator[np.ndarray]:
+            done = 0
+            for band in self.bands():
+                yield band
+                done += len(band)
+                tick(done, self.height)
+
+        canvas.save(out, told(), self.height, self.width, self.colours.channels, self.bits, self.recipe())
+
+
+def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting:
+    """The painting that a file holds the recipe of; `run` is where its run lies now, if that has moved.
+
+    Raises UserError when the file has no recipe, or the checkpoint that painted it is gone.
+    """
+    recipe = canvas.read_recipe(file)
+    try:
+        painting = recipe["painting"]
+        view = View(**{**painting["view"], "center": tuple(painting["view"]["center"])})
+        origins = [picture["origin"] for picture in painting["pictures"]]
+        zs = [torch.tensor(picture["latent"]) for picture in painting["pictures"]]
+        sources = [picture["from"] for picture in painting["pictures"]]
+        rest = {key: painting[key] for key in ("palette", "bits", "columns")}
+    except (KeyError, TypeError):
+        raise UserError(f"'{file}' holds no recipe of a painting: it was made by something else") from None
+    painters: list[Painter] = []
+    for origin in origins:  # one painter for all pictures of the same origin
+        known = next((painter for painter, other in zip(painters, origins, strict=False) if other == origin), None)
+        painters.append(known or _painter(origin, run, device, file))
+    each = zip(painters, zs, sources, strict=True)
+    return Painting([Picture(*parts) for parts in each], view, **rest)
+
+
+def _painter(origin: Mapping[str, Any], run: Path | None, device: str, file: Path) -> Painter:
+    if "random" in origin:
+        return of_chance(origin["random"], origin["weights"], origin["std"], origin["colour"], device)
+    place = Run.existing(run or origin["run"])
+    nimg = place.checkpoint_with(origin["checkpoint"])
+    if nimg is None:
+        raise UserError(
+            f"the checkpoint that painted '{file}' (after {origin['nimg']:,} images) is no longer in '{place.path}'"
+        )
+    return of_run(sampling.load(place.path, nimg, device))
+
+
+# -- words --------------------------------------------------------------------------------------------------------
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """`1080` or `1920x1080` (width x height) -> (height, width); raises UserError."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
+    if found is None:
+        raise UserError(f"cannot read the size '{text}': write 1080, or 1920x1080 for width x height")
+    width, height = int(found[1]), int(found[2] or found[1])
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
+        raise UserError(f"a picture of {text} pixels cannot be painted: sides are from 1 to {LARGEST_SIDE}")
+    return height, width
+
+
+def read_seeds(text: str) -> list[int]:
+    """`0-15`, `1,5,9` or both -> numbers; raises UserError."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
+        if found is None or int(found[2] or found[1]) < int(found[1]):
+            raise UserError(f"cannot read the seeds '{text}': write them as 0-15 or 1,5,9")
+        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return seeds
+
+
+def read_center(text: str) -> tuple[float, float]:
+    """`1.5,-2` -> (x, y), with a minus in front of x as well; raises UserError."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"cannot read the center '{text}': write x,y, for example 1.5,-2") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise UserError(f"cannot paint around '{text}': both numbers are finite")
+    return x, y
