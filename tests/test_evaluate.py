@@ -13,8 +13,11 @@ from PIL import Image
 from ganvas import features, metrics, sample
 from ganvas.cache import cache_dir
 from ganvas.data import DataSettings, ImageSet, load
+from ganvas.device import choose
 from ganvas.errors import UserError
 from ganvas.evaluate import Copies, Judge, evaluate
+from ganvas.images import ImageSpec, from_uint8, to_uint8
+from ganvas.methods import Method
 from ganvas.recipe import Recipe
 from ganvas.run import Run
 from ganvas.train import train
@@ -85,6 +88,23 @@ def test_an_evaluation_says_all_about_itself(run: Path, folder: Path) -> None:
     assert real["scores"]["copy_rate"]["value"] <= 0.01
 
 
+def test_labels_of_a_run_with_an_encoder_are_those_of_redrawn_pictures(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path
+) -> None:
+    own_evaluator(folder)
+    network = {"name": "cppn", "width": 4, "blocks": 1, "encoder_width": 16, "std": 0.2}
+    recipe = tiny(data={"name": str(folder)}, network=network, method={"name": "residual_cppn", "latent_size": 4})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    found = evaluate(tmp_path / "run", "last", n=100, device="cpu")
+    assert found["protocol"]["labels"] == "none; label accuracy is that of redrawn pictures"
+    assert list(found["scores"])[-2:] == ["label_accuracy", "copy_rate"]
+    model = sample.load(tmp_path / "run", device="cpu")
+    test = load(DataSettings(name=str(folder), size=16, channels=1), "test")
+    redrawn = to_uint8(model.method.decode(model.method.encode(from_uint8(torch.tensor(test.images)))))
+    predicted = features.load(str(folder), "cpu").measure(np.moveaxis(redrawn, -1, 1)).probabilities.argmax(1).numpy()
+    assert found["scores"]["label_accuracy"]["value"] == pytest.approx((predicted == test.labels).mean(), abs=0.011)
+
+
 def test_a_second_evaluation_is_the_same_and_faster(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = evaluate(run, "last", n=120, device="cpu")
 
@@ -150,22 +170,27 @@ def toy(count: int, seed: int = 0) -> ImageSet:
     return ImageSet("toy", images)
 
 
-def test_few_real_pictures_have_few_scores() -> None:
+@pytest.fixture
+def method(tiny: Callable[..., Recipe]) -> Method:
+    return tiny(method={"conditional": False}).build(ImageSpec(1, 16, 16, 0), choose("cpu"))
+
+
+def test_few_real_pictures_have_few_scores(method: Method) -> None:
     judge = Judge(toy(20), None, features.load("digits", "cpu"), n=100)
     assert "real" not in judge.rows
     assert list(judge.rows["noise"]["scores"]) == ["vendi", "copy_rate"]
-    assert "40 real pictures, not 20" in str(judge.refusal("kid", False))
+    assert "40 real pictures, not 20" in str(judge.refusal("kid", method))
 
 
-def test_fid_and_its_extrapolation_where_there_are_enough() -> None:
+def test_fid_and_its_extrapolation_where_there_are_enough(method: Method) -> None:
     data = toy(2_000)
     judge = Judge(data, toy(2_000, 1), features.load("digits", "cpu"), n=2_000, infinity=True)
     real = judge.rows["real"]["scores"]
     assert real["fid_infinity"]["value"] < real["fid"]["value"] < judge.rows["mean"]["scores"]["fid"]["value"]
-    assert judge.refusal("fid", False) is None
-    assert judge.refusal("fid_infinity", False) is None
-    assert judge.refusal("class_kl", False) is not None
-    assert judge.refusal("label_accuracy", False) is not None
+    assert judge.refusal("fid", method) is None
+    assert judge.refusal("fid_infinity", method) is None
+    assert judge.refusal("class_kl", method) is not None
+    assert judge.refusal("label_accuracy", method) is not None
 
 
 # -- while training ---------------------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def _turned(a: Tensor, b: Tensor, time: Tensor) -> Tensor:
     """[N, L] between a and b [N, L] at times [N, 1] from 0 to 1: the direction turns evenly, the length is linear."""
     long_a, long_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     to_a, to_b = a / long_a, b / long_b
-    # Exact for small angles too, unlike the arc cosine.
+    # Far more exact than an arc cosine near half a turn.
     angle = 2 * torch.atan2((to_a - to_b).norm(dim=1, keepdim=True), (to_a + to_b).norm(dim=1, keepdim=True))
     sine = torch.sin(angle)
     direction = (torch.sin((1 - time) * angle) * to_a + torch.sin(time * angle) * to_b) / sine

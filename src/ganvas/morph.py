@@ -67,7 +67,7 @@ class Morph:
         """
         if self.loop and self.zoom_to is not None:
             raise UserError("a film that zooms does not end where it began: leave out --loop or --zoom-to")
-        film.check(out, self.view.height, self.view.width)
+        film.check(out, self.view.height, self.view.width, self.fps)
 
         def told() -> Iterator[np.ndarray]:
             for done, frame in enumerate(self, start=1):
