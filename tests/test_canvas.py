@@ -1,3 +1,4 @@
+import json
 import struct
 import tracemalloc
 import warnings
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from ganvas import canvas, files, images
 from ganvas.errors import UserError
@@ -200,8 +202,13 @@ def test_the_recipe_travels_in_the_file(tmp_path: Path, ending: str, bits: Bits)
         assert canvas.read_recipe(tmp_path / f"a{ending}") == recipe
 
 
-def test_the_recipe_of_an_older_png_is_read_as_well(tmp_path: Path) -> None:
+def test_the_recipe_of_another_png_is_read_as_well(tmp_path: Path) -> None:
     images.save_png(tmp_path / "a.png", noise(5, 7, 3), RECIPE)
+    assert canvas.read_recipe(tmp_path / "a.png") == RECIPE
+    text = PngInfo()
+    text.add_text("Title", "A holiday")
+    text.add(b"tEXt", b"ganvas\0" + json.dumps(RECIPE).encode(), after_idat=True)
+    Image.new("RGB", (3, 3)).save(tmp_path / "a.png", pnginfo=text)
     assert canvas.read_recipe(tmp_path / "a.png") == RECIPE
 
 

@@ -177,8 +177,6 @@ def _read_png(path: Path) -> str | None:
             raise ValueError("not a PNG file")
         while len(head := file.read(8)) == 8:
             length, name = struct.unpack(">I4s", head)
-            if name == b"IDAT":
-                break
             if name == b"tEXt":
                 keyword, _, text = file.read(length).decode("latin-1").partition("\0")
                 if keyword == RECIPE_KEY:

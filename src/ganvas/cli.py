@@ -274,7 +274,9 @@ class Subject:
     """Seeds of the latents: 3, 1,5,9 or 0-15."""
     labels: Annotated[str | None, Parameter(name=("--label", "--labels"))] = None
     """Classes, by name or number: a latent of each (with an encoder, that of a real picture; the seed says which)."""
-    images: Annotated[list[Path] | None, Parameter(name=("--image", "--images"), consume_multiple=True)] = None
+    images: Annotated[
+        list[Path] | None, Parameter(name=("--image", "--images"), consume_multiple=True, negative=())
+    ] = None
     """Encode these pictures."""
     z: Path | None = None
     """Latents from a file: .npy, .npz, .json or .txt."""
