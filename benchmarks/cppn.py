@@ -1,11 +1,14 @@
 """The residual pixel network (24 blocks, 6 units) through `ganvas.fused` against plain modules, in one process.
 
-    python benchmarks/cppn.py [--parts paint large train memory] [--ways kernel torch] [--rounds 5] [--threads 2]
+    python benchmarks/cppn.py [--parts paint train ...] [--ways kernel torch] [--rounds 5] [--threads 2]
 
 - paint: 1080×1080 pixels; the plain modules take the whole picture at once, and in tiles
 - large: 3240×3240 pixels; the plain modules take it in tiles
 - train: 100 images of 28×28 pixels forward and backward, with the gradients of all weights and of the latents
 - memory: what the training step adds to the peak of a process of its own
+- exact: how far 1080×1080 pixels are from those of the plain modules in float64
+- wide: the other published network, 4 layers of 128 units; ours computes it in tiles
+- files: a painting from the run to the PNG file, of 28, 1080, 3240 and 32768 pixels square, each in its own process
 
 `kernel` is what ganvas does where there is a compiler, `torch` what it does elsewhere. Sides take turns and the fastest
 turn of each counts, because only noise makes one slower. On a machine that others use, `--clock cpu --threads 1` counts
@@ -13,10 +16,12 @@ the work of this process alone.
 """
 
 import argparse
+import copy
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +29,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganvas import fused
+from ganvas import fused, paint
 from ganvas.backbones.cppn import CPPN, ResidualNetwork, View, pictures
 
 LATENT = 32
@@ -129,19 +134,81 @@ def memory(ways: list[str], threads: int) -> None:
         print(f"memory {way:13} {megabytes:6.1f} MB{share}")
 
 
+def exact(ways: list[str]) -> None:
+    G, z = network(), torch.randn(1, LATENT)
+    view = View(1080, 1080)
+    with torch.no_grad():
+        parts = [copy.deepcopy(G).double().plain(z.double(), p.double()) for p in view.coordinates().split(TILE)]
+        truth, plain = torch.cat(parts, 1), torch.cat([G.plain(z, p) for p in view.coordinates().split(TILE)], 1)
+    found = {"plain": plain} | {
+        way: by(way, lambda: pictures(G, z, view).view(1, -1, 1).add(1).div(2))() for way in ways
+    }
+    for way, pixels in found.items():
+        print(f"exact  {way:13} differs by {(pixels - truth).abs().max().item():.1e} from float64, at most")
+
+
+def wide(rounds: int, clock: Callable[[], float], images: int = 100) -> None:
+    torch.manual_seed(0)
+    G = CPPN(kind="softplus", std=0.1).network(1, LATENT)
+    z, place, view = torch.randn(images, LATENT, requires_grad=True), View(28, 28).coordinates(), View(1080, 1080)
+    gradient, far = torch.randn(images, len(place), 1), view.coordinates()
+
+    def step(logits: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        G.zero_grad()
+        found = logits(z, place)
+        found.backward(gradient)
+        return found.detach()
+
+    def whole(z: Tensor, place: Tensor) -> Tensor:
+        found: Tensor = G.output(G.hidden(z, place))
+        return found
+
+    compare("wide", {"plain training": lambda: step(whole), "ours": lambda: step(G.logits)}, rounds, clock)
+    sides = {
+        "plain painting": torch.no_grad()(lambda: whole(z[:1], far).sigmoid()),
+        "ours": lambda: pictures(G, z[:1], view).view(1, -1, 1).add(1).div(2),
+    }
+    compare("wide", sides, rounds, clock)
+
+
+def paint_file(side: int) -> tuple[float, float, float]:
+    """Seconds to the file, peak memory and size of the file in MB."""
+    painter = paint.Painter(network(), {})
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (28, side):  # libraries set themselves up
+            file = Path(folder) / f"{size}.png"
+            start = time.perf_counter()
+            picture = paint.Picture(painter, paint.by_chance(painter, 0), "seed 0")
+            paint.Painting([picture], View(size, size)).save(file)
+            seconds = time.perf_counter() - start
+        return seconds, peak_megabytes(), file.stat().st_size / 1e6
+
+
+def files(threads: int) -> None:
+    for side in (28, 1080, 3240, 32768):
+        words = [sys.executable, __file__, "--threads", str(threads), "--file-of", str(side)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+        seconds, peak, size = map(float, done)
+        print(f"files  {side:5}² {seconds:8.2f} s, peak {peak:4.0f} MB, file {size:.1f} MB", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["paint", "large", "train", "memory"]
+    parts = ["paint", "large", "train", "memory", "exact", "wide", "files"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--ways", nargs="+", choices=["kernel", "torch"], default=["kernel", "torch"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--file-of", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.memory_of:
         print(extra_megabytes(args.memory_of))
+        return
+    if args.file_of:
+        print(*paint_file(args.file_of))
         return
     active, why = fused.status()
     print(f"kernel {'on' if active else 'off'}: {why}; {args.threads} threads, {args.clock} clock")
@@ -154,6 +221,12 @@ def main() -> None:
         compare("train", training(args.ways), args.rounds, clock)
     if "memory" in args.parts:
         memory(args.ways, args.threads)
+    if "exact" in args.parts:
+        exact(args.ways)
+    if "wide" in args.parts:
+        wide(args.rounds, clock)
+    if "files" in args.parts:
+        files(args.threads)
 
 
 if __name__ == "__main__":

@@ -57,14 +57,18 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {"threes.png", "samples.npz", "runs", "report.html", "three.dzi", "morph.webp"} <= made
 
 
-def test_python_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks("python")
+    example, painting = blocks("python")
     assert '{"images": 2560}' in example
     quick = example.replace('{"images": 2560}', '{"images": 128}').replace("n=1000", "n=100")
     (tmp_path / "example.py").write_text(quick)
     runpy.run_path(str(tmp_path / "example.py"))
     assert "(16, 28, 28, 1)" in capsys.readouterr().out
+    (tmp_path / "painting.py").write_text(painting)
+    runpy.run_path(str(tmp_path / "painting.py"))
+    assert capsys.readouterr().out == "2\n"
+    assert (tmp_path / "art.png").is_file()
 
 
 def test_pictures_and_links_are_there() -> None:
