@@ -299,6 +299,9 @@ def test_a_poster_a_sheet_and_a_folder(painter: Path, tmp_path: Path, capsys: py
     assert "a.png  (60x40)" in capsys.readouterr().out
     assert ganvas("paint", painter, "--seeds", "0-3", "--size", 30, "--sheet", "--out", tmp_path / "sheet.png") == 0
     assert "sheet.png  (63x63)" in capsys.readouterr().out
+    words = ["--labels", "down,across", "--seeds", "0-4", "--size", 30, "--sheet"]
+    assert ganvas("paint", painter, *words, "--out", tmp_path / "classes.png") == 0
+    assert "classes.png  (156x63)" in capsys.readouterr().out  # a row for each
     assert ganvas("paint", painter, "--label", "down,1", "--size", 8, "--out", tmp_path / "two") == 0
     assert sorted(file.name for file in (tmp_path / "two").iterdir()) == ["1-seed-0.png", "down-seed-0.png"]
 

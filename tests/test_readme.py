@@ -47,7 +47,10 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         if words[0] == "evaluate":
             words += ["--n", "100", "--device", "cpu"]
         if words[0] == "paint":
-            words = ["40" if word in ("3240", "32768") else "1" if word == "3" else word for word in words]
+            smaller = {"3240": "40", "32768": "50", "3": "1", "0,1,2,3,4,5,6,7,8,9": "0,1,2"}
+            words = [smaller.get(word, word) for word in words] + (
+                ["--size", "20"] if {"--sheet", "--random"} & {*words} else []
+            )
         if words[0] == "morph":
             words = ["0,1" if word == "3,7" else word for word in words] + ["--frames", "4", "--size", "20"]
         if words[0] == "sample":

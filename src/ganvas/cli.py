@@ -380,7 +380,7 @@ def paint(
     sheet
         Several pictures in one file; otherwise --out names a folder for them.
     columns
-        Columns of the sheet; as square as can be when left out.
+        Columns of the sheet; when left out, a row for each of several labels, or as square as can be.
     bits
         8 or 16 per channel (PNG, TIFF).
     out_path
@@ -394,7 +394,9 @@ def paint(
         pictures = subject.pictures(run)
         side = painting.SHEET_SIDE if sheet else painting.POSTER_SIDE
         view = subject.view(View(side, side, pictures[0].painter.network.scale))
-        columns = columns or images.square_columns(len(pictures))
+        classes = len(subject.labels.split(",")) if subject.labels else 0
+        in_rows = len(pictures) // classes if classes else 1  # a row for each class, if there are several of each
+        columns = columns or (in_rows if in_rows > 1 else images.square_columns(len(pictures)))
         make = partial(painting.Painting, view=view, palette=subject.palette or "auto", bits=bits or 8)
         if sheet or len(pictures) == 1:
             works = {out_path: make(pictures, columns=columns)}
