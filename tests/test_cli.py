@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganvas import cli, images
+from ganvas import cli, film, images
 from ganvas import paint as painting
 from ganvas.run import Run
 
@@ -202,6 +202,7 @@ def test_a_run_without_a_log_is_one_line(run: Path, tmp_path: Path, capsys: pyte
 
 def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     commands = [["train"], ["sample"], ["plot"], ["runs"], ["recipes"], ["info"], ["data", "check"]]
+    commands += [["paint"], ["morph"], ["encode"], ["evaluate"], ["compare"], ["evaluator", "train"]]
     for command in commands:
         assert ganvas(*command, "--help") == 0
         shown = capsys.readouterr().out
@@ -209,7 +210,8 @@ def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixtur
         for word in command:
             app = app[word]
         for argument in app.assemble_argument_collection(parse_docstring=True):
-            assert argument.parameter.help, f"{command} {argument.name} has no help line"
+            if argument.name != "*":  # a group, whose members come as well
+                assert argument.parameter.help, f"{command} {argument.name} has no help line"
         assert command[-1] in shown
 
 
@@ -303,7 +305,7 @@ def test_a_poster_a_sheet_and_a_folder(painter: Path, tmp_path: Path, capsys: py
     assert ganvas("paint", painter, *words, "--out", tmp_path / "classes.png") == 0
     assert "classes.png  (156x63)" in capsys.readouterr().out  # a row for each
     assert ganvas("paint", painter, "--label", "down,1", "--size", 8, "--out", tmp_path / "two") == 0
-    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == ["1-seed-0.png", "down-seed-0.png"]
+    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == ["000-down-seed-0.png", "001-1-seed-0.png"]
 
 
 def test_like_repeats_and_changes(painter: Path, tmp_path: Path) -> None:
@@ -330,6 +332,8 @@ def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "a.gif  (6 frames of 16x16)" in capsys.readouterr().out
     words = ["--frames", 5, "--size", 16, "--zoom-from", 0.5, "--zoom-to", 8, "--out", tmp_path / "b.webp"]
     assert ganvas("morph", "--random", "tanh:3x8", "--seeds", "1,5", *words) == 0
+    recipe = film.read_recipe(tmp_path / "b.webp")["morph"]
+    assert (recipe["view"]["zoom"], recipe["zoom_to"], recipe["origin"]["weights"]) == (0.5, 8, 0)
 
 
 def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, tmp_path: Path) -> None:
@@ -350,17 +354,26 @@ def test_mistakes_in_painting(
         (["paint"], "--random tanh:8x64"),
         (["paint", painter, "--random", "tanh"], "--random tanh:8x64"),
         (["paint", painter, "--label", "up"], "there is no label 'up'"),
-        (["paint", painter, "--label", "down", "--z", "z.npz"], "choose one"),
+        (["paint", painter, "--label", "down", "--z", "z.npz"], "--label does nothing with --z"),
         (["paint", painter, "--seeds", "0-3"], "use --sheet, or --out with a folder"),
-        (["paint", painter, "--zoom", 0], "--zoom 0"),
-        (["paint", painter, "--zoom", "inf"], "--zoom inf"),
+        (["paint", painter, "--zoom", 0], "a zoom of 0"),
+        (["paint", painter, "--zoom", "inf"], "a zoom of inf"),
         (["paint", painter, "--size", "big"], "write 1080"),
+        (["paint", painter, "--labels", ""], "there is no label ''"),
+        (["paint", painter, "--columns", 0, "--sheet"], "1 or more"),
+        (["paint", painter, "--std", 0.5], "--std does nothing without --random"),
+        (["paint", painter, "--invert"], "--invert does nothing without --image"),
+        (["paint", "--like", "x.png", "--seed", 5], "--seed does nothing with --like"),
+        (["paint", "--random", "tanh", "--label", 5], "--label does nothing with --random"),
+        (["morph", painter, "--seed", 5], "stands still"),
+        (["morph", painter, "--zoom-to", 0], "above 0"),
+        (["morph", painter, "--zoom-from", 2, "--zoom", 3], "choose one"),
         (["paint", painter, "--palette", "inkk"], "did you mean 'ink'"),
         (["paint", painter, "--out", tmp_path / "a.jpg"], ".png"),
         (["paint", "--like", pictures / "down" / "00.png"], "was not painted by ganvas"),
         (["paint", painter, "--z", tmp_path / "none.npy"], "none.npy"),
         (["morph", painter, "--seeds", "1,2,3", "--frames", 2], "frames"),
-        (["morph", painter, "--out", tmp_path / "a.avi"], ".mp4"),
+        (["morph", painter, "--seeds", "1,2", "--out", tmp_path / "a.avi"], ".mp4"),
         (["encode", run, pictures / "down" / "00.png"], "no encoder"),
         (["encode", painter, tmp_path / "none.png"], "none.png"),
         (["encode", painter, pictures / "down" / "00.png", "--out", "z.txt"], ".npz"),

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -89,10 +90,14 @@ def test_a_deep_zoom_is_painted_in_float64(model: Model) -> None:
     (band,) = painter.bands(z, deep, 9)
     assert band.dtype == torch.float64
     assert len(band.unique()) > 40  # in float32 all pixels would have one place
+    (middle,) = painter.bands(z, View(9, 9, zoom=1e8), 9)  # the coordinates alone would do in float32
+    assert middle.dtype == torch.float64 and len(middle.unique()) > 40
     (shallow,) = painter.bands(z, View(9, 9), 9)
     assert shallow.dtype == torch.float32
     with pytest.raises(UserError, match=r"zoom of 1e\+16 .* is beyond float64"):
         next(painter.bands(z, View(9, 9, center=(1.0, 0.0), zoom=1e16), 9))
+    with pytest.raises(UserError, match="zoom in, or lower the scale"):
+        next(painter.bands(z, View(9, 9, zoom=1e-40), 9))
 
 
 def test_the_same_painting_is_the_same_bytes(model: Model, tmp_path: Path) -> None:
@@ -117,7 +122,7 @@ def test_again_from_the_file(model: Model, run: Path, tmp_path: Path, ending: st
     assert file.read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     moved = run.rename(run.with_name("moved"))
     try:
-        with pytest.raises(UserError, match="does not exist"):
+        with pytest.raises(UserError, match="say where, `ganvas paint RUN --like FILE`"):
             paint.again(file)
         assert (pixels(paint.again(file, moved)) == pixels(first)).all()
     finally:
@@ -154,7 +159,7 @@ def test_sheets(model: Model) -> None:
 
 
 def test_latents_of_a_class_are_those_of_its_pictures(model: Model) -> None:
-    z = paint.of_class(model, "down")
+    z = paint.of_class(model, "down", model.data())
     assert z.shape == (20, 6)
     by_name, by_number = paint.pictures(model, [4], ["down"]), paint.pictures(model, [4], ["1"])
     assert torch.equal(by_name[0].z, z[4]) and torch.equal(by_number[0].z, z[4])
@@ -166,6 +171,23 @@ def test_latents_of_a_class_are_those_of_its_pictures(model: Model) -> None:
     torch.testing.assert_close(half.z, model.method.latents([4])[0] / 2)
     both = paint.pictures(model, [0, 1], ["down", "across"])
     assert [picture.source for picture in both] == ["down seed 0", "down seed 1", "across seed 0", "across seed 1"]
+
+
+def test_latents_of_a_class_need_the_pictures_of_the_run(
+    tiny: Callable[..., Recipe], pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "set")
+    recipe = tiny(**RESIDUAL, data={"name": str(tmp_path / "set")}, train={"images": 20})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    (tmp_path / "set" / "across").rename(tmp_path / "set" / "upward")
+    with pytest.raises(UserError, match=r"are not those that .* was trained on"):
+        paint.pictures(load(tmp_path / "run", device="cpu"), labels=["down"])
+
+
+def test_a_latent_is_the_same_in_any_company(model: Model, pictures: Path) -> None:
+    files = sorted((pictures / "down").iterdir())
+    together = paint.encoded(model, files)
+    assert all(torch.equal(paint.encoded(model, [file])[0], z) for file, z in zip(files[:5], together, strict=False))
 
 
 def test_latents_of_pictures_and_files(model: Model, pictures: Path, tmp_path: Path) -> None:
@@ -206,9 +228,10 @@ def test_random_art_needs_no_run(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_painted_is_refused(
-    tiny: Callable[..., Recipe], model: Model, conditional: Model, tmp_path: Path
+    tiny: Callable[..., Recipe], model: Model, conditional: Model, pictures: Path, tmp_path: Path
 ) -> None:
     list(train(tiny(train={"images": 20}), tmp_path / "dcgan", device="cpu"))
+    picture = next((pictures / "down").iterdir())
     with pytest.raises(UserError, match=r"images of 16x16 only: `ganvas sample` .* network\.name=cppn"):
         paint.of_run(load(tmp_path / "dcgan", device="cpu"))
     for call, message in (
@@ -217,7 +240,14 @@ def test_what_cannot_be_painted_is_refused(
         (lambda: paint.of_chance("tanh:0x64", 0), "random.layers"),
         (lambda: paint.of_chance("tanh", 0, std=-1), "random.std"),
         (lambda: paint.pictures(model, labels=["up"]), "this run knows across, down, slanted"),
-        (lambda: paint.pictures(conditional, images=[Path("x.png")]), "has no encoder|cannot read"),
+        (lambda: paint.pictures(conditional, images=[picture]), "has no encoder"),
+        (lambda: paint.pictures(model, truncation=float("nan")), "truncation of nan"),
+        (lambda: View(4, 4, zoom=0), "zoom of 0"),
+        (lambda: View(4, 4, supersample=99), "from 1 to 32"),
+        (lambda: View(4, 0), "sides are 1 or more"),
+        (lambda: paint.of_chance("tanh", -1), "use 0 or more"),
+        (lambda: paint.read_seeds("99999999999999999999"), "too large or too many"),
+        (lambda: paint.read_seeds("0-99999999"), "too large or too many"),
         (lambda: paint.pictures(model, images=[Path("x.png")]), "cannot read x.png"),
         (lambda: paint.read_size("10x"), "write 1080, or 1920x1080"),
         (lambda: paint.read_size("0"), "sides are from 1"),

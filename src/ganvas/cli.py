@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ from ganvas.compare import compare as compare_runs
 from ganvas.config import merge, parse, parse_assignments
 from ganvas.data import DataSettings
 from ganvas.data import check as data_check
-from ganvas.errors import UserError
+from ganvas.errors import UserError, out_of_memory
 from ganvas.evaluate import FIRST_SEED
 from ganvas.evaluate import evaluate as evaluate_run
 from ganvas.images import ImageSpec
@@ -92,6 +93,11 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        _complain("out of memory: make what you ask for smaller")
+        sys.exit(2)
     except OSError as error:  # a full disk, a folder that may not be written to
         where = f": '{error.filename}'" if error.filename else ""
         _complain(f"{error.strerror or error}{where}")
@@ -270,8 +276,8 @@ def sample(
 class Subject:
     """What to paint, and with which network."""
 
-    seeds: Annotated[str, Parameter(name=("--seed", "--seeds"))] = "0"
-    """Seeds of the latents: 3, 1,5,9 or 0-15."""
+    seeds: Annotated[str | None, Parameter(name=("--seed", "--seeds"))] = None
+    """Seeds of the latents: 3, 1,5,9 or 0-15; 0 when left out."""
     labels: Annotated[str | None, Parameter(name=("--label", "--labels"))] = None
     """Classes, by name or number: a latent of each (with an encoder, that of a real picture; the seed says which)."""
     images: Annotated[
@@ -280,8 +286,8 @@ class Subject:
     """Encode these pictures."""
     z: Path | None = None
     """Latents from a file: .npy, .npz, .json or .txt."""
-    truncation: float = 1.0
-    """Draw latents to their mean: 1 leaves them, 0 is the mean (of the class, with --label)."""
+    truncation: float | None = None
+    """Draw latents of --seed and --label to their mean: 1 leaves them, 0 is the mean (of the class, with --label)."""
     invert: Annotated[bool, Parameter(negative=())] = False
     """Make the pictures of --image light on dark."""
     random: str | None = None
@@ -289,13 +295,13 @@ class Subject:
     std: float | None = None
     """Standard deviation of the random weights: 0.30, 0.45 and 0.60 are calm to wild."""
     weights: int | None = None
-    """Seed of the random weights; left out, that of the latent."""
+    """Seed of the random weights; left out, that of the latent (in a film: 0)."""
     colour: Annotated[bool, Parameter(negative=())] = False
     """Random weights for three channels."""
     palette: str | None = None
     """ink (dark on light), chalk (light on dark), or a colour map of matplotlib; colour networks have their own."""
     size: str | None = None
-    """Pixels: 1080, or 1920x1080 for width x height; 1080 when left out (270 each on a sheet)."""
+    """Pixels: 1080, or 1920x1080 for width x height; 1080 when left out (270 each on a sheet, 512 in a film)."""
     scale: float | None = None
     """Where the coordinates end on the shorter side: twice the 8 of training shows twice as much."""
     center: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
@@ -315,28 +321,32 @@ class Subject:
         """What is asked for; raises UserError unless it is of one kind. `one_network`: all have the same weights."""
         if (run is None) == (self.random is None):
             raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
-        seeds = painting.read_seeds(self.seeds)
+        seeds = painting.read_seeds("0" if self.seeds is None else self.seeds)
         if self.random is not None:
-            if self.labels or self.images or self.z:
-                raise UserError("a network with random weights knows no labels and no pictures: use --seed")
+            self._refuse("labels", "images", "z", "truncation", "invert", why="with --random: use --seed")
             found = []
             for seed in seeds:
                 weights = seed if self.weights is None and not one_network else self.weights or 0
                 painter = painting.of_chance(self.random, weights, self.std, self.colour, self.device)
                 found.append(painting.Picture(painter, painting.by_chance(painter, seed), f"seed {seed}"))
             return found
-        if sum(map(bool, (self.labels, self.images, self.z))) > 1:
-            raise UserError("--label, --image and --z each say what to paint: choose one")
+        self._refuse("std", "weights", "colour", why="without --random")
+        if self.z is not None:
+            self._refuse("seeds", "labels", "images", "truncation", why="with --z")
+        if self.images is not None:
+            self._refuse("seeds", "labels", "truncation", why="with --image")
+        else:
+            self._refuse("invert", why="without --image")
         assert run is not None
         model = sampling.load(run, self.checkpoint, self.device)
-        labels = [label.strip() for label in self.labels.split(",")] if self.labels else []
+        labels = [] if self.labels is None else [label.strip() for label in self.labels.split(",")]
         return painting.pictures(
             model,
             seeds,
             labels,
             self.images or [],
             self.z,
-            truncation=self.truncation,
+            truncation=1.0 if self.truncation is None else self.truncation,
             invert=self.invert,
             data_dir=self.data_dir,
         )
@@ -349,12 +359,20 @@ class Subject:
         if self.center is not None:
             changes["center"] = painting.read_center(self.center)
         for name in ("scale", "zoom", "supersample"):
-            value = getattr(self, name)
-            if value is not None:
-                if not 0 < value < float("inf"):
-                    raise UserError(f"--{name} {value:g} cannot be painted: it is a number above 0")
-                changes[name] = value
+            if getattr(self, name) is not None:
+                changes[name] = getattr(self, name)
         return replace(like, **changes)
+
+    def refuse_all_but_the_view(self) -> None:
+        """Raise UserError for any word on what to paint: `--like` has the answer."""
+        of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "random", "std", "weights", "colour")
+        self._refuse(*of_what, why="with --like: it paints what the file says")
+
+    def _refuse(self, *names: str, why: str) -> None:
+        words = {"seeds": "seed", "labels": "label", "images": "image"}
+        for name in names:
+            if getattr(self, name) not in (None, False):
+                raise UserError(f"--{words.get(name, name)} does nothing {why}")
 
 
 @app.command
@@ -386,7 +404,12 @@ def paint(
     out_path
         .png, .tif, .webp, or .dzi (Deep Zoom, for the largest); a folder for several pictures.
     """
+    if columns is not None and columns < 1:
+        raise UserError(f"a sheet of {columns} columns cannot be painted: it has 1 or more")
     if like is not None:
+        subject.refuse_all_but_the_view()
+        if sheet or columns:
+            raise UserError("--sheet and --columns do nothing with --like: it paints what the file says")
         old = painting.again(like, run, subject.device)
         view = subject.view(old.view)
         works = {out_path: replace(old, view=view, palette=subject.palette or old.palette, bits=bits or old.bits)}
@@ -405,7 +428,8 @@ def paint(
                 f"{len(pictures)} pictures do not fit into '{out_path}': use --sheet, or --out with a folder"
             )
         else:
-            works = {out_path / f"{p.source.replace(' ', '-')}.png": make([p]) for p in pictures}
+            names = [re.sub(r"[^\w.-]+", "-", picture.source) for picture in pictures]
+            works = {out_path / f"{i:03d}-{name}.png": make([pictures[i]]) for i, name in enumerate(names)}
     _say_if_slow(next(iter(works.values())).pictures[0].painter.network)
     with _progress("rows") as progress:
         for file, work in works.items():
@@ -453,7 +477,10 @@ def morph(
     """
     pictures = subject.pictures(run, one_network=True)
     painter = pictures[0].painter
-    view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale, zoom=zoom_from or 1.0))
+    if zoom_from is not None and subject.zoom is not None:
+        raise UserError("--zoom and --zoom-from say the same of a film: choose one")
+    view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
+    view = view if zoom_from is None else replace(view, zoom=zoom_from)
     film = Morph(
         painter,
         torch.stack([picture.z for picture in pictures]),

@@ -19,6 +19,11 @@ class RunFailed(UserError):
     exit_code = 1
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that the memory is full, of the machine or of a GPU."""
+    return isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate memory" in str(error)
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """A hint for a mistyped word: `did you mean 'x'?`, or the list of choices when nothing is near."""
     known = sorted(set(choices))

@@ -26,7 +26,6 @@ from ganvas import files, metrics
 from ganvas import sample as sampling
 from ganvas.cache import cache_dir
 from ganvas.data import ImageSet, load_unseen
-from ganvas.data import load as load_data
 from ganvas.data.progress import progress
 from ganvas.errors import UserError
 from ganvas.features import Evaluator, Measured
@@ -70,10 +69,7 @@ def evaluate(
     pictures or the evaluator are not there.
     """
     model = sampling.load(path, checkpoint, device)
-    recipe, info = model.run.recipe(), model.run.info()
-    train = load_data(recipe.data, "train", data_dir)
-    if train.fingerprint != info["data"]["sha256"]:
-        raise UserError(f"the images of '{train.name}' are not those that '{path}' was trained on: put them back")
+    recipe, train = model.run.recipe(), model.data(data_dir)
     chosen = (
         evaluators.load(evaluator, device)
         if evaluator
@@ -227,7 +223,7 @@ class Judge:
 
     def _redrawn(self, method: Method) -> Score:
         """How many real pictures keep their label when they are encoded and drawn again: unseen ones, if there are."""
-        real = self.train if self.test is None else self.test
+        real = self.test if self.test is not None and self.test.labels is not None else self.train
         assert real.labels is not None
         chosen = np.random.default_rng(self.seed).permutation(len(real))[: self.n]
         predicted = []

@@ -12,7 +12,7 @@ from ganvas import film, latents
 from ganvas.backbones.cppn import View
 from ganvas.errors import UserError
 from ganvas.latents import Ease
-from ganvas.paint import Painter
+from ganvas.paint import Painter, rows_at_once
 from ganvas.palette import Palette
 from ganvas.version import VERSION
 
@@ -40,10 +40,11 @@ class Morph:
         """The frames, uint8 [height, width, 1 or 3]."""
         colours = Palette(self.palette, self.painter.channels)
         path = latents.path(self.anchors, self.frames, self.ease, self.spherical, self.loop)
-        zooms = latents.zooms(self.view.zoom, self.zoom_to or self.view.zoom, self.frames)
+        zoom_to = self.view.zoom if self.zoom_to is None else self.zoom_to
+        zooms = latents.zooms(self.view.zoom, zoom_to, self.frames)
         for z, zoom in zip(path, zooms, strict=True):
             view = replace(self.view, zoom=zoom)
-            yield colours(next(self.painter.bands(z, view, view.height)))
+            yield np.concatenate([colours(band) for band in self.painter.bands(z, view, rows_at_once(view))])
 
     def recipe(self) -> dict[str, Any]:
         """JSON values that say how the film was made."""
@@ -67,6 +68,8 @@ class Morph:
         """
         if self.loop and self.zoom_to is not None:
             raise UserError("a film that zooms does not end where it began: leave out --loop or --zoom-to")
+        if len(self.anchors) == 1 and self.zoom_to is None:
+            raise UserError("a film from one latent stands still: give several --seeds or --labels, or --zoom-to")
         film.check(out, self.view.height, self.view.width, self.fps)
 
         def told() -> Iterator[np.ndarray]:

@@ -20,14 +20,13 @@ from ganvas import canvas, latents
 from ganvas import sample as sampling
 from ganvas.backbones.cppn import CPPN, PixelGenerator, PixelNetwork, View, bands
 from ganvas.config import parse
-from ganvas.data import load as load_data
-from ganvas.data import load_files
+from ganvas.data import ImageSet, load_files
 from ganvas.device import choose
 from ganvas.errors import UserError
 from ganvas.images import from_uint8
 from ganvas.palette import Bits, Palette
 from ganvas.run import Run
-from ganvas.sample import Model
+from ganvas.sample import DECODE_BATCH, LAST_SEED, Model
 from ganvas.version import VERSION
 
 BAND = 2**20  # samples that are painted between two visits to the file
@@ -36,6 +35,8 @@ COARSE = 8  # float32 will do as long as a step from sample to sample is so many
 ENCODED = 1_000  # pictures of a class, at most, that latents are taken from
 POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # pixels, of pictures whose size is left open
 RANDOM_LATENT = 32  # numbers in the latent of a network with random weights
+FARTHEST = 1e30  # coordinates; beyond, float32 overflows
+MOST_SEEDS = 10_000
 LARGEST_SIDE = 2**31 - 1  # pixels, what PNG can say
 
 Tick = Callable[[int, int], object]
@@ -52,7 +53,7 @@ class Painter:
     def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
         """The picture of z [latent_size] from the top, `rows` rows at a time: [rows, width, channels] in (0, 1).
 
-        Raises UserError for a view whose pixels no precision tells apart.
+        `rows_at_once` says how many suit the memory. Raises UserError for a view whose pixels no precision tells apart.
         """
         network = self._precise(view)
         weight = network.output.weight
@@ -62,8 +63,13 @@ class Painter:
     def _precise(self, view: View) -> PixelNetwork:
         """The network in float32, or in float64 where float32 would paint several pixels alike."""
         sides = zip(view.center, (view.width, view.height), strict=True)
-        reach = max(abs(middle) + view.step * side / 2 for middle, side in sides)
+        # Not below 1: what the latent adds to the coordinates does not shrink with them.
+        reach = max(1.0, *(abs(middle) + view.step * side / 2 for middle, side in sides))
         finest = view.step / view.supersample / reach / COARSE
+        if reach > FARTHEST:
+            raise UserError(
+                f"a picture that reaches {reach:.0e} from 0,0 cannot be painted: zoom in, or lower the scale"
+            )
         if finest > torch.finfo(torch.float32).eps:
             return self.network
         if finest < torch.finfo(torch.float64).eps:
@@ -96,6 +102,8 @@ def of_chance(what: str, seed: int, std: float | None = None, colour: bool = Fal
     named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d+)x(\d+))?", what)
     if named is None:
         raise UserError(f"cannot read the network '{what}': write it as tanh:8x64, softplus:4x128 or residual:24x6")
+    if not 0 <= seed <= LAST_SEED:
+        raise UserError(f"random weights of seed {seed} cannot be drawn: use 0 or more, below 2**63")
     kind, deep, width = named.groups()
     settings: dict[str, Any] = {"kind": kind, "std": std}
     if deep:
@@ -127,15 +135,16 @@ def seeded(model: Model, seed: int, label: str | None = None, truncation: float 
     return generator.latent(z, y)[0]
 
 
-def of_class(model: Model, label: str, data_dir: Path | None = None) -> Tensor:
-    """Latents of training pictures of a class, in random order: [N, latent_size].
+def of_class(model: Model, label: str, data: ImageSet) -> Tensor:
+    """Latents of training pictures (`Model.data`) of a class, in random order: [N, latent_size].
 
-    Raises UserError for an unknown class, a run without encoder, and data that is not there.
+    Raises UserError for an unknown class, one without pictures, and a run without encoder.
     """
     index = model.class_index(label)
-    data = load_data(model.run.recipe().data, "train", data_dir)
     assert data.labels is not None, "there are classes"
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(data.labels == index))[:ENCODED]
+    if not len(chosen):
+        raise UserError(f"the run has seen no picture of '{label}': choose another label")
     return _encode(model, data.images[chosen])
 
 
@@ -149,8 +158,15 @@ def encoded(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor
 
 
 def _encode(model: Model, pictures: np.ndarray) -> Tensor:
-    """uint8 [N, C, H, W] -> [N, latent_size]."""
-    return model.method.encode(from_uint8(torch.from_numpy(pictures).to(model.method.compute.device)))
+    """uint8 [N, C, H, W] -> [N, latent_size]; in batches of one size, so that a latent is the same in any company."""
+    parts = []
+    for start in range(0, len(pictures), DECODE_BATCH):
+        chunk = pictures[start : start + DECODE_BATCH]
+        filled = np.concatenate([chunk, np.zeros((DECODE_BATCH - len(chunk), *chunk.shape[1:]), np.uint8)])
+        parts.append(
+            model.method.encode(from_uint8(torch.from_numpy(filled).to(model.method.compute.device)))[: len(chunk)]
+        )
+    return torch.cat(parts)
 
 
 @dataclass(frozen=True)
@@ -179,6 +195,9 @@ def pictures(
     draws latents to the mean of their class (of all: 0): 0 is the mean itself. Raises UserError for what cannot be had.
     """
     painter = of_run(model)
+    if not math.isfinite(truncation):
+        raise UserError(f"a truncation of {truncation} cannot be painted: 1 leaves latents, 0 is their mean")
+    data = model.data(data_dir) if labels and not model.method.conditional else None
     found: list[tuple[Tensor, str]] = []
     if images:
         found += zip(encoded(model, images, invert), (f"image {file.name}" for file in images), strict=True)
@@ -187,16 +206,21 @@ def pictures(
     elif not labels:
         found += ((seeded(model, seed, None, truncation), f"seed {seed}") for seed in seeds)
     for label in labels:
-        if model.method.conditional:
+        if data is None:
             zs = [seeded(model, seed, label, truncation) for seed in seeds]
         else:
-            those = of_class(model, label, data_dir)
+            those = of_class(model, label, data)
             zs = [latents.truncated(those[seed % len(those)], those.mean(0), truncation) for seed in seeds]
         found += ((each, f"{label} seed {seed}") for each, seed in zip(zs, seeds, strict=True))
     return [Picture(painter, each, name) for each, name in found]
 
 
 # -- paintings ----------------------------------------------------------------------------------------------------
+
+
+def rows_at_once(view: View) -> int:
+    """Rows of a picture that are painted between two visits to its file."""
+    return max(1, BAND // (view.width * view.supersample**2))
 
 
 @dataclass(frozen=True)
@@ -230,7 +254,7 @@ class Painting:
     def bands(self) -> Iterator[np.ndarray]:
         """The painting from the top: uint8 or uint16 [rows, width, 1 or 3], as many rows at a time as suits memory."""
         view, gap, colours = self.view, self.gap, self.colours
-        rows = max(1, BAND // (view.width * view.supersample**2 * self.columns))
+        rows = max(1, rows_at_once(view) // self.columns)
         for first in range(0, len(self.pictures), self.columns):
             if gap:
                 yield self._paper(gap)
@@ -294,12 +318,12 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
         zs = [torch.tensor(picture["latent"]) for picture in painting["pictures"]]
         sources = [picture["from"] for picture in painting["pictures"]]
         rest = {key: painting[key] for key in ("palette", "bits", "columns")}
-    except (KeyError, TypeError):
+        painters: list[Painter] = []
+        for origin in origins:  # one painter for all pictures of the same origin
+            known = next((painter for painter, other in zip(painters, origins, strict=False) if other == origin), None)
+            painters.append(known or _painter(origin, run, device, file))
+    except (KeyError, TypeError, ValueError):
         raise UserError(f"'{file}' holds no recipe of a painting: it was made by something else") from None
-    painters: list[Painter] = []
-    for origin in origins:  # one painter for all pictures of the same origin
-        known = next((painter for painter, other in zip(painters, origins, strict=False) if other == origin), None)
-        painters.append(known or _painter(origin, run, device, file))
     each = zip(painters, zs, sources, strict=True)
     return Painting([Picture(*parts) for parts in each], view, **rest)
 
@@ -307,6 +331,10 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
 def _painter(origin: Mapping[str, Any], run: Path | None, device: str, file: Path) -> Painter:
     if "random" in origin:
         return of_chance(origin["random"], origin["weights"], origin["std"], origin["colour"], device)
+    if run is None and not Run(origin["run"]).is_run():
+        raise UserError(
+            f"the run that painted '{file}' is not in '{origin['run']}': say where, `ganvas paint RUN --like FILE`"
+        )
     place = Run.existing(run or origin["run"])
     nimg = place.checkpoint_with(origin["checkpoint"])
     if nimg is None:
@@ -335,9 +363,12 @@ def read_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if found is None or int(found[2] or found[1]) < int(found[1]):
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first:
             raise UserError(f"cannot read the seeds '{text}': write them as 0-15 or 1,5,9")
-        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
+        if last > LAST_SEED or last - first >= MOST_SEEDS:
+            raise UserError(f"the seeds '{text}' are too large or too many: below 2**63, at most {MOST_SEEDS:,}")
+        seeds += range(first, last + 1)
     return seeds
 
 

@@ -10,6 +10,8 @@ import torch
 
 from ganvas import checkpoint, files, images
 from ganvas.checkpoint import Damaged
+from ganvas.data import ImageSet
+from ganvas.data import load as load_data
 from ganvas.device import choose, repeatable
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
@@ -48,6 +50,15 @@ class Model:
         seeds = list(range(seed, seed + n))
         labels = self._labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds)
+
+    def data(self, data_dir: Path | None = None) -> ImageSet:
+        """The training pictures; raises UserError when they are not there, or are others."""
+        data = load_data(self.run.recipe().data, "train", data_dir)
+        if data.fingerprint != self.run.info()["data"]["sha256"]:
+            raise UserError(
+                f"the images of '{data.name}' are not those that '{self.run.path}' was trained on: put them back"
+            )
+        return data
 
     def provenance(self) -> dict[str, Any]:
         """What a picture needs to be made again, to be written into its file."""

@@ -23,7 +23,7 @@ from ganvas import features, images, metrics
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
-from ganvas.errors import RunFailed, UserError
+from ganvas.errors import RunFailed, UserError, out_of_memory
 from ganvas.evaluate import Judge, origin
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
@@ -306,7 +306,7 @@ def _in_one_line(error: Exception, run: Run) -> str | None:
     """What a full disk or a full memory means to the user; None for what should never have happened."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if out_of_memory(error):
         return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is whole"
     return None
 

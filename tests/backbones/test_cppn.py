@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ganvas.backbones import cppn
 from ganvas.backbones.cppn import CPPN, PixelNetwork, ResidualNetwork, View, bands, pictures, to_images
 from ganvas.config import parse
 from ganvas.errors import UserError
@@ -149,6 +150,18 @@ def test_a_picture_is_the_same_however_it_is_cut(kind: str, channels: int) -> No
     torch.testing.assert_close(pictures(G, z[1:2], View(10, 13)), whole[1:2], atol=2e-6, rtol=0)
     with torch.no_grad():
         torch.testing.assert_close(to_images(G(z, View(10, 13).coordinates()), 10, 13), whole, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_blocks_are_one_picture(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    G, z, view = damped(kind), torch.randn(2, 4), View(31, 37, supersample=2)
+    monkeypatch.setattr(cppn, "TILE", 256 * G.output.in_features)  # 256 samples in a block of 4588
+    whole = next(bands(G, z, view, view.height))
+    for rows in (1, 7, 30):
+        assert torch.equal(torch.cat(list(bands(G, z, view, rows)), dim=1), whole)
+    with torch.no_grad():
+        samples = G(z, view.coordinates()).view(2, 31, 2, 37, 2, 1)
+    torch.testing.assert_close(whole, samples.mean((2, 4)), atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

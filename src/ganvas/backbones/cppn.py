@@ -13,6 +13,7 @@ All end in a sigmoid. Plain modules; the residual one computes through `ganvas.f
 beside them are those of the published models: three strided convolutions, and two layers of softplus.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,9 +29,11 @@ from torch.utils.checkpoint import checkpoint
 from ganvas.backbones.base import Backbone
 from ganvas.backbones.dcgan import DCGANDiscriminator
 from ganvas.backbones.labels import with_label
+from ganvas.errors import UserError
 from ganvas.fused import Weights, residual
 from ganvas.images import ImageSpec
 
+MOST_SAMPLES = 32  # per side of a pixel
 TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
 LANES = 64  # blocks are multiples of it: a vector instruction and what is left over at the end round differently
 CONVOLUTIONS = 3  # of the discriminator
@@ -50,7 +53,7 @@ class CPPN(Backbone):
     """residual: layers of a block, 5; else hidden layers, the first included: softplus 4, tanh 8"""
     scale: PositiveFloat = Field(default=8.0)
     """where the coordinates end, on the shorter side of the picture; a larger one shows more of the plane"""
-    std: NonNegativeFloat | None = None
+    std: float | None = Field(None, ge=0, le=100)
     """initial standard deviation of weights and biases: 0.05, tanh 0.45 (0.30 is calmer, 0.60 wilder)"""
     block_std: NonNegativeFloat = 1.0
     """the same in the layers of the residual blocks, but for their last ones"""
@@ -230,6 +233,15 @@ class View:
     zoom: float = 1.0
     supersample: int = 1
     """every pixel is the mean of so many samples across times so many down"""
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise UserError(f"a picture of {self.width}x{self.height} pixels cannot be painted: sides are 1 or more")
+        if not 1 <= self.supersample <= MOST_SAMPLES:
+            raise UserError(f"a supersample of {self.supersample} cannot be painted: it is from 1 to {MOST_SAMPLES}")
+        for name, value in (("scale", self.scale), ("zoom", self.zoom)):
+            if not 0 < value < math.inf:
+                raise UserError(f"a {name} of {value:g} cannot be painted: it is a number above 0")
 
     @property
     def step(self) -> float:
