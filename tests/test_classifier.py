@@ -136,6 +136,17 @@ def test_the_learning_rate_rises_falls_and_falls_again() -> None:
     assert all(later < earlier for part in (rates[21:100], rates[100:]) for earlier, later in pairwise(part))
 
 
+def test_averaged_epochs_are_the_mean_of_their_weights(data: ImageSet, tmp_path: Path) -> None:
+    longer = QUICK.model_copy(update={"average_epochs": 2})  # of three steps
+    whole = trained(data, tmp_path / "whole", longer)
+    steps = [trained(data, tmp_path / str(step), longer, step).head.weight.detach() for step in range(37, 43)]
+    torch.testing.assert_close(whole.head.weight, torch.stack(steps).mean(0), atol=1e-6, rtol=0)
+    trained(data, tmp_path / "cut", longer, steps=41)  # the state after the 39th is kept
+    assert same_tensors(whole.state_dict(), trained(data, tmp_path / "cut", longer).state_dict())
+    shorter = trained(data, tmp_path / "shorter")
+    assert not torch.equal(shorter.head.weight, whole.head.weight)
+
+
 def test_plain_epochs_go_on_from_where_a_shorter_training_ended(data: ImageSet, tmp_path: Path) -> None:
     trained(data, tmp_path / "short")
     longer = QUICK.model_copy(update={"plain_epochs": 2})

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from ganvas import plot
 from ganvas.errors import UserError
@@ -24,6 +25,42 @@ def test_confidence_shows_both_curves_and_one_half() -> None:
         assert np.abs(np.subtract(smooth.get_ydata(), faint.get_ydata())).max() < 0.02
         assert list(half.get_ydata()) == [0.5, 0.5]
         assert axes.get_xlabel() == "images seen"
+
+
+LEARNING = [
+    {"nimg": n, "d_loss": 1, "g_loss": 2, "vae_loss": 3, "kl": 4, "g_steps": 16, "d_steps": n / 10}
+    | {"accuracy_real": 0.9, "accuracy_generated": 0.8, "accuracy_detected": 0.1}
+    for n in range(0, 40, 10)
+]
+
+
+@pytest.mark.parametrize(
+    ("draw", "names"),
+    [
+        (plot.losses, {"discriminator": "d_loss", "generator": "g_loss", "autoencoder": "vae_loss"}),
+        (
+            plot.accuracies,
+            {
+                "real images known": "accuracy_real",
+                "generated images that pass": "accuracy_generated",
+                "generated images found out": "accuracy_detected",
+            },
+        ),
+        (plot.steps, {"generator": "g_steps", "discriminator": "d_steps"}),
+    ],
+)
+def test_curves_are_what_their_labels_say(
+    draw: Callable[[list[dict[str, float]]], Figure], names: dict[str, str]
+) -> None:
+    (axes,) = draw(LEARNING).axes
+    shown = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert shown == {label: [record[name] for record in LEARNING] for label, name in names.items()}
+
+
+def test_the_curve_of_the_latents_needs_no_legend() -> None:
+    (axes,) = plot.latent_kl(LEARNING).axes
+    assert list(axes.lines[0].get_ydata()) == [4] * 4
+    assert axes.get_legend() is None
 
 
 def test_score_marks_the_best() -> None:
