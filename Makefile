@@ -28,6 +28,7 @@ format: .venv/installed
 bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/scoring.py
+	$(BIN)/python benchmarks/cppn.py
 
 clean:
 	rm -rf .venv

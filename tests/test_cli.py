@@ -10,6 +10,7 @@ import pytest
 
 from ganvas import cli, film, images
 from ganvas import paint as painting
+from ganvas.fused import SWITCH
 from ganvas.run import Run
 
 TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
@@ -363,6 +364,9 @@ def test_mistakes_in_painting(
         (["paint", painter, "--columns", 0, "--sheet"], "1 or more"),
         (["paint", painter, "--std", 0.5], "--std does nothing without --random"),
         (["paint", painter, "--invert"], "--invert does nothing without --image"),
+        (["paint", "--like", "x.png", "--checkpoint", "best"], "--checkpoint does nothing with --like"),
+        (["paint", "--random", "tanh", "--checkpoint", "last"], "--checkpoint does nothing with --random"),
+        (["paint", painter, "--size", 0], "1 or more"),
         (["paint", "--like", "x.png", "--seed", 5], "--seed does nothing with --like"),
         (["paint", "--random", "tanh", "--label", 5], "--label does nothing with --random"),
         (["morph", painter, "--seed", 5], "stands still"),
@@ -380,6 +384,19 @@ def test_mistakes_in_painting(
         (["train", "mnist-residual-cppn", "--data", pictures / "down", "--out", tmp_path / "r"], "cppn_vae_gan"),
     ):
         assert ganvas(*words) == 2, words
-        said = capsys.readouterr().err.strip().splitlines()
+        said = [line for line in capsys.readouterr().err.strip().splitlines() if not line.startswith("note:")]
         assert len(said) == 1 and message in said[0], (words, said)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["residual", "softplus"])
+def test_a_missing_kernel_is_noted_where_it_would_serve(
+    kind: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(SWITCH, "off")
+    small = ["train.batch_size=20", "network.width=4", "network.encoder_width=16", f"network.kind={kind}"]
+    words = ["--data", pictures, "--images", 20, "--device", "cpu", "--set", *small]
+    assert ganvas("train", "mnist-residual-cppn", "--out", tmp_path / "run", *words) == 0
+    assert ganvas("paint", tmp_path / "run", "--size", 9, "--out", tmp_path / "a.png") == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]
+    assert len(notes) == (2 if kind == "residual" else 0)

@@ -35,7 +35,8 @@ from ganvas import paint as painting
 from ganvas import recipe as recipes
 from ganvas import report as reports
 from ganvas import sample as sampling
-from ganvas.backbones.cppn import PixelNetwork, ResidualNetwork, View
+from ganvas.backbones import Backbone
+from ganvas.backbones.cppn import CPPN, View
 from ganvas.compare import compare as compare_runs
 from ganvas.config import merge, parse, parse_assignments
 from ganvas.data import DataSettings
@@ -169,6 +170,7 @@ def train(
     given = {section: values for section, values in given.items() if values}
     chosen = recipes.load(recipe, merge(parse_assignments(changes or []), given))
     run = Run(out_dir or Path("runs") / chosen.name)
+    _say_if_slow(chosen.network, devices.choose(device).device)
     last: Record = {}
     with _progress() as progress:
         task = progress.add_task(chosen.name, total=None, losses="")
@@ -307,11 +309,11 @@ class Subject:
     center: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """What is in the middle, in coordinates: 0,0, or x (to the right),y (down)."""
     zoom: float | None = None
-    """Look closer, without limit."""
+    """Look closer, as far as float64 can tell pixels apart."""
     supersample: int | None = None
     """Every pixel is the mean of so many times so many samples."""
-    checkpoint: str = "last"
-    """last, best, or the images seen of a checkpoint."""
+    checkpoint: str | None = None
+    """last, best, or the images seen of a checkpoint; last when left out."""
     data_dir: Path | None = None
     """Folder where named sets are looked for first, with --label."""
     device: str = "auto"
@@ -323,7 +325,7 @@ class Subject:
             raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
         seeds = painting.read_seeds("0" if self.seeds is None else self.seeds)
         if self.random is not None:
-            self._refuse("labels", "images", "z", "truncation", "invert", why="with --random: use --seed")
+            self._refuse("labels", "images", "z", "truncation", "invert", "checkpoint", why="with --random: use --seed")
             found = []
             for seed in seeds:
                 weights = seed if self.weights is None and not one_network else self.weights or 0
@@ -338,7 +340,7 @@ class Subject:
         else:
             self._refuse("invert", why="without --image")
         assert run is not None
-        model = sampling.load(run, self.checkpoint, self.device)
+        model = sampling.load(run, self.checkpoint or "last", self.device)
         labels = [] if self.labels is None else [label.strip() for label in self.labels.split(",")]
         return painting.pictures(
             model,
@@ -365,8 +367,9 @@ class Subject:
 
     def refuse_all_but_the_view(self) -> None:
         """Raise UserError for any word on what to paint: `--like` has the answer."""
-        of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "random", "std", "weights", "colour")
-        self._refuse(*of_what, why="with --like: it paints what the file says")
+        of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "checkpoint")
+        of_chance = ("random", "std", "weights", "colour")
+        self._refuse(*of_what, *of_chance, why="with --like: it paints what the file says")
 
     def _refuse(self, *names: str, why: str) -> None:
         words = {"seeds": "seed", "labels": "label", "images": "image"}
@@ -430,7 +433,8 @@ def paint(
         else:
             names = [re.sub(r"[^\w.-]+", "-", picture.source) for picture in pictures]
             works = {out_path / f"{i:03d}-{name}.png": make([pictures[i]]) for i, name in enumerate(names)}
-    _say_if_slow(next(iter(works.values())).pictures[0].painter.network)
+    painter = next(iter(works.values())).pictures[0].painter
+    _say_if_slow(painter.network.config, painter.device)
     with _progress("rows") as progress:
         for file, work in works.items():
             task = progress.add_task(file.name, total=work.height, losses="")
@@ -494,7 +498,7 @@ def morph(
         palette=subject.palette or "auto",
         fps=fps,
     )
-    _say_if_slow(painter.network)
+    _say_if_slow(painter.network.config, painter.device)
     with _progress("frames") as progress:
         task = progress.add_task(out_path.name, total=frames, losses="")
         film.save(out_path, lambda done, total: progress.update(task, completed=done))
@@ -537,10 +541,10 @@ def encode(
     _line(f"{len(z)} latents of {z.shape[1]} numbers: {out_path}")
 
 
-def _say_if_slow(network: PixelNetwork) -> None:
+def _say_if_slow(network: Backbone | CPPN, device: torch.device) -> None:
     """One line where the compiled kernel would serve, but is not there."""
-    if isinstance(network, ResidualNetwork) and network.output.weight.device.type == "cpu":
-        active, why = fused.status(network.output.in_features)
+    if isinstance(network, CPPN) and network.kind == "residual" and device.type == "cpu":
+        active, why = fused.status(network.sizes()[0])
         if not active:
             _say("[yellow]note:[/]", f"without the compiled kernel, several times slower: {why}")
 

@@ -1,6 +1,6 @@
 """Films from one latent to the next: a painter, a path, and a view of each frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,9 @@ from ganvas import film, latents
 from ganvas.backbones.cppn import View
 from ganvas.errors import UserError
 from ganvas.latents import Ease
-from ganvas.paint import Painter, rows_at_once
+from ganvas.paint import Painter, Tick, rows_at_once
 from ganvas.palette import Palette
 from ganvas.version import VERSION
-
-Tick = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # pixels, of pictures whose
 RANDOM_LATENT = 32  # numbers in the latent of a network with random weights
 FARTHEST = 1e30  # coordinates; beyond, float32 overflows
 MOST_SEEDS = 10_000
-LARGEST_SIDE = 2**31 - 1  # pixels, what PNG can say
 
 Tick = Callable[[int, int], object]
 
@@ -48,6 +48,7 @@ class Painter:
     def __init__(self, network: PixelNetwork, origin: dict[str, Any]) -> None:
         self.network, self.origin = network, origin
         self.channels, self.latent_size = network.output.out_features, network.latent.in_features
+        self.device = network.output.weight.device
         self._fine: PixelNetwork | None = None
 
     def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
@@ -56,8 +57,7 @@ class Painter:
         `rows_at_once` says how many suit the memory. Raises UserError for a view whose pixels no precision tells apart.
         """
         network = self._precise(view)
-        weight = network.output.weight
-        for band in bands(network, z[None].to(weight.device, weight.dtype), view, rows):
+        for band in bands(network, z[None].to(self.device, network.output.weight.dtype), view, rows):
             yield band[0]
 
     def _precise(self, view: View) -> PixelNetwork:
@@ -74,7 +74,7 @@ class Painter:
             return self.network
         if finest < torch.finfo(torch.float64).eps:
             raise UserError(f"a zoom of {view.zoom:g} at {view.center[0]:g},{view.center[1]:g} is beyond float64")
-        if self.network.output.weight.device.type == "mps":
+        if self.device.type == "mps":
             raise UserError(f"a zoom of {view.zoom:g} needs float64, which this device lacks: use --device cpu")
         if self._fine is None:
             self._fine = copy.deepcopy(self.network).double()
@@ -88,7 +88,7 @@ def of_run(model: Model) -> Painter:
     if not isinstance(generator, PixelGenerator):
         raise UserError(
             f"'{model.run.path}' makes images of {spec.width}x{spec.height} only: `ganvas sample` draws them; "
-            "runs with network.name=cppn paint at any size, such as mnist-residual-cppn"
+            "runs with network.name=cppn paint at any size, such as mnist-residual-cppn-tamed"
         )
     origin = {"run": str(model.run.path), **model.provenance()}
     return Painter(generator.pixels.eval().requires_grad_(False), origin)
@@ -233,7 +233,7 @@ class Painting:
     bits: Bits = 8
     columns: int = 1
 
-    @property
+    @cached_property
     def colours(self) -> Palette:
         return Palette(self.palette, self.pictures[0].painter.channels, self.bits)
 
@@ -352,10 +352,7 @@ def read_size(text: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip())
     if found is None:
         raise UserError(f"cannot read the size '{text}': write 1080, or 1920x1080 for width x height")
-    width, height = int(found[1]), int(found[2] or found[1])
-    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE):
-        raise UserError(f"a picture of {text} pixels cannot be painted: sides are from 1 to {LARGEST_SIDE}")
-    return height, width
+    return int(found[2] or found[1]), int(found[1])
 
 
 def read_seeds(text: str) -> list[int]:

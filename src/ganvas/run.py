@@ -328,7 +328,6 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
     """Put back what `pack` returned; with `training` false, only what sampling needs."""
-
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
             module.load_state_dict(checkpoint.below(f"{kind}/{name}/", tensors))

@@ -96,7 +96,7 @@ class PixelNetwork(nn.Module, ABC):
     def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
         super().__init__()
         width, _, std = config.sizes()
-        self.scale = config.scale
+        self.config, self.scale = config, config.scale
         self.latent = nn.Linear(latent_size, width)
         self.place = nn.Linear(3, width, bias=False)
         self.output = nn.Linear(width, channels)
