@@ -144,6 +144,30 @@ CASES: dict[str, dict[str, Any]] = {
         "network": {"name": "cppn", "width": 4, "blocks": 3, "encoder_width": 16, "encoder_dropout": 0.35},
         "method": {"name": "residual_cppn", "latent_size": 8},
     },
+    "gan resnet": {
+        "network": {"name": "resnet", "base": 4, "g_blocks": 2, "d_blocks": 2},
+        "method": {"name": "gan", "latent_size": 8},
+    },
+    "wgan_gp": {
+        "network": {"d_norm": "none"},
+        "method": {"name": "wgan_gp", "latent_size": 8, "ema_images": 50},
+        "train": {"images": 1500},
+    },
+    "wgan clipped": {
+        "network": {"d_norm": "none"},
+        "method": {"name": "wgan_gp", "latent_size": 8, "clip": 0.01, "optimizer": "rmsprop"},
+        "train": {"images": 1500, "schedule": {"lr": {"factor": 0}}},
+    },
+    "cfg_gan": {
+        "network": {"d_norm": "none", "init": "kaiming"},
+        "method": {"name": "cfg_gan", "latent_size": 8, "steps": 3, "pool": 40, "fit_epochs": 2, "ema_images": 50},
+        "train": {"images": 1500, "schedule": {"eta": {"on": "score", "patience": 1}}},
+    },
+    "cfg_gan pool": {
+        "network": {"d_norm": "none", "init": "kaiming"},
+        "method": {"name": "cfg_gan", "latent_size": 8, "steps": 2, "d_steps": 2, "pool": 40, "fakes": "pool"},
+        "train": {"images": 1500},
+    },
     "gan minimax": {"network": {"name": "mlp"}, "method": {"name": "gan", "loss": "minimax"}},
     # Whatever needs the gradient of one image cannot use the statistics of its batch.
     **{name: {"network": {"d_norm": "none"}, "method": TOY, "train": {"images": 1500}} for name in TOYS},

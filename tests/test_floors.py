@@ -15,7 +15,7 @@ FLOORS = [
     {"recipe", "recipes", "features"},
     {"run"},
     {"sample", "plot"},
-    {"evaluate", "compare", "paint"},
+    {"evaluate", "compare", "paint", "schedule", "guard"},
     {"train", "report", "morph"},
     {"cli", "__init__", "__main__"},
 ]

@@ -162,7 +162,7 @@ def test_scalars_that_only_some_steps_return_are_averaged_over_those(
         )
 
     monkeypatch.setattr(GAN, "step", step)
-    records = list(train(tiny(), tmp_path / "run", device="cpu"))
+    records = list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
     assert [record["g_loss"] for record in records[:2]] == [30.0, 60.0]
     assert [record.get("rare") for record in records[:2]] == [7.0, None]
 
@@ -175,7 +175,7 @@ def test_a_full_memory_is_one_line(
 
     monkeypatch.setattr(GAN, "step", step)
     with pytest.raises(RunFailed, match=r"out of memory: lower train\.batch_size"):
-        list(train(tiny(), tmp_path / "run", device="cpu"))
+        list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").state().startswith("failed: out of memory")
 
 
@@ -190,7 +190,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_state(
 
     monkeypatch.setattr(GAN, "step", step)
     with pytest.raises(RunFailed, match="g_loss became nan in the step that ended at 160 images"):
-        list(train(tiny(), tmp_path / "run", device="cpu"))
+        list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
     assert run.state().startswith("failed: g_loss became nan")
     assert load(run.path, device="cpu").nimg == 120
@@ -209,7 +209,7 @@ def test_weights_that_are_not_finite_are_never_saved(
 
     monkeypatch.setattr(GAN, "step", step)
     with pytest.raises(RunFailed, match=r"G.layers.0.weight are no longer finite after 120 images"):
-        list(train(tiny(), tmp_path / "run", device="cpu"))
+        list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
     assert checkpoint.available(Run(tmp_path / "run").checkpoints) == [60]
 
 

@@ -42,7 +42,7 @@ METRICS = {
     "vendi": Metric("Vendi", "higher", 1, "effective number of different pictures among the samples (cosine)"),
     "class_kl": Metric("class KL", "lower", 1, "from the classes of the samples to those of the data, in nats"),
     "classes_present": Metric("classes", "higher", 1, "classes with at least a tenth of the samples they should have"),
-    "label_accuracy": Metric("label acc.", "higher", 1, "share of samples, or of redrawn pictures, that show their label"),
+    "label_accuracy": Metric("label acc.", "higher", 1, "share of samples, or redrawn pictures, that show their label"),
     "copy_rate": Metric("copies", "lower", 1, "far nearer to a training picture than real pictures are; real: 0"),
 }  # fmt: skip
 

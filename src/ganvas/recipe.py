@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
 
@@ -24,8 +24,33 @@ SECTIONS = ("data", "network", "method", "train")
 FREE_TO_CHANGE = (
     *("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep"),
     *("eval_every", "eval_samples", "best"),
+    *("guard", "rollbacks", "guard_factor"),
 )
 SCORE = "score"  # of every checkpoint: its sliced Wasserstein distance
+
+
+class Rule(Settings):
+    """How one setting of the method changes while the run goes on."""
+
+    on: str = "images"
+    """images: evenly, from its value to `factor` times that; or a score, that lowers it when it stops improving"""
+    factor: float = Field(0.5, ge=0, lt=1)
+    """what it is multiplied by"""
+    patience: PositiveInt = 5
+    """how many scores in a row may fail to be the best one"""
+    least: float = Field(1e-3, gt=0, le=1)
+    """share of its first value that always stays"""
+    start: NonNegativeInt = 0
+    """images seen when an even change begins"""
+    end: PositiveInt | None = None
+    """images seen when it ends; none: with the run"""
+
+    @field_validator("on")
+    @classmethod
+    def _is_known(cls, on: str) -> str:
+        if on not in ("images", SCORE, *METRICS):
+            raise ValueError(f"there is no score of that name: {nearest(on, ('images', SCORE, *METRICS))}")
+        return on
 
 
 class TrainSettings(Settings):
@@ -56,6 +81,15 @@ class TrainSettings(Settings):
     best: str = SCORE
     """what the best checkpoint is best by: score (sliced Wasserstein distance) or a metric of the evaluations"""
 
+    schedule: dict[str, Rule] = Field({})
+    """settings of the method that change: --set train.schedule.d_lr.on=score train.schedule.d_lr.factor=0.5"""
+    guard: Literal["rollback", "stop", "off"] = "rollback"
+    """when training collapses: go back and on with smaller steps, stop, or look away"""
+    rollbacks: NonNegativeInt = 3
+    """how often the guard goes back before it stops"""
+    guard_factor: float = Field(0.5, gt=0, lt=1)
+    """what the guard multiplies the steps of the side by that ran away"""
+
     @field_validator("best")
     @classmethod
     def _is_measured(cls, best: str, others: ValidationInfo) -> str:
@@ -64,6 +98,14 @@ class TrainSettings(Settings):
         if best != SCORE and not others.data.get("eval_every"):
             raise ValueError("it needs evaluations: set train.eval_every as well")
         return best
+
+    @field_validator("schedule")
+    @classmethod
+    def _have_scores(cls, schedule: dict[str, Rule], others: ValidationInfo) -> dict[str, Rule]:
+        for field, rule in schedule.items():
+            if rule.on in METRICS and not others.data.get("eval_every"):
+                raise ValueError(f"the rule of {field} needs evaluations: set train.eval_every as well")
+        return schedule
 
 
 @dataclass(frozen=True)
@@ -111,7 +153,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
         if not isinstance(values.get(key, {}), Mapping):
             raise UserError(f"'{key}' is a section, not a value: write {key}.something={values[key]}")
         section[key] = dict(values.get(key, {}))
-    return Recipe(
+    recipe = Recipe(
         name=str(values.get("name", "unnamed")),
         description=str(values.get("description", "")),
         data=parse(DataSettings, section["data"], "data"),
@@ -119,6 +161,12 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
         method=parse(_method_class(section["method"].get("name", "gan")).Settings, section["method"], "method"),
         train=parse(TrainSettings, section["train"], "train"),
     )
+    numbers = {key: value for key, value in recipe.method.model_dump().items() if isinstance(value, float)}
+    for field in recipe.train.schedule:
+        if field not in numbers:
+            known = f"method '{recipe.method.name}' has no number '{field}'"
+            raise UserError(f"setting 'train.schedule' cannot change it: {known}: {nearest(field, numbers)}")
+    return recipe
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:

@@ -3,7 +3,7 @@
 recipe.toml    every setting as it was resolved          log.jsonl     one record per line
 run.json       versions, machine, data, state            samples/      sample sheets by images seen
 checkpoints/   newest and best, each with its sha256     sheet.png     one row of samples per epoch
-evaluations/   scores of checkpoints, with provenance
+evaluations/   scores of checkpoints, with provenance    guard.json    when the guard stepped in, and what was lost
 """
 
 import json
@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +50,7 @@ class Run:
         self.info_file = self.path / "run.json"
         self.recipe_file = self.path / "recipe.toml"
         self.sheet_file = self.path / "sheet.png"
+        self.guard_file = self.path / "guard.json"
 
     @classmethod
     def existing(cls, path: Path | str) -> "Run":
@@ -174,6 +175,31 @@ class Run:
             found.append(record)
         return found
 
+    # -- the guard ----------------------------------------------------------------------------------------------
+
+    def events(self) -> list[dict[str, Any]]:
+        """What the guard has seen and done, oldest first; each with the records that were lost by going back."""
+        if not self.guard_file.is_file():
+            return []
+        try:
+            found: list[dict[str, Any]] = json.loads(self.guard_file.read_text())
+            return [event for event in found if event["nimg"] >= 0]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"'{self.guard_file}' is damaged ({error!r})") from None
+
+    def write_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        files.write(self.guard_file, (json.dumps(events, indent=1) + "\n").encode())
+
+    def drop_after(self, nimg: int) -> None:
+        """Take back what was written after `nimg` images: checkpoints, records and sheets."""
+        for later in checkpoint.available(self.checkpoints):
+            if later > nimg:
+                checkpoint.remove(self.checkpoints, later)
+        self.rewind_log(nimg)
+        for sheet in self.sheets():
+            if int(sheet.stem) > nimg:
+                sheet.unlink()
+
     # -- sample sheets ------------------------------------------------------------------------------------------
 
     def sheet(self, nimg: int) -> Path:
@@ -204,14 +230,21 @@ class Run:
     # -- checkpoints --------------------------------------------------------------------------------------------
 
     def save_checkpoint(
-        self, method: Method, nimg: int, seconds: float, score: float | None, keep: int, by: str = SCORE
+        self,
+        method: Method,
+        nimg: int,
+        seconds: float,
+        score: float | None,
+        keep: int,
+        by: str = SCORE,
+        schedule: Mapping[str, Any] | None = None,
     ) -> str:
         """Write a checkpoint, then delete all but the newest `keep` and the best; returns its sha256.
 
-        `by` names the kind of `score`.
+        `by` names the kind of `score`; `schedule` is the state of the schedule.
         """
         tensors, values = pack(method)
-        values |= {"nimg": nimg, "seconds": seconds}
+        values |= {"nimg": nimg, "seconds": seconds, "schedule": schedule}
         digest = checkpoint.save(self.checkpoints, nimg, tensors, values, {"score": score, "by": by})
         spared = {*checkpoint.available(self.checkpoints)[-keep:], self.best_checkpoint()}
         for old in checkpoint.available(self.checkpoints):
@@ -323,11 +356,12 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
     elif method.compute.device.type == "mps":
         tensors["random/mps"] = torch.mps.get_rng_state()
     groups = {name: checkpoint.optimizer_groups(optimizer) for name, optimizer in method.optimizers.items()}
-    return tensors, {"optimizers": groups}
+    return tensors, {"optimizers": groups, "changed": method.changed}
 
 
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
     """Put back what `pack` returned; with `training` false, only what sampling needs."""
+    method.change(**values.get("changed", {}))
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
             module.load_state_dict(checkpoint.below(f"{kind}/{name}/", tensors))

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas import features, images, metrics
+from ganvas import checkpoint, features, guard, images, metrics
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
@@ -28,14 +28,17 @@ from ganvas.evaluate import Judge, origin
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
 from ganvas.recipe import SCORE, Recipe
-from ganvas.run import Record, Run, first_non_finite, now, session_facts, unpack
+from ganvas.run import Record, Run, first_non_finite, now, pack, session_facts, unpack
 from ganvas.sample import decode
+from ganvas.schedule import Schedule
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
 SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
 SCORE_IMAGES = 1_000
 SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
 SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
+WATCHED = 64  # samples that are looked at with every record
+WATCH_FIRST_SEED = 3_000_000
 
 
 def train(
@@ -48,8 +51,9 @@ def train(
 ) -> Iterator[Record]:
     """Train `recipe` in the run directory `out`, new or to be continued; yields each record as it is logged.
 
-    A record has nimg, epoch, seconds, images_per_second and the means of what the method's steps returned since the
-    record before; those at a checkpoint also have its score. `tick(nimg, total)` is called after every step.
+    A record has nimg, epoch, seconds, images_per_second, the means of what the method's steps returned since the record
+    before, norms and diversity; those at a checkpoint also have its score. `tick(nimg, total)` is called after every
+    step.
     Closing the iterator, Ctrl-C and SIGTERM all checkpoint first.
 
     Raises UserError for what the caller can put right, RunFailed when a loss is no longer finite or the disk is full;
@@ -71,14 +75,14 @@ def train(
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
         judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
+        loop = _Loop(run, recipe, method, batches, judge)
 
-        seconds = 0.0
         state, damages = run.newest_checkpoint()
         for damage in damages:
             warnings.warn(damage, stacklevel=2)
         if state is not None:
-            unpack(method, state.tensors, state.values)
-            batches.nimg, seconds = state.values["nimg"], state.values["seconds"]
+            loop.restore(state.tensors, state.values)
+            loop.seconds = state.values["seconds"]
             run.rewind_log(batches.nimg)
             run.set_aside_after(batches.nimg)
             run.write_recipe(recipe)
@@ -88,96 +92,207 @@ def train(
         run.update_info(
             state="running", reason=None, sessions=[*run.info()["sessions"], session_facts(compute, batches.nimg)]
         )
-        yield from _loop(run, recipe, method, batches, seconds, judge, tick)
+        yield from loop.go(tick)
 
 
-def _loop(
-    run: Run,
-    recipe: Recipe,
-    method: Method,
-    batches: Batches,
-    seconds: float,
-    judge: Judge | None,
-    tick: Callable[[int, int], None] | None,
-) -> Iterator[Record]:
-    settings, data = recipe.train, batches.data
-    total = recipe.total_images(len(data))
-    sample_every = settings.sample_every or len(data)
-    checkpoint_every = settings.checkpoint_every or len(data)
-    score = Score(data, method)
-    started = time.monotonic() - seconds
-    pending: list[tuple[int, dict[str, Tensor]]] = []
-    recorded = batches.nimg, seconds
-    saved = batches.nimg
+class _Loop:
+    """One session of a run."""
 
-    def record() -> Record:
-        nonlocal recorded
-        elapsed = time.monotonic() - started
-        entry: Record = {"nimg": batches.nimg, "epoch": round(batches.epoch, 4), "seconds": round(elapsed, 3)}
-        if pending:
-            entry["images_per_second"] = round((batches.nimg - recorded[0]) / max(elapsed - recorded[1], 1e-9), 1)
-            entry |= _means(pending) | _floats(method.monitor())
-        pending.clear()
-        recorded = batches.nimg, elapsed
+    def __init__(self, run: Run, recipe: Recipe, method: Method, batches: Batches, judge: Judge | None) -> None:
+        self.run, self.recipe, self.settings = run, recipe, recipe.train
+        self.method, self.batches, self.judge = method, batches, judge
+        self.total = recipe.total_images(len(batches.data))
+        self.schedule = Schedule(self.settings.schedule, self.total)
+        self.score, self.watch = Score(batches.data, method), Watch(batches.data, method)
+        self.events = run.events()
+        self.first_values = {field: getattr(method.settings, field) for field in self.settings.schedule}
+        for brakes in method.brakes().values():
+            self.first_values |= brakes
+        tensors, values = pack(method)
+        self.first_state = {name: tensor.clone() for name, tensor in tensors.items()}, values
+        self.seconds = 0.0  # of training before this session
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Put the method, the data and the schedule where a checkpoint has them; the guard keeps what it has done."""
+        unpack(self.method, tensors, values)
+        self.batches.nimg = values.get("nimg", 0)
+        self.schedule = Schedule(self.settings.schedule, self.total)
+        if values.get("schedule"):
+            self.schedule.load_state(values["schedule"])
+
+    def go(self, tick: Callable[[int, int], None] | None) -> Iterator[Record]:
+        settings, data, batches, run = self.settings, self.batches.data, self.batches, self.run
+        sample_every = settings.sample_every or len(data)
+        checkpoint_every = settings.checkpoint_every or len(data)
+        self.started = time.monotonic() - self.seconds
+        self.start_from_here()
+        with ExitStack() as stack:
+            stop = stack.enter_context(_stop_signals())
+            board = stack.enter_context(_tensorboard(run.path, batches.nimg))
+            if batches.nimg == 0:
+                write_sheet(run, self.method, data, 0)
+            if tick:
+                tick(batches.nimg, self.total)
+            try:
+                while batches.nimg < self.total and not stop.is_set():
+                    before = batches.nimg
+                    self.adjust()
+                    scalars = self.method.step(batches)
+                    self.pending.append((batches.nimg, scalars))
+                    self.method.update_averages(batches.nimg - before)
+                    done = batches.nimg >= self.total
+
+                    def due(every: int, before: int = before, done: bool = done) -> bool:
+                        return done or before // every < batches.nimg // every
+
+                    evaluating = self.judge is not None and due(settings.eval_every)
+                    saving = evaluating or due(checkpoint_every)
+                    if saving or due(settings.log_every) or due(sample_every):
+                        for entry in self.write_down(due(sample_every), saving, evaluating):
+                            board(entry)
+                            yield entry
+                    if tick:
+                        tick(batches.nimg, self.total)
+            except GeneratorExit:
+                stop.set()
+            if batches.nimg > self.saved:  # stopped between two checkpoints
+                if self.pending:
+                    self.log(self.record())
+                self.checkpoint(None)
+            run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
+
+    def start_from_here(self) -> None:
+        """Forget what was under way."""
+        self.records = self.run.records()
+        self.pending: list[tuple[int, dict[str, Tensor]]] = []
+        self.recorded = self.batches.nimg, self.elapsed()
+        self.saved = self.batches.nimg
+        self.batches.shuffle = len(self.rollbacks())
+        self.watch(self.method)
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
+
+    def adjust(self) -> None:
+        """Give the method's settings the values that the schedule and the guard want now."""
+        factors = self.schedule.factors(self.batches.nimg)
+        for event in self.rollbacks():
+            for field, factor in event["factors"].items():
+                factors[field] = factors.get(field, 1.0) * factor
+        wanted = {field: self.first_values[field] * factor for field, factor in factors.items()}
+        changes = {field: value for field, value in wanted.items() if getattr(self.method.settings, field) != value}
+        if changes:
+            self.method.change(**changes)
+
+    def write_down(self, sampling: bool, saving: bool, evaluating: bool) -> Iterator[Record]:
+        """Log a record, with the sheet, the checkpoint and the evaluation that are due; or go back."""
+        try:
+            entry = self.record()
+            broken = first_non_finite(self.method) if saving else None
+            if broken:
+                raise NonFinite(f"weights of {broken} are no longer finite after {self.batches.nimg:,} images")
+            alarm = guard.check([*self.records, entry]) if self.settings.guard != "off" else None
+        except NonFinite as broken:
+            if self.settings.guard == "off":
+                raise
+            entry, alarm = {"nimg": self.batches.nimg}, guard.Alarm("non-finite", "both", broken.said, self.recorded[0])
+        if alarm:
+            self.go_back(alarm, entry)
+            return
+        if sampling:
+            write_sheet(self.run, self.method, self.batches.data, self.batches.nimg)
+        if saving:
+            entry[SCORE] = self.score(self.method)
+        evaluation = None
+        if self.judge is not None and evaluating:
+            begun = time.monotonic()
+            evaluation = self.judge(self.method)
+            self.started += time.monotonic() - begun  # the clock of a run shows what training costs
+            entry |= {name: found["value"] for name, found in evaluation["scores"].items()}
+        self.schedule.see(entry)
+        self.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
+        if saving:
+            digest = self.checkpoint(entry.get(self.settings.best))
+            if evaluation is not None:
+                self.run.write_evaluation(evaluation | origin(self.recipe, entry, digest))
+        yield entry
+
+    def record(self) -> Record:
+        """What happened since the last record; raises NonFinite."""
+        nimg, elapsed = self.batches.nimg, self.elapsed()
+        entry: Record = {"nimg": nimg, "epoch": round(self.batches.epoch, 4), "seconds": round(elapsed, 3)}
+        if self.pending:
+            entry["images_per_second"] = round((nimg - self.recorded[0]) / max(elapsed - self.recorded[1], 1e-9), 1)
+            entry |= _means(self.pending) | _floats({**self.method.monitor(), **_norms(self.method)})
+            entry |= self.watch(self.method) | self.method.changed
+        self.pending.clear()
+        self.recorded = nimg, elapsed
         return entry
 
-    def checkpoint(value: float | None, seconds: float) -> str:
-        nonlocal saved
-        broken = first_non_finite(method)
-        if broken:
-            raise RunFailed(f"weights of {broken} are no longer finite after {batches.nimg:,} images: lower method.lr")
-        digest = run.save_checkpoint(method, batches.nimg, seconds, value, settings.keep, settings.best)
-        saved = batches.nimg
-        return digest
+    def log(self, entry: Record) -> None:
+        self.run.log(entry)
+        self.records.append(entry)
 
-    with ExitStack() as stack:
-        stop = stack.enter_context(_stop_signals())
-        board = stack.enter_context(_tensorboard(run.path, batches.nimg))
-        if batches.nimg == 0:
-            write_sheet(run, method, data, 0)
-        if tick:
-            tick(batches.nimg, total)
-        try:
-            while batches.nimg < total and not stop.is_set():
-                before = batches.nimg
-                scalars = method.step(batches)
-                pending.append((batches.nimg, scalars))
-                method.update_averages(batches.nimg - before)
-                done = batches.nimg >= total
+    def checkpoint(self, value: float | None) -> str:
+        """Save everything; its sha256."""
+        if broken := first_non_finite(self.method):
+            raise NonFinite(f"weights of {broken} are no longer finite after {self.batches.nimg:,} images")
+        settings, nimg, seconds = self.settings, self.batches.nimg, self.recorded[1]
+        state = self.schedule.state()
+        self.saved = nimg
+        return self.run.save_checkpoint(self.method, nimg, seconds, value, settings.keep, settings.best, schedule=state)
 
-                def due(every: int, before: int = before, done: bool = done) -> bool:
-                    return done or before // every < batches.nimg // every
+    # -- the guard ----------------------------------------------------------------------------------------------
 
-                evaluating = judge is not None and due(settings.eval_every)
-                saving = evaluating or due(checkpoint_every)
-                if saving or due(settings.log_every) or due(sample_every):
-                    entry = record()
-                    if due(sample_every):
-                        write_sheet(run, method, data, batches.nimg)
-                    if saving:
-                        entry[SCORE] = score(method)
-                    evaluation = None
-                    if judge is not None and evaluating:
-                        begun = time.monotonic()
-                        evaluation = judge(method)
-                        started += time.monotonic() - begun  # the clock of a run shows what training costs
-                        entry |= {name: found["value"] for name, found in evaluation["scores"].items()}
-                    run.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
-                    if saving:
-                        digest = checkpoint(entry.get(settings.best), entry["seconds"])
-                        if evaluation is not None:
-                            run.write_evaluation(evaluation | origin(recipe, entry, digest))
-                    board(entry)
-                    yield entry
-                if tick:
-                    tick(batches.nimg, total)
-        except GeneratorExit:
-            stop.set()
-        if batches.nimg > saved:  # stopped between two checkpoints
-            if pending:
-                run.log(record())
-            checkpoint(None, time.monotonic() - started)
-        run.update_info(state="finished" if batches.nimg >= total else "stopped", ended=now())
+    def rollbacks(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["back_to"] is not None]
+
+    def go_back(self, alarm: guard.Alarm, entry: Record) -> None:
+        """Restore the last good state with smaller steps for the side that ran away; raises RunFailed instead of
+        that where the recipe wants it, or when it did not help often enough."""
+        sides = ("G", "D") if alarm.side == "both" else (alarm.side,)
+        fields = [field for side in sides for field in self.method.brakes().get(side, {})]
+        event = {
+            "nimg": self.batches.nimg,
+            "kind": alarm.kind,
+            "said": alarm.said,
+            "back_to": None,
+            "factors": dict.fromkeys(fields, self.settings.guard_factor),
+        }
+        if self.settings.guard == "stop" or len(self.rollbacks()) >= self.settings.rollbacks:
+            if self.settings.guard == "rollback":
+                event["said"] = f"{alarm.said}, again after {len(self.rollbacks())} attempts with smaller steps"
+            self.run.log(entry)
+            self.run.write_events([*self.events, {**event, "records": []}])
+            lower = " and ".join(f"method.{field}" for field in fields) or "the learning rate"
+            raise RunFailed(
+                f"at {self.batches.nimg:,} images {event['said']}: lower {lower}, or go on with --guard off; "
+                "the last good checkpoint is kept"
+            )
+        nimg, (tensors, values) = self.good_state(alarm.since)
+        lost = [record for record in [*self.records, entry] if record["nimg"] > nimg]
+        self.restore(tensors, values)
+        self.run.drop_after(nimg)
+        self.events = [*self.events, {**event, "back_to": nimg, "records": lost}]
+        self.run.write_events(self.events)
+        self.start_from_here()
+        smaller = ", ".join(f"{field} × {self.settings.guard_factor:g}" for field in fields) or "the data reshuffled"
+        warnings.warn(
+            f"guard: at {event['nimg']:,} images {alarm.said}. Back to {nimg:,} images, with {smaller}.", stacklevel=2
+        )
+
+    def good_state(self, since: int) -> tuple[int, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        """The images seen and the state of the newest checkpoint from before `since`, or of the start.
+
+        One that was gone back to before, in vain, is passed over.
+        """
+        tried = {event["back_to"] for event in self.rollbacks()}
+        for nimg in reversed(checkpoint.available(self.run.checkpoints)):
+            if nimg <= since and nimg not in tried:
+                with suppress(checkpoint.Damaged):
+                    state = checkpoint.load(self.run.checkpoints, nimg)
+                    return nimg, (state.tensors, state.values)
+        return 0, self.first_state
 
 
 def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, device: str) -> Judge:
@@ -205,6 +320,27 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
         _means([(0, method.step(batches))])  # reading the losses waits for the device
         best = min(best, (time.perf_counter() - start) / (batches.nimg - before))
     return best
+
+
+class Watch:
+    """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look."""
+
+    def __init__(self, data: ImageSet, method: Method) -> None:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
+        self.labels = data.labels[chosen] if method.conditional and data.labels is not None else None
+        self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
+        self.real = guard.mean_distance(data.images[chosen])
+        self.before: np.ndarray | None = None
+
+    def __call__(self, method: Method) -> dict[str, float]:
+        """Shares of the mean distance between two real images."""
+        now = decode(method, self.seeds, self.labels)
+        before, self.before = self.before, now
+        if before is None or not self.real:
+            return {}
+        moved = np.sqrt(np.square(now.astype(np.float32) - before).mean())
+        values = {"diversity": guard.mean_distance(now) / self.real, "movement": float(moved) / self.real}
+        return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
 class Score:
@@ -245,8 +381,30 @@ def write_sheet(run: Run, method: Method, data: ImageSet, nimg: int) -> None:
     images.save_png(run.sheet_file, np.concatenate([row for row in rows if row.shape == rows[-1].shape]), recipe)
 
 
+class NonFinite(RunFailed):
+    """A loss or a weight is no longer a number."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"{said}: lower method.lr, or start with another seed; the last good checkpoint is kept")
+        self.said = said
+
+
+@torch.no_grad()
+def _norms(method: Method) -> dict[str, Tensor]:
+    """Norms of each trained network's weights, and of its gradients in its last update."""
+    norms = {}
+    for name, module in method.modules.items():
+        weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        if weights:
+            norms[f"{name.lower()}_norm"] = torch.stack(torch._foreach_norm(weights)).norm()
+        gradients = [p.grad for p in weights if p.grad is not None]
+        if gradients:
+            norms[f"{name.lower()}_grad_norm"] = torch.stack(torch._foreach_norm(gradients)).norm()
+    return norms
+
+
 def _means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
-    """The mean of every scalar over the steps since the last record; raises RunFailed at one that is not finite."""
+    """The mean of every scalar over the steps since the last record; raises NonFinite at one that is not."""
     means = {}
     for name in dict.fromkeys(name for _, scalars in pending for name in scalars):
         steps = [nimg for nimg, scalars in pending if name in scalars]
@@ -254,10 +412,7 @@ def _means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             first = int(bad[0])
-            raise RunFailed(
-                f"{name} became {values[first].item()} in the step that ended at {steps[first]:,} images: "
-                "lower method.lr, or start with another seed; the last good checkpoint is kept"
-            )
+            raise NonFinite(f"{name} became {values[first].item()} in the step that ended at {steps[first]:,} images")
         means[name] = float(f"{values.mean().item():.6g}")
     return means
 

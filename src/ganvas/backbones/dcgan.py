@@ -1,22 +1,29 @@
 """Deep convolutional networks for GANs (Radford, Metz & Chintala, 2016): any image size, optionally conditional."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ganvas.backbones.base import Backbone
+from ganvas.backbones.initialise import STD, kaiming, normal
 from ganvas.backbones.labels import LabelledConv, with_label
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 
+SLOPE = 0.2  # of D's leaky rectifiers
 SMALLEST_SIDE = 7  # halving stops here: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4, 64 -> ... -> 4
 
 
 class DCGAN(Backbone):
-    """A generator of fractionally strided convolutions, and the strided discriminator that mirrors it."""
+    """A generator of fractionally strided convolutions, and the strided discriminator that mirrors it.
+
+    The extended DCGAN of CFG-GAN (Johnson & Zhang, 2018) is pointwise=true, init_std=0.01 with images of 32x32 and
+    base=32 (colour: 64); its linear layers start by Kaiming, and its batch-norm scales between 0 and 1.
+    """
 
     name: Literal["dcgan"] = "dcgan"
     base: PositiveInt = 64
@@ -29,13 +36,32 @@ class DCGAN(Backbone):
     """normalisation in G"""
     d_norm: Literal["batch", "none"] = "batch"
     """normalisation in D (never after its first layer)"""
+    pointwise: bool = False
+    """a 1x1 convolution, with norm and activation, behind every strided one but those next to the image"""
+    init: Literal["normal", "kaiming"] = "normal"
+    """initial weights: normal = one standard deviation for all, kaiming = by the layer's inputs and activation"""
+    init_std: PositiveFloat = STD
+    """standard deviation of normal initial weights"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
         return DCGANGenerator(spec, latent_size, self)
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
         sides, filters = self.plan(spec)
-        return DCGANDiscriminator(sides, filters, spec.num_classes, outputs, self.kernel, self.d_norm == "batch")
+        return DCGANDiscriminator(
+            sides,
+            filters,
+            spec.num_classes,
+            outputs,
+            self.kernel,
+            self.d_norm == "batch",
+            self.pointwise,
+            self.start(SLOPE),
+        )
+
+    def start(self, slope: float = 0.0) -> Callable[[nn.Module], None]:
+        """What draws the initial weights of a network whose rectifiers have that slope."""
+        return partial(kaiming, slope=slope) if self.init == "kaiming" else partial(normal, std=self.init_std)
 
     def plan(self, spec: ImageSpec) -> tuple[list[tuple[int, int]], list[int]]:
         """(height, width) and filters of every level, from the image (its filters are its channels) inwards."""
@@ -79,8 +105,11 @@ class DCGANGenerator(nn.Module):
                 )
             )
             layers += [nn.Tanh()] if last else _norm_relu(filters[level - 1], batch_norm)
+            if config.pointwise and not last:
+                layers.append(nn.Conv2d(filters[level - 1], filters[level - 1], 1, bias=not batch_norm))
+                layers += _norm_relu(filters[level - 1], batch_norm)
         self.layers = nn.Sequential(*layers)
-        self.apply(initialise)
+        config.start()(self)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.layers(with_label(z, labels, self.num_classes))
@@ -91,8 +120,8 @@ class DCGANDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
     `sides` and `filters` are those of every level, the image's first. The label is stacked as one-hot feature maps on
-    the input of every convolution. Batch norm always uses the statistics of the batch it is given: real and generated
-    batches come separately, so a running mean over both would describe neither.
+    the input of every strided convolution. Batch norm always uses the statistics of the batch it is given: real and
+    generated batches come separately, so a running mean over both would describe neither.
     """
 
     def __init__(
@@ -103,39 +132,36 @@ class DCGANDiscriminator(nn.Module):
         outputs: int,
         kernel: int = 5,
         batch_norm: bool = True,
+        pointwise: bool = False,
+        start: Callable[[nn.Module], None] = normal,
     ) -> None:
         super().__init__()
         self.levels = nn.ModuleList()
         for level, (side, inputs, outs) in enumerate(zip(sides, filters, filters[1:], strict=False)):
             normed = batch_norm and level > 0
             conv = nn.Conv2d(inputs, outs, kernel, 2, _padding(kernel), bias=not normed)
-            norm = nn.BatchNorm2d(outs, track_running_stats=False) if normed else nn.Identity()
-            self.levels.append(LabelledConv(conv, side, num_classes, norm))
+            self.levels.append(LabelledConv(conv, side, num_classes, _batch_norm(outs, normed)))
+            if pointwise and level > 0:
+                conv = nn.Conv2d(outs, outs, 1, bias=not normed)
+                self.levels.append(LabelledConv(conv, side, 0, _batch_norm(outs, normed)))
         height, width = sides[-1]
         self.head = nn.Linear(filters[-1] * height * width, outputs)
-        self.apply(initialise)
+        start(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images
         for level in self.levels:
-            features = F.leaky_relu(level(features, labels), 0.2)
+            features = F.leaky_relu(level(features, labels), SLOPE)
         logits: Tensor = self.head(features.flatten(1))
         return logits
 
 
-def initialise(module: nn.Module) -> None:
-    """The DCGAN paper's start: weights N(0, 0.02), batch-norm scales N(1, 0.02), biases 0."""
-    if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-        nn.init.zeros_(module.bias)
-
-
 def _norm_relu(filters: int, batch_norm: bool) -> list[nn.Module]:
     return [nn.BatchNorm2d(filters), nn.ReLU()] if batch_norm else [nn.ReLU()]
+
+
+def _batch_norm(filters: int, normed: bool) -> nn.Module:
+    return nn.BatchNorm2d(filters, track_running_stats=False) if normed else nn.Identity()
 
 
 def _padding(kernel: int) -> int:

@@ -61,7 +61,8 @@ class Batch(NamedTuple):
 class Batches:
     """Endless batches in an order that `seed` fixes: each epoch is a permutation of the set, and no image is left over.
 
-    The number of images drawn is the whole state, so a stream resumes at any position by setting `nimg`.
+    The number of images drawn is the whole state, so a stream resumes at any position by setting `nimg`; another
+    `shuffle` gives other permutations.
     A batch may straddle two epochs, and a set smaller than a batch simply straddles more of them.
     """
 
@@ -74,7 +75,8 @@ class Batches:
         self.seed = seed
         self.device = torch.device(device)
         self.nimg = 0
-        self._epoch = -1
+        self.shuffle = 0
+        self._epoch = -1, -1
         self._order = np.empty(0, dtype=np.int64)
         on_device = self.device.type != "cpu" and data.images.nbytes <= self.KEEP_ON_DEVICE_BYTES
         self._pixels = torch.tensor(data.images, device=self.device) if on_device else None
@@ -108,7 +110,8 @@ class Batches:
         return Batch(from_uint8(pixels), None if self._labels is None else self._labels[there])
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
+        if (epoch, self.shuffle) != self._epoch:
+            self._epoch = epoch, self.shuffle
+            seeds = [self.seed, epoch, self.shuffle] if self.shuffle else [self.seed, epoch]
+            self._order = np.random.default_rng(seeds).permutation(len(self.data))
         return self._order

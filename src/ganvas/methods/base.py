@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -13,11 +13,13 @@ from torch.optim import Optimizer
 
 from ganvas.backbones import Backbone
 from ganvas.backbones.cppn import PixelGenerator, View, pictures
-from ganvas.config import Settings
+from ganvas.config import Settings, parse
 from ganvas.data import Batch
 from ganvas.device import Compute, to_device
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class BatchSource(Protocol):
@@ -56,6 +58,7 @@ class Method(ABC):
         self.noise = torch.Generator().manual_seed(seed)
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Optimizer] = {}
+        self.changed: dict[str, float] = {}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.build()
@@ -98,6 +101,29 @@ class Method(ABC):
         """Images [B, C, H, W] in [-1, 1] -> latents [B, latent]; raises UserError for a method without an encoder."""
         raise UserError(f"method '{type(self).__name__}' has no encoder: it cannot turn images into latents")
 
+    def use_steps(self, steps: int) -> None:
+        """Let `decode` take so many of its steps; raises UserError for a method without, or for too many."""
+        raise UserError(f"method '{self.settings.name}' draws in one go: leave out --steps")
+
+    def learning_rates(self) -> dict[str, float]:
+        """The learning rate of every optimiser, as `settings` has it now."""
+        return {}
+
+    def brakes(self) -> dict[str, dict[str, float]]:
+        """For "G" and "D", the settings whose smaller values slow that side down, with their values now."""
+        return {}
+
+    def change(self, **values: float) -> None:
+        """Give settings other values while the run goes on; raises UserError as a recipe with these values does.
+
+        A method reads its settings at every step; here the learning rates follow. `changed` has all such values.
+        """
+        self.settings = parse(type(self.settings), {**self.settings.model_dump(), **values}, "method")
+        self.changed |= values
+        for name, rate in self.learning_rates().items():
+            for group in self.optimizers[name].param_groups:
+                group["lr"] = rate
+
     def monitor(self) -> dict[str, Tensor]:
         """Scalars worth recording that no step computes; called once per record, must not change state."""
         return {}
@@ -113,11 +139,11 @@ class Method(ABC):
 
     # -- for methods to use -------------------------------------------------------------------------------------
 
-    def place(self, name: str, module: nn.Module) -> nn.Module:
+    def place(self, name: str, module: M) -> M:
         """Register a network under `name`, on the method's device, with the layout that convolutions like."""
-        module = module.to(self.compute.device)
-        self.modules[name] = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return self.modules[name]
+        placed: M = module.to(self.compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.modules[name] = placed
+        return placed
 
     def for_decoding(self, name: str) -> nn.Module:
         """The averaged module where there is one, else the trained module itself."""
@@ -137,7 +163,7 @@ class Method(ABC):
                 return pictures(generator.pixels, generator.latent(z, labels), View(height, width, generator.scale))
             self.native_size_only(size)
             images: Tensor = generator(z, labels)
-        return images.float()
+        return full(images)
 
     def native_size_only(self, size: tuple[int, int] | None) -> None:
         """Raise UserError unless `size` is None or the size that the networks were built for."""
@@ -166,6 +192,22 @@ class Method(ABC):
 def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
     """Adam in one fused pass over the weights."""
     return torch.optim.Adam(module.parameters(), lr, betas, fused=True)
+
+
+def rmsprop(module: nn.Module, lr: float, alpha: float = 0.99, eps: float = 1e-18) -> torch.optim.RMSprop:
+    """RMSprop as CFG-GAN uses it; `alpha` is the decay of the mean squared gradient."""
+    return torch.optim.RMSprop(module.parameters(), lr, alpha, eps, foreach=True)
+
+
+def refuse_batch_norm(discriminator: nn.Module, what: str) -> None:
+    """Raise UserError if D looks at the batch: `what` is computed for each image by itself."""
+    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
+        raise UserError(f"{what} needs a D that sees each image by itself: set network.d_norm=none")
+
+
+def full(tensor: Tensor) -> Tensor:
+    """What came out of autocast, in float32; wider numbers stay."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def descend(optimizer: Optimizer, loss: Tensor, clip: float = 0.0) -> None:

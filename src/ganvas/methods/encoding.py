@@ -1,12 +1,12 @@
 """What the methods share that turn images into latents and paint these pixel by pixel."""
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from ganvas.backbones.cppn import CPPN, PixelGenerator
+from ganvas.backbones.cppn import CPPN
 from ganvas.errors import UserError
 from ganvas.methods.base import Method, MethodSettings, evaluating
 
@@ -27,7 +27,7 @@ class EncodingMethod(Method):
         if not isinstance(self.backbone, CPPN):
             raise UserError(f"method '{self.settings.name}' paints pixel by pixel: set network.name=cppn")
         spec = self.spec._replace(num_classes=0)
-        self.G = cast(PixelGenerator, self.place("G", self.backbone.generator(spec, self.settings.latent_size)))
+        self.G = self.place("G", self.backbone.generator(spec, self.settings.latent_size))
         self.E = self.place("E", self.backbone.encoder(spec, self.settings.latent_size))
         self.D = self.place("D", self.backbone.discriminator(spec, self.d_outputs()))
 

@@ -37,7 +37,9 @@ class GANSettings(MethodSettings):
     g_steps: PositiveInt = 1
     """updates of G per step"""
     lr: PositiveFloat = 2e-4
-    """learning rate of Adam, for G and D"""
+    """learning rate of Adam, for D too unless d_lr is set"""
+    d_lr: PositiveFloat | None = None
+    """learning rate of D; that of G when left out"""
     beta1: float = Field(0.5, ge=0, lt=1)
     """Adam's decay of the mean gradient"""
     beta2: float = Field(0.999, ge=0, lt=1)
@@ -57,10 +59,15 @@ class GAN(Method):
         spec = self.spec if s.conditional else self.spec._replace(num_classes=0)
         self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
         self.D = self.place("D", self.backbone.discriminator(spec, s.d_outputs))
-        self.optimizers = {
-            "G": adam(self.G, s.lr, (s.beta1, s.beta2)),
-            "D": adam(self.D, s.lr, (s.beta1, s.beta2)),
-        }
+        betas = s.beta1, s.beta2
+        self.optimizers = {name: adam(self.modules[name], lr, betas) for name, lr in self.learning_rates().items()}
+
+    def learning_rates(self) -> dict[str, float]:
+        return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
+
+    def brakes(self) -> dict[str, dict[str, float]]:
+        rates = self.learning_rates()
+        return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         for i in range(self.settings.d_steps):

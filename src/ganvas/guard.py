@@ -1,0 +1,116 @@
+"""What goes wrong in training, told from the records of a run: pure functions, so that any log can be judged again.
+
+Every test compares a run with its own past, for a few records in a row: levels differ from method to method by orders
+of magnitude, and a single bad record is no collapse. A record is a mean over `train.log_every` images.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ganvas.run import Record
+
+CONFIRM = 2  # records in a row that have to show it
+PAST = 8  # records before these that they are compared with, at most
+LEAST_PAST = 3
+FALL, RISE = 8.0, 4.0  # of the losses, as factors, when one side suddenly dominates
+COLLAPSED = 0.35  # diversity, as a share of its best so far
+ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the data has nothing to lose yet
+STILL = 1e-4  # change of the pictures from one record to the next, as a share of the distance between real ones
+STILL_RECORDS = 6
+LOST_CLASSES = 0.5  # share of the classes once present that is gone
+
+
+class Alarm(NamedTuple):
+    kind: str  # non-finite, domination, collapse, stagnation
+    side: str  # whose learning ran away: G, D or both
+    said: str  # in plain words, without a full stop
+    since: int  # images seen when it had not begun yet
+
+
+def check(records: Sequence[Record]) -> Alarm | None:
+    """What is wrong at the end of `records`, if anything."""
+    return domination(records) or collapse(records) or lost_classes(records) or stagnation(records)
+
+
+def domination(records: Sequence[Record]) -> Alarm | None:
+    """One loss falls to almost nothing while the other one multiplies."""
+    past, last = _split(records, "d_loss", "g_loss")
+    if not past:
+        return None
+    level = {name: median(record[name] for record in past) for name in ("d_loss", "g_loss")}
+    if min(level.values()) <= 0:  # no logistic loss: a critic's has no floor
+        return None
+    for winner, loser, name in (("d_loss", "g_loss", "discriminator"), ("g_loss", "d_loss", "generator")):
+        if all(0 <= r[winner] < level[winner] / FALL and r[loser] > level[loser] * RISE for r in last):
+            was, now = level, last[-1]
+            return Alarm(
+                "domination",
+                name[0].upper(),
+                f"the {name} suddenly dominates: its loss fell from {was[winner]:.3g} to {now[winner]:.3g}, that of "
+                f"the other rose from {was[loser]:.3g} to {now[loser]:.3g}",
+                past[-1]["nimg"],
+            )
+    return None
+
+
+def collapse(records: Sequence[Record]) -> Alarm | None:
+    """The samples, once diverse, have become alike."""
+    known = [record for record in records if "diversity" in record]
+    if len(known) <= CONFIRM:
+        return None
+    best = max(known, key=lambda record: record["diversity"])
+    last = known[-CONFIRM:]
+    if best["diversity"] < ONCE_DIVERSE or any(r["diversity"] > COLLAPSED * best["diversity"] for r in last):
+        return None
+    healthy = [r["nimg"] for r in known if r["diversity"] > COLLAPSED * best["diversity"]]
+    return Alarm(
+        "collapse",
+        "G",
+        f"the samples have become alike: their mean distance is {last[-1]['diversity']:.0%} of that of real images, "
+        f"after {best['diversity']:.0%} at {best['nimg']:,} images",
+        healthy[-1],
+    )
+
+
+def lost_classes(records: Sequence[Record]) -> Alarm | None:
+    """Classes that were once drawn are missing in the evaluations."""
+    known = [record for record in records if record.get("classes_present") is not None]
+    if len(known) <= CONFIRM:
+        return None
+    best = max(record["classes_present"] for record in known)
+    if best < 2 or any(record["classes_present"] > (1 - LOST_CLASSES) * best for record in known[-CONFIRM:]):
+        return None
+    now = known[-1]["classes_present"]
+    healthy = [r["nimg"] for r in known if r["classes_present"] > (1 - LOST_CLASSES) * best]
+    return Alarm("collapse", "G", f"classes are lost: {now:.0f} are drawn, {best:.0f} were", healthy[-1])
+
+
+def stagnation(records: Sequence[Record]) -> Alarm | None:
+    """The pictures of fixed latents have stopped changing."""
+    known = [record for record in records if "movement" in record]
+    last = known[-STILL_RECORDS:]
+    if len(known) <= STILL_RECORDS or any(record["movement"] > STILL for record in last):
+        return None
+    return Alarm(
+        "stagnation",
+        "D",
+        f"the pictures have not changed for {last[-1]['nimg'] - last[0]['nimg']:,} images: nothing is learned",
+        known[-STILL_RECORDS - 1]["nimg"],
+    )
+
+
+def _split(records: Sequence[Record], *names: str) -> tuple[list[Record], list[Record]]:
+    """The records that have all `names`: those of the past, and the last few; no past if there are too few."""
+    known = [record for record in records if all(record.get(name) is not None for name in names)]
+    past = known[-CONFIRM - PAST : -CONFIRM]
+    return (past, known[-CONFIRM:]) if len(past) >= LEAST_PAST else ([], [])
+
+
+def mean_distance(pictures: np.ndarray) -> float:
+    """The mean distance between two different pictures of uint8 [N, ...], in grey levels per pixel value (RMS)."""
+    flat = torch.from_numpy(pictures).flatten(1).float()
+    return float(torch.pdist(flat).mean()) / flat.shape[1] ** 0.5 if len(flat) > 1 else 0.0

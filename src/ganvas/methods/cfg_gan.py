@@ -1,0 +1,194 @@
+"""Composite functional gradient learning, xICFG (Johnson & Zhang, ICML 2018 and TPAMI 2021).
+
+There is no game: a discriminator d says in which direction an image is more real, and the image goes there,
+x <- x + η ∇d(x). G starts the way, `steps` stored discriminators d_0, d_1, ... go on with it. One step is one stage:
+
+- approximate: G learns by regression to make, from the same latents, what the whole way of the stage before ends with;
+- then for each t: `d_steps` times d learns, by logistic regression, to tell real images from G(z) moved through
+  d_0 ... d_(t-1); a copy of it is stored as d_t. It begins each t, and each stage, where it stood.
+
+A stage moves all its images together: those that d learns from later, and the `pool` that G will learn from.
+With `fakes = "fresh"` every update of d has latents of its own, as published for xICFG; with `"pool"` they are drawn
+from the pool (as in the ICML paper), which saves two fifths of the gradients.
+
+Deviations: RMSprop adds eps to the root instead of under it, as the authors' PyTorch program does. Their order is kept:
+the stage ends before G has learned what it ends with, since the discriminators belong to the G that they started from.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from ganvas.errors import UserError
+from ganvas.methods.base import (
+    BatchSource,
+    Method,
+    MethodSettings,
+    descend,
+    evaluating,
+    full,
+    refuse_batch_norm,
+    rmsprop,
+)
+
+CHUNK = 128  # images that are moved at once; the result is the same for any other number
+
+
+class CFGGANSettings(MethodSettings):
+    """The settings of xICFG, with the names of the paper in brackets."""
+
+    name: Literal["cfg_gan"] = "cfg_gan"
+    steps: PositiveInt = 15
+    """functional gradient steps on the way of an image, each with its own discriminator (T)"""
+    d_steps: PositiveInt = 1
+    """updates of the discriminator per functional gradient step, each on a new batch (U)"""
+    eta: PositiveFloat = 2.5
+    """length of a functional gradient step, times the gradient (η)"""
+    fakes: Literal["fresh", "pool"] = "fresh"
+    """whose images the discriminator learns from: those of new latents each time, or some of the pool"""
+    pool: PositiveInt = 640
+    """latents that G learns from in a stage (N)"""
+    fit_epochs: PositiveInt = 10
+    """passes of G over the pool"""
+    fit_batch: PositiveInt = 64
+    """images per update of G"""
+    d_lr: PositiveFloat = 2.5e-4
+    """learning rate of RMSprop for the discriminator"""
+    g_lr: PositiveFloat = 2.5e-4
+    """learning rate of RMSprop for G, at the start of every stage"""
+    g_cut: float = Field(0.1, gt=0, le=1)
+    """factor of G's learning rate after a pass whose loss was above that of the pass before"""
+    g_most_cuts: NonNegativeInt = 3
+    """how often it is applied in a stage, at most"""
+    alpha: float = Field(0.95, ge=0, lt=1)
+    """RMSprop's decay of the mean squared gradient"""
+    start_std: PositiveFloat = 0.01
+    """before the first stage G learns clamp(z·W, -1, 1); this is the standard deviation of W"""
+
+
+class CFGGAN(Method):
+    Settings = CFGGANSettings
+    settings: CFGGANSettings
+
+    def build(self) -> None:
+        s, spec = self.settings, self.spec._replace(num_classes=0)
+        self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
+        self.D = self.place("D", self.backbone.discriminator(spec))
+        refuse_batch_norm(self.D, "a functional gradient")
+        self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
+        self.stored.requires_grad_(False)
+        self.optimizers = {"D": rmsprop(self.D, s.d_lr, s.alpha)}
+        self.moves = 0  # how many of the stored discriminators `decode` uses
+        pixels = spec.channels * spec.height * spec.width
+        z = self.randn(s.pool, s.latent_size)
+        start = (z @ (self.randn(s.latent_size, pixels) * s.start_std)).clamp(-1, 1)
+        self.pool = z, start.view(s.pool, spec.channels, spec.height, spec.width)
+
+    def learning_rates(self) -> dict[str, float]:
+        return {"D": self.settings.d_lr}
+
+    def brakes(self) -> dict[str, dict[str, float]]:
+        s = self.settings
+        return {"G": {"g_lr": s.g_lr}, "D": {"d_lr": s.d_lr, "eta": s.eta}}
+
+    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+        s = self.settings
+        error = self.approximate(*self.pool)
+
+        reals = [batches.next()[0] for _ in range(s.steps * s.d_steps)]
+        size = len(reals[0])
+        # The pool comes first; in front of the end, what d learns from next. Used images are dropped and move no more.
+        z = self.randn(s.pool + (len(reals) * size if s.fakes == "fresh" else 0), s.latent_size)
+        with evaluating(self.G), torch.no_grad(), self.compute.autocast():
+            x = torch.cat([full(self.G(part, None)) for part in z.split(CHUNK)])
+        records: list[dict[str, Tensor]] = []
+        for t in range(s.steps):
+            for _ in range(s.d_steps):
+                if s.fakes == "fresh":
+                    x, fake = x[:-size], x[-size:]
+                else:
+                    fake = x[torch.randint(s.pool, (size,), generator=self.noise).to(x.device)]
+                records.append(self._learn(reals[len(records)], fake))
+            self.stored[t].load_state_dict(self.D.state_dict())
+            moved = self.move(x, self.stored[t])
+            records[-1]["update_size"] = (moved - x).abs().mean()
+            x = moved
+        self.pool, self.moves = (z[: s.pool], x), s.steps
+
+        names = dict.fromkeys(name for record in records for name in record)
+        means = {name: torch.stack([r[name] for r in records if name in r]).mean() for name in names}
+        return {**means, "approximation": error}
+
+    def approximate(self, z: Tensor, target: Tensor) -> Tensor:
+        """Fit G to z [N, latent] -> target [N, C, H, W]; the mean squared error of a pixel in the last pass."""
+        s = self.settings
+        optimizer, cuts, before = rmsprop(self.G, s.g_lr, s.alpha), 0, float("inf")
+        for _ in range(s.fit_epochs):
+            losses = []
+            for chosen in torch.randperm(len(z), generator=self.noise).to(z.device).split(s.fit_batch):
+                with self.compute.autocast():
+                    images: Tensor = self.G(z[chosen], None)
+                loss = (full(images) - target[chosen]).square().sum() / 2 / len(chosen)
+                descend(optimizer, loss)
+                losses.append(loss.detach())
+            mean = torch.stack(losses).mean().item()
+            if mean > before and cuts < s.g_most_cuts:
+                cuts += 1
+                for group in optimizer.param_groups:
+                    group["lr"] *= s.g_cut
+            before = mean
+        return torch.tensor(2 * mean / target[0].numel())
+
+    def move(self, x: Tensor, d: nn.Module) -> Tensor:
+        """One functional gradient step of images [N, C, H, W]: x + η ∇d(x). Each moves by itself."""
+        parts = []
+        for part in x.split(CHUNK):
+            with torch.enable_grad():
+                place = part.detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(self._logit(d, place).sum(), place)
+            parts.append(part + self.settings.eta * gradient)
+        return torch.cat(parts)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
+        images = self.draw(z, None, size)
+        for d in list(self.stored)[: self.moves]:
+            images = self.move(images, d)
+        return images.clamp(-1, 1)
+
+    def use_steps(self, steps: int) -> None:
+        if not 0 <= steps <= self.settings.steps:
+            raise UserError(f"there are no {steps} steps: this run has 0 to {self.settings.steps}")
+        self.moves = min(steps, self.moves)
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {"pool_z": self.pool[0], "pool_x": self.pool[1], "moves": torch.tensor(self.moves)}
+
+    def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
+        device = self.compute.device
+        self.pool = tensors["pool_z"].to(device), tensors["pool_x"].to(device)
+        self.moves = int(tensors["moves"])
+
+    def _learn(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """One update of d."""
+        d_real, d_fake = self._logit(self.D, real), self._logit(self.D, fake)
+        d_loss = F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
+        descend(self.optimizers["D"], d_loss)
+        with torch.no_grad():
+            g_loss = F.softplus(-d_fake).mean()
+            return {
+                "d_loss": d_loss.detach(),
+                "g_loss": g_loss,
+                "d_real": d_real.sigmoid().mean(),
+                "d_fake": d_fake.sigmoid().mean(),
+            }
+
+    def _logit(self, d: nn.Module, images: Tensor) -> Tensor:
+        """How real d finds each image: log-odds, at least float32 [B]."""
+        with self.compute.autocast():
+            out: Tensor = d(images, None)
+        return full(out)[:, 0]
