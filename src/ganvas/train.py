@@ -284,14 +284,14 @@ class _Loop:
     def good_state(self, since: int) -> tuple[int, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """The images seen and the state of the newest checkpoint from before `since`, or of the start.
 
-        One that was gone back to before, in vain, is passed over.
+        Where there is an older one than was gone back to before, in vain, it is that.
         """
         tried = {event["back_to"] for event in self.rollbacks()}
-        for nimg in reversed(checkpoint.available(self.run.checkpoints)):
-            if nimg <= since and nimg not in tried:
-                with suppress(checkpoint.Damaged):
-                    state = checkpoint.load(self.run.checkpoints, nimg)
-                    return nimg, (state.tensors, state.values)
+        before = [nimg for nimg in checkpoint.available(self.run.checkpoints) if nimg <= since]
+        for nimg in sorted(before, key=lambda nimg: (nimg not in tried, nimg), reverse=True):
+            with suppress(checkpoint.Damaged):
+                state = checkpoint.load(self.run.checkpoints, nimg)
+                return nimg, (state.tensors, state.values)
         return 0, self.first_state
 
 

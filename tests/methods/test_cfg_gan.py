@@ -1,0 +1,177 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ganvas.backbones import DCGAN
+from ganvas.device import choose
+from ganvas.errors import UserError
+from ganvas.images import ImageSpec
+from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
+from tests.methods.images import Images
+
+SPEC = ImageSpec(1, 8, 8, 0)
+SMALL = {"latent_size": 5, "steps": 3, "d_steps": 2, "pool": 20, "fit_epochs": 4, "fit_batch": 8, "eta": 0.7}
+
+
+@pytest.fixture
+def float64() -> object:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def make(spec: ImageSpec = SPEC, d_norm: str = "none", **settings: object) -> CFGGAN:
+    network = DCGAN(base=4, d_norm=d_norm, init="kaiming")
+    return CFGGAN(CFGGANSettings(**{**SMALL, **settings}), network, spec, choose("cpu", "fp32"), seed=0)
+
+
+def rms(module: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.RMSprop(module.parameters(), lr, alpha=0.95, eps=1e-18, foreach=False)
+
+
+def ascend(x: Tensor, d: nn.Module, eta: float) -> Tensor:
+    """One functional gradient step, image by image."""
+    moved = []
+    for image in x:
+        place = image[None].clone().requires_grad_()
+        d(place).sum().backward()
+        moved.append((place + eta * place.grad).detach())
+    return torch.cat(moved)
+
+
+def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module]:
+    """xICFG as it is written down, without any thrift; draws its random numbers where the method does."""
+    s, noise = method.settings, torch.Generator().manual_seed(0)
+    G, D = method.G, method.D
+    d_optimizer = rms(D, s.d_lr)
+    z = torch.randn(s.pool, 5, generator=noise)
+    target = (z @ (torch.randn(5, 64, generator=noise) * s.start_std)).clamp(-1, 1).view(-1, 1, 8, 8)
+    stored: list[nn.Module] = []
+    for _ in range(stages):
+        optimizer, lr, cuts, before = rms(G, s.g_lr), s.g_lr, 0, None
+        for _ in range(s.fit_epochs):
+            losses = []
+            order = torch.randperm(s.pool, generator=noise)
+            for start in range(0, s.pool, s.fit_batch):
+                chosen = order[start : start + s.fit_batch]
+                loss = sum(
+                    0.5 * (image - target[i]).square().sum() for image, i in zip(G(z[chosen]), chosen, strict=True)
+                )
+                optimizer.zero_grad()
+                (loss / len(chosen)).backward()
+                optimizer.step()
+                losses.append(loss.item() / len(chosen))
+            mean = sum(losses) / len(losses)
+            if before is not None and mean > before and cuts < 3:
+                cuts, lr = cuts + 1, lr / 10
+                optimizer.param_groups[0]["lr"] = lr
+            before = mean
+
+        G.eval()
+        count = s.steps * s.d_steps
+        z = torch.randn(s.pool + (6 * count if s.fakes == "fresh" else 0), 5, generator=noise)
+        stored = []
+        for t in range(s.steps):
+            for u in range(s.d_steps):
+                real = batches.next()[0].double()
+                if s.fakes == "fresh":
+                    last = len(z) - 6 * (t * s.d_steps + u)
+                    latents = z[last - 6 : last]
+                else:
+                    latents = z[torch.randint(s.pool, (6,), generator=noise)]
+                fake = G(latents).detach()
+                for d in stored:  # the whole way again
+                    fake = ascend(fake, d, s.eta)
+                loss = torch.log(1 + torch.exp(-D(real))).mean() + torch.log(1 + torch.exp(D(fake))).mean()
+                d_optimizer.zero_grad()
+                loss.backward()
+                d_optimizer.step()
+            stored.append(copy.deepcopy(D))
+        z = z[: s.pool]
+        target = G(z).detach()
+        for d in stored:
+            target = ascend(target, d, s.eta)
+        G.train()
+    return stored
+
+
+@pytest.mark.parametrize("fakes", ["fresh", "pool"])
+def test_stages_equal_the_algorithm(fakes: str, float64: None) -> None:
+    ours, plain = make(fakes=fakes), make(fakes=fakes)
+    batches = Images(SPEC)
+    reals = iter([batches.next() for _ in range(12)])
+    source = type("Source", (), {"next": lambda self: (lambda b: b._replace(images=b.images.double()))(next(reals))})()
+    for _ in range(2):
+        ours.step(source)
+    stored = plain_stages(plain, Images(SPEC), 2)
+    for mine, theirs in ((ours.G, plain.G), (ours.D, plain.D), *zip(ours.stored, stored, strict=True)):
+        for key, value in theirs.state_dict().items():
+            torch.testing.assert_close(mine.state_dict()[key], value, rtol=1e-6, atol=1e-9)
+
+
+def test_generation_is_so_many_gradient_steps() -> None:
+    method = make(eta=0.05)
+    z = method.latents(range(4))
+    start = method.decode(z)
+    for _ in range(2):
+        method.step(Images(SPEC))
+    with torch.no_grad():
+        method.G.eval()
+        x = method.G(z)
+        method.G.train()
+    frames = [x]
+    for d in method.stored:
+        frames.append(ascend(frames[-1], d, 0.05))
+    for steps in range(4):
+        other = make(eta=0.05)
+        other.load_extra_state(method.extra_state())
+        for name, module in method.modules.items():
+            other.modules[name].load_state_dict(module.state_dict())
+        other.use_steps(steps)
+        torch.testing.assert_close(other.decode(z), frames[steps].clamp(-1, 1))
+    assert (start != frames[3]).any()
+    with pytest.raises(UserError, match="0 to 3"):
+        method.use_steps(4)
+
+
+def test_before_the_first_stage_nothing_is_moved() -> None:
+    method = make()
+    z = method.latents(range(3))
+    with torch.no_grad():
+        method.G.eval()
+        torch.testing.assert_close(method.decode(z), method.G(z))
+
+
+def test_an_image_moves_by_itself() -> None:
+    method = make()
+    x = torch.rand(9, 1, 8, 8)
+    together = method.move(x, method.D)
+    for i in range(9):
+        torch.testing.assert_close(method.move(x[i : i + 1], method.D)[0], together[i])
+    assert all(parameter.grad is None for parameter in method.D.parameters())
+    with pytest.raises(UserError, match=r"network\.d_norm=none"):
+        make(ImageSpec(1, 16, 16, 0), d_norm="batch")
+
+
+def test_the_rate_of_the_fit_falls_when_its_loss_rises(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = make(g_lr=0.2, fit_epochs=16, g_cut=0.9, g_most_cuts=3)
+    rates: list[float] = []
+    plain_step = torch.optim.RMSprop.step
+
+    def step(self: torch.optim.RMSprop) -> None:
+        rates.append(self.param_groups[0]["lr"])
+        plain_step(self)
+
+    monkeypatch.setattr(torch.optim.RMSprop, "step", step)
+    method.approximate(*method.pool)
+    assert list(dict.fromkeys(round(rate, 6) for rate in rates)) == [0.2, 0.18, 0.162, 0.1458]
+    assert method.settings.g_lr == 0.2
+
+
+def test_a_stage_sees_its_images_once() -> None:
+    batches = Images(SPEC)
+    record = make().step(batches)
+    assert batches.pulled == 6
+    assert record.keys() == {"d_loss", "g_loss", "d_real", "d_fake", "update_size", "approximation"}

@@ -1,0 +1,195 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ganvas import guard
+from ganvas.errors import RunFailed
+from ganvas.methods import GAN
+from ganvas.recipe import Recipe
+from ganvas.run import Run
+from ganvas.train import train
+from tests.conftest import same_tensors
+
+SEED_003 = [  # what the seed's run logged: stage, D loss, G loss
+    *((1350, 1.3594, 0.7399), (1375, 1.3683, 0.7343), (1400, 0.0172, 8.4761)),
+    *((1425, 0.0142, 10.7213), (1450, 0.0271, 12.2959)),
+]
+
+
+def log(**columns: Sequence[float | None]) -> list[dict[str, Any]]:
+    length = len(next(iter(columns.values())))
+    rows = ({"nimg": 100 * (i + 1), **{name: values[i] for name, values in columns.items()}} for i in range(length))
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def first_alarm(records: list[dict[str, Any]]) -> tuple[int, guard.Alarm] | None:
+    for count in range(1, len(records) + 1):
+        if alarm := guard.check(records[:count]):
+            return records[count - 1]["nimg"], alarm
+    return None
+
+
+def test_the_failure_of_seed_003_is_seen_two_records_after_it_began() -> None:
+    before = [(100 + 25 * i, 1.36, 0.74) for i in range(6)]
+    records = log(
+        **dict(zip(("d_loss", "g_loss"), ([row[i] for row in [*before, *SEED_003]] for i in (1, 2)), strict=True))
+    )
+    found = first_alarm(records)
+    assert found is not None
+    at, alarm = found
+    assert (at, alarm.kind, alarm.side, alarm.since) == (1000, "domination", "D", 800)
+    assert "discriminator suddenly dominates: its loss fell from 1.36 to 0.0142" in alarm.said
+
+
+def test_domination_of_either_side_sudden_not_slow_and_not_for_one_record() -> None:
+    steady = [1.0] * 8
+    assert guard.domination(log(d_loss=[*steady, 0.01, 0.01], g_loss=[*steady, 9.0, 9.0]))
+    other = guard.domination(log(d_loss=[*steady, 9.0, 9.0], g_loss=[*steady, 0.01, 0.01]))
+    assert other is not None and other.side == "G"
+    assert not guard.domination(log(d_loss=[*steady, 0.01, 0.9], g_loss=[*steady, 9.0, 1.1]))
+    slow = [0.9**i for i in range(60)]
+    assert first_alarm(log(d_loss=slow, g_loss=[1 / value for value in slow])) is None
+    assert not guard.domination(log(d_loss=[*steady, 0.01, 0.01], g_loss=[*steady, 1.5, 1.5]))
+    critic = [-3.0] * 8
+    assert not guard.domination(log(d_loss=[*critic, 0.01, 0.01], g_loss=[*critic, 90.0, 90.0]))
+    assert not guard.domination(log(d_loss=[1.0, 0.01, 0.01], g_loss=[1.0, 9.0, 9.0]))  # too early to tell
+
+
+def test_collapse_of_diversity() -> None:
+    found = first_alarm(log(diversity=[0.1, 0.5, 0.9, 0.95, 0.9, 0.3, 0.9, 0.3, 0.2, 0.2]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "collapse", 700)
+    assert first_alarm(log(diversity=[0.05, 0.2, 0.01, 0.01, 0.01])) is None  # it never had any
+    assert first_alarm(log(diversity=[0.9, 0.8, 0.7, 0.6, 0.5, 0.5])) is None
+
+
+def test_lost_classes_and_stagnation() -> None:
+    found = first_alarm(log(classes_present=[3, None, 10, 9, None, 4, 4]))
+    assert found is not None and (found[0], found[1].since) == (700, 400)
+    found = first_alarm(log(movement=[0.3, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "stagnation", 300)
+    assert first_alarm(log(movement=[0.3, *[0.001] * 20])) is None
+
+
+def test_mean_distance() -> None:
+    pictures = np.zeros((3, 2, 2, 1), np.uint8)
+    pictures[2] = 6
+    assert guard.mean_distance(pictures) == pytest.approx(4)  # 0, 6, 6
+    assert guard.mean_distance(pictures[:1]) == 0
+
+
+# -- in training -------------------------------------------------------------------------------------------------------
+
+
+def sick(monkeypatch: pytest.MonkeyPatch, healthy_lr: float, at: int = 160) -> None:
+    """GAN steps whose losses show domination after `at` images, unless D's learning rate is at most `healthy_lr`."""
+    plain_step = GAN.step
+
+    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+        scalars = plain_step(self, batches)
+        rate = self.optimizers["D"].param_groups[0]["lr"]
+        bad = batches.nimg > at and rate > healthy_lr
+        return {**scalars, "d_loss": torch.tensor(0.01 if bad else 1.4), "g_loss": torch.tensor(9.0 if bad else 0.7)}
+
+    monkeypatch.setattr(GAN, "step", step)
+
+
+@pytest.fixture
+def watched(tiny: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    def make(**changes: Any) -> Recipe:
+        method = {"lr": 1e-3}
+        return tiny(method=method, train={"images": 400, "log_every": 20, "checkpoint_every": 60, **changes})
+
+    return make
+
+
+def test_a_rollback_restores_lowers_and_goes_on(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match=r"at 200 images the discriminator suddenly dominates.*Back to 120 images"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    records = run.records()
+    assert [record["nimg"] for record in records] == list(range(20, 401, 20))
+    assert all(record["d_loss"] > 1 for record in records)
+    assert [record.get("d_lr") for record in records[5:7]] == [None, 5e-4]
+    (event,) = run.events()
+    assert (event["nimg"], event["back_to"], event["factors"]) == (200, 120, {"d_lr": 0.5})
+    assert [record["nimg"] for record in event["records"]] == [140, 160, 180, 200]
+    assert run.recipe().method.d_lr is None  # type: ignore[attr-defined]
+
+
+def test_a_run_that_is_killed_after_a_rollback_ends_the_same(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "a", device="cpu"))
+        for record in train(watched(), tmp_path / "b", device="cpu"):
+            if Run(tmp_path / "b").events() and record["nimg"] == 140:
+                break
+    list(train(watched(), tmp_path / "b", device="cpu"))
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in "ab"]
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
+    assert ends[0].values["changed"] == ends[1].values["changed"] == {"d_lr": 5e-4}  # type: ignore[union-attr]
+
+
+def test_attempts_are_counted_and_go_back_further(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=0.0)
+    with (
+        pytest.warns(UserWarning, match="guard"),
+        pytest.raises(RunFailed, match=r"again after 2 attempts .* lower method\.d_lr, or go on with --guard off"),
+    ):
+        list(train(watched(rollbacks=2, keep=4), tmp_path / "run", device="cpu"))
+    events = Run(tmp_path / "run").events()
+    assert [event["back_to"] for event in events] == [120, 60, None]
+    assert Run(tmp_path / "run").state().startswith("failed: at 200 images the discriminator")
+    list(train(watched(guard="off"), tmp_path / "run", device="cpu"))  # its owner wants it so
+    assert Run(tmp_path / "run").state() == "finished"
+
+
+def test_stop_keeps_the_checkpoint_and_the_log(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.raises(RunFailed, match="at 200 images the discriminator suddenly dominates"):
+        list(train(watched(guard="stop"), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert run.records()[-1]["nimg"] == 200 and json.loads(run.guard_file.read_text())[0]["back_to"] is None
+
+
+def test_before_the_first_checkpoint_it_starts_again(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_step, fresh = GAN.step, {}
+
+    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+        if batches.nimg == 0:
+            fresh[batches.shuffle] = {key: value.clone() for key, value in self.G.state_dict().items()}
+        scalars = plain_step(self, batches)
+        return (
+            {**scalars, "g_loss": torch.tensor(float("nan"))} if batches.nimg == 40 and not batches.shuffle else scalars
+        )
+
+    monkeypatch.setattr(GAN, "step", step)
+    with pytest.warns(UserWarning, match=r"g_loss became nan .*Back to 0 images, with lr × 0.5, d_lr × 0.5"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    assert same_tensors(fresh[0], fresh[1])
+    assert Run(tmp_path / "run").records()[-1]["lr"] == 5e-4
+
+
+def test_a_healthy_run_is_not_touched(watched: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(watched(), tmp_path / "on", device="cpu"))
+    list(train(watched(guard="off"), tmp_path / "off", device="cpu"))
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in ("on", "off")]
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
+    assert not Run(tmp_path / "on").events()
+    record = Run(tmp_path / "on").records()[-1]
+    assert record.keys() >= {"g_norm", "d_norm", "g_grad_norm", "d_grad_norm", "diversity", "movement"}

@@ -1,0 +1,55 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ganvas.errors import UserError
+from ganvas.recipe import Recipe, Rule, from_dict
+from ganvas.run import Run
+from ganvas.sample import load
+from ganvas.schedule import Schedule
+from ganvas.train import train
+
+
+def test_an_even_change() -> None:
+    schedule = Schedule({"lr": Rule(factor=0.2, start=100, end=200), "eta": Rule(factor=0, least=0.25)}, total=400)
+    assert [round(schedule.factors(n)["lr"], 3) for n in (0, 100, 150, 200, 900)] == [1, 1, 0.6, 0.2, 0.2]
+    assert [schedule.factors(n)["eta"] for n in (0, 200, 400)] == [1, 0.5, 0.25]
+
+
+def test_a_plateau_is_waited_for_and_bounded() -> None:
+    rule = Rule(on="inception_score", factor=0.5, patience=2, least=0.25)
+    schedule = Schedule({"lr": rule}, total=1)
+    lowered = [schedule.see({"inception_score": value}) for value in (1, 2, 2, 1.9, 2.1, 1, 1, 1, 1, 1, 1)]
+    assert lowered == [[], [], [], ["lr"], [], [], ["lr"], [], [], [], []]
+    assert schedule.factors(0) == {"lr": 0.25}
+    assert schedule.see({"g_loss": 3}) == []
+    falling = Schedule({"lr": Rule(on="score", patience=1)}, total=1)
+    assert [falling.see({"score": value}) for value in (3, 2, 2.5)] == [[], [], ["lr"]]  # lower is better
+    again = Schedule({"lr": rule}, total=1)
+    again.load_state(schedule.state())
+    assert again.state() == schedule.state() and again.factors(0) == {"lr": 0.25}
+
+
+def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
+    recipe = tiny(train={"schedule": {"lr": {"factor": 0.1}}})
+    assert from_dict(recipe.as_dict()) == recipe
+    for rules, message in (
+        ({"rate": {}}, "'gan' has no number 'rate': choose one of: beta1"),
+        ({"g_steps": {}}, "no number 'g_steps'"),
+        ({"lr": {"on": "luck"}}, "no score of that name"),
+        ({"lr": {"on": "fid"}}, r"set train\.eval_every"),
+        ({"lr": {"factor": 2}}, "less than 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            tiny(train={"schedule": rules})
+
+
+def test_settings_follow_the_schedule_and_stay_with_the_checkpoint(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    rules = {"lr": {"factor": 0}, "beta1": {"on": "score", "patience": 1, "factor": 0.5}}
+    recipe = tiny(train={"schedule": rules, "log_every": 20})
+    records = list(train(recipe, tmp_path / "run", device="cpu"))
+    rates = [record["lr"] for record in records[1:]]
+    assert rates == pytest.approx([2e-4 * (1 - (nimg - 20) / 240) for nimg in range(40, 241, 20)])
+    assert load(tmp_path / "run", device="cpu").method.settings.lr == pytest.approx(rates[-1])  # type: ignore[attr-defined]
+    assert Run(tmp_path / "run").recipe() == recipe
