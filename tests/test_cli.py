@@ -69,11 +69,38 @@ def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
     assert (images.load_png(files[2])[0] == arrays["images"][2]).all()  # seed 7, whose turn is class 2
 
 
+def test_steps_of_functional_gradients(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = [
+        "network.base=4",
+        "method.steps=3",
+        "method.pool=40",
+        "train.batch_size=20",
+        "train.schedule={}",
+        "data.size=16",
+    ]
+    words = ["--data", pictures, "--images", 120, "--device", "cpu", "--guard", "stop", "--set", *small]
+    assert ganvas("train", "mnist-cfg-dcgan", "--out", tmp_path / "run", *words) == 0
+    assert Run(tmp_path / "run").recipe().train.guard == "stop"
+    for steps, shape in (("0-3", (4 * 18 + 2, 5 * 18 + 2)), ("2", None)):
+        assert ganvas("sample", tmp_path / "run", "--n", 5, "--steps", steps, "--out", tmp_path / "s.png") == 0
+        recipe = images.load_png(tmp_path / "s.png")[1]
+        assert recipe["steps"] == ([0, 1, 2, 3] if shape else 2)
+    for words, message in (
+        (["--steps", "4"], "0 to 3"),
+        (["--steps", "x"], "cannot read the steps"),
+        (["--steps", "0-3", "--out", tmp_path / "s.npz"], ".png"),
+    ):
+        assert ganvas("sample", tmp_path / "run", *words) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_plot_draws_png_and_svg(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ganvas("plot", run) == 0
     named = [Path(line) for line in capsys.readouterr().out.split()]
     assert {file.name for file in named} == {
-        f"{figure}.{ending}" for figure in ("losses", "confidence", "score", "epochs") for ending in ("png", "svg")
+        f"{figure}.{ending}"
+        for figure in ("losses", "monitors", "confidence", "score", "epochs")
+        for ending in ("png", "svg")
     }
     assert all(file.stat().st_size > 1000 for file in named)
 
@@ -92,7 +119,7 @@ def test_recipes_are_listed_and_shown_in_full(capsys: pytest.CaptureFixture[str]
     assert ganvas("recipes", "mnist-cdcgan") == 0
     shown = capsys.readouterr().out
     assert "method.beta1" in shown
-    assert "learning rate of Adam" in shown
+    assert "learning rate, for D too" in shown
 
 
 def test_info_says_why(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +167,7 @@ def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture
         (["sample", "no-run"], "does not exist"),
         (["plot", "no-run"], "does not exist"),
         (["runs", "no-folder"], "no-folder"),
-        (["recipes", "mnist"], "choose one of: cifar10-residual-cppn, mnist-cdcgan"),
+        (["recipes", "mnist"], "choose one of: cifar10-cfg-dcgan, cifar10-cfg-resnet"),
         (["data", "check", "strokse"], "did you mean 'strokes'?"),
         (["data", "chek", "strokes"], "check"),
     ],

@@ -246,12 +246,12 @@ def test_what_cannot_be_painted_is_refused(
         (lambda: View(4, 4, supersample=99), "from 1 to 32"),
         (lambda: View(4, 0), "sides are 1 or more"),
         (lambda: paint.of_chance("tanh", -1), "use 0 or more"),
-        (lambda: paint.read_seeds("99999999999999999999"), "too large or too many"),
-        (lambda: paint.read_seeds("0-99999999"), "too large or too many"),
+        (lambda: paint.read_numbers("99999999999999999999", "seeds"), "too large or too many"),
+        (lambda: paint.read_numbers("0-99999999", "seeds"), "too large or too many"),
         (lambda: paint.pictures(model, images=[Path("x.png")]), "cannot read x.png"),
         (lambda: paint.read_size("10x"), "write 1080, or 1920x1080"),
-        (lambda: paint.read_seeds("5-3"), "write them as 0-15"),
-        (lambda: paint.read_seeds("a"), "write them as 0-15"),
+        (lambda: paint.read_numbers("5-3", "seeds"), "write them as 0-15"),
+        (lambda: paint.read_numbers("a", "seeds"), "write them as 0-15"),
         (lambda: paint.read_center("1"), "write x,y"),
         (lambda: paint.read_center("nan,0"), "finite"),
     ):
@@ -262,6 +262,6 @@ def test_what_cannot_be_painted_is_refused(
 def test_words() -> None:
     assert paint.read_size("1080") == (1080, 1080)
     assert paint.read_size("1920x1080") == (1080, 1920)
-    assert paint.read_seeds("3") == [3]
-    assert paint.read_seeds("0-3,9") == [0, 1, 2, 3, 9]
+    assert paint.read_numbers("3", "seeds") == [3]
+    assert paint.read_numbers("0-3,9", "seeds") == [0, 1, 2, 3, 9]
     assert paint.read_center("-1.5,2e-3") == (-1.5, 0.002)

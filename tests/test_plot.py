@@ -84,7 +84,7 @@ def test_ticks_are_short(value: float, text: str) -> None:
 def test_a_run_of_two_epochs_in_colour_and_without_records(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     recipe = tiny(data={"channels": 3}, method={"conditional": False}, train={"images": 120})
     list(train(recipe, tmp_path / "run", device="cpu"))
-    assert len(plot.draw_figures(tmp_path / "run")) == 8
+    assert len(plot.draw_figures(tmp_path / "run")) == 10
     Run(tmp_path / "run").log_file.unlink()
     with pytest.raises(UserError, match="no record yet"):
         plot.draw_figures(tmp_path / "run")

@@ -133,6 +133,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     precision: devices.Precision | None = None,
+    guard: Literal["rollback", "stop", "off"] | None = None,
     changes: Words = None,
 ) -> int:
     """Train a recipe, or go on with a run that was stopped: the same command with the same --out resumes.
@@ -157,11 +158,13 @@ def train(
         auto, cpu, cuda, cuda:N or mps.
     precision
         Number format inside the networks; auto = bf16 where it is fast, else fp32.
+    guard
+        When training collapses: rollback (to the last good checkpoint, and on with smaller steps), stop, or off.
     changes
         Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
     """
     asked: dict[str, Any] = {
-        "train": {"epochs": epochs, "images": images, "seed": seed, "precision": precision},
+        "train": {"epochs": epochs, "images": images, "seed": seed, "precision": precision, "guard": guard},
         "data": {"name": data},
     }
     given = {section: {k: v for k, v in values.items() if v is not None} for section, values in asked.items()}
@@ -243,6 +246,7 @@ def sample(
     n: int = 64,
     label: str | None = None,
     seed: int = 0,
+    steps: str | None = None,
     checkpoint: str = "last",
     device: str = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("samples.png"),
@@ -259,6 +263,8 @@ def sample(
         Only this class (its name or number); classes take turns when left out.
     seed
         Seed of the first latent; the next sample has the next seed.
+    steps
+        Of cfg_gan: how many functional gradient steps, 0 for G alone; 0-15 draws a row for each number.
     checkpoint
         last, best, or the images seen of a checkpoint.
     device
@@ -267,6 +273,13 @@ def sample(
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
     model = sampling.load(run, checkpoint, device)
+    counts = [] if steps is None else painting.read_numbers(steps, "steps")
+    if len(counts) > 1:
+        sampling.save_steps(model, counts, n, label, seed, out_path)
+        _line(f"{n:,} samples after {model.nimg:,} images, a row for each of {steps} steps: {out_path}")
+        return
+    if counts:
+        model.method.use_steps(counts[0])
     with err.status(f"drawing {n:,} samples"):
         files = sampling.save(model.sample(n, label, seed), out_path, model.provenance())
     where = files[0] if len(files) == 1 else out_path
@@ -323,7 +336,7 @@ class Subject:
         """What is asked for; raises UserError unless it is of one kind. `one_network`: all have the same weights."""
         if (run is None) == (self.random is None):
             raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
-        seeds = painting.read_seeds("0" if self.seeds is None else self.seeds)
+        seeds = painting.read_numbers("0" if self.seeds is None else self.seeds, "seeds")
         if self.random is not None:
             self._refuse("labels", "images", "z", "truncation", "invert", "checkpoint", why="with --random: use --seed")
             found = []
@@ -771,7 +784,12 @@ def list_recipes(name: str | None = None) -> None:
         settings = getattr(chosen, section)
         table = Table(box=None, show_header=False, pad_edge=False)
         for key, field in type(settings).model_fields.items():
-            table.add_row(f"  {section}.{key}", str(getattr(settings, key)), f"[dim]{field.description or ''}[/]")
+            value, what = getattr(settings, key), f"[dim]{field.description or ''}[/]"
+            if not isinstance(value, dict) or not value:
+                table.add_row(f"  {section}.{key}", "" if value == {} else str(value), what)
+            for name, rule in value.items() if isinstance(value, dict) else ():
+                words = " ".join(f"{k}={v}" for k, v in rule.model_dump(exclude_defaults=True).items())
+                table.add_row(f"  {section}.{key}.{name}", words, what)
         out.print(table)
 
 

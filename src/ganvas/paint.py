@@ -355,18 +355,18 @@ def read_size(text: str) -> tuple[int, int]:
     return int(found[2] or found[1]), int(found[1])
 
 
-def read_seeds(text: str) -> list[int]:
-    """`0-15`, `1,5,9` or both -> numbers; raises UserError."""
-    seeds: list[int] = []
+def read_numbers(text: str, what: str) -> list[int]:
+    """`0-15`, `1,5,9` or both -> numbers; raises UserError, which calls them `what`."""
+    numbers: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
         if last < first:
-            raise UserError(f"cannot read the seeds '{text}': write them as 0-15 or 1,5,9")
+            raise UserError(f"cannot read the {what} '{text}': write them as 0-15 or 1,5,9")
         if last > LAST_SEED or last - first >= MOST_SEEDS:
-            raise UserError(f"the seeds '{text}' are too large or too many: below 2**63, at most {MOST_SEEDS:,}")
-        seeds += range(first, last + 1)
-    return seeds
+            raise UserError(f"the {what} '{text}' are too large or too many: below 2**63, at most {MOST_SEEDS:,}")
+        numbers += range(first, last + 1)
+    return numbers
 
 
 def read_center(text: str) -> tuple[float, float]:

@@ -1,7 +1,9 @@
 """Figures of a run: pure functions from records and sheets to matplotlib, and the command that writes them."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +15,26 @@ from ganvas.images import GAP, load_png
 from ganvas.metrics import METRICS
 from ganvas.run import Record, Run
 
+Event = Mapping[str, Any]  # of the guard
+
 REAL, FAKE, THIRD, RULE = "#1b7f5c", "#c2410c", "#3b5ba5", "#6b7280"
 METRIC_COLUMNS = 4
+MONITORS = {
+    "score": "score (sliced Wasserstein)",
+    "d_loss": "loss of D",
+    "g_loss": "loss of G",
+    "d_real": "D(real)",
+    "d_fake": "D(fake)",
+    "penalty": "gradient penalty",
+    "approximation": "error of the approximation",
+    "update_size": "size of an image's update",
+    "d_grad_norm": "gradient norm of D",
+    "g_grad_norm": "gradient norm of G",
+    "d_norm": "weight norm of D",
+    "g_norm": "weight norm of G",
+    "diversity": "diversity of samples",
+    "movement": "movement of samples",
+}
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
 
 
@@ -27,8 +47,9 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
     records = run.records()
     if not records:
         raise UserError(f"'{run.path}' has no record yet: train it a little longer")
-    figures = {"losses": losses(records)}
-    if "d_real" in records[-1]:
+    events = run.events()
+    figures = {"losses": losses(records), "monitors": monitors(records, events)}
+    if "d_fake_validation" in records[-1]:
         figures["confidence"] = confidence(records)
     if "accuracy_generated" in records[-1]:
         figures["accuracies"] = accuracies(records)
@@ -36,6 +57,8 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
         figures["kl"] = latent_kl(records)
     if "g_steps" in records[-1]:
         figures["steps"] = steps(records)
+    if events:
+        figures["guard"] = guarded(records, events)
     if any("score" in record for record in records):
         figures["score"] = score(records)
     if any(name in record for record in records for name in METRICS):
@@ -75,7 +98,7 @@ def confidence(records: Sequence[Record]) -> Figure:
 def losses(records: Sequence[Record]) -> Figure:
     """The losses of the networks against images seen."""
     curves = (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE), ("vae_loss", "autoencoder", THIRD))
-    return _together(records, curves, "Losses", "loss (nats)")
+    return _together(records, curves, "Losses", "loss")
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
@@ -139,17 +162,67 @@ def score(records: Sequence[Record]) -> Figure:
 
 def metrics(records: Sequence[Record]) -> Figure:
     """Every score of the evaluations while training, against images seen."""
-    names = [name for name in METRICS if any(name in record for record in records)]
+    arrows = {"lower": "↓", "higher": "↑", "": ""}
+    titles = {name: f"{metric.title} {arrows[metric.better]}" for name, metric in METRICS.items()}
+    return _small_multiples(records, titles, "Scores of the evaluations", smooth=False)
+
+
+def monitors(records: Sequence[Record], events: Sequence[Event] = ()) -> Figure:
+    """What was recorded while training, against images seen, and where the guard stepped in."""
+    return _small_multiples(records, MONITORS, "Monitors", events=events)
+
+
+def guarded(records: Sequence[Record], events: Sequence[Event]) -> Figure:
+    """The losses with what was lost when the guard went back, and what it said."""
+    figure = Figure(figsize=(9, 4.6 + 0.22 * len(events)), layout="constrained")
+    axes = figure.subplots()
+    for name, label, colour in (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE)):
+        for event in events:
+            points = [(r["nimg"], r[name]) for r in event["records"] if r.get(name) is not None]
+            axes.plot(*zip(*points, strict=True), color=colour, linestyle=":") if points else None
+        _curve(axes, records, name, colour, label, smooth=False)
+    _mark(axes, events, numbered=True)
+    positive = [r[name] for r in records for name in ("d_loss", "g_loss") if r.get(name) is not None]
+    if positive and min(positive) > 0:
+        axes.set_yscale("log")
+    axes.set_title("Losses, and what the guard did (dotted: lost by going back)")
+    axes.set_ylabel("loss")
+    axes.legend(frameon=False)
+    said = [f"{i}. at {event['nimg']:,} images {event['said']}; {_done(event)}" for i, event in enumerate(events, 1)]
+    figure.supxlabel("\n".join(textwrap.fill(line, 120) for line in said), fontsize=8, ha="left", x=0.02)
+    return figure
+
+
+def _done(event: Event) -> str:
+    if event["back_to"] is None:
+        return "stopped"
+    changes = ", ".join(f"{field} × {factor:g}" for field, factor in event["factors"].items())
+    return f"back to {event['back_to']:,}" + (f" with {changes}" if changes else "")
+
+
+def _mark(axes: Axes, events: Sequence[Event], numbered: bool = False) -> None:
+    """A line where the guard stepped in."""
+    for number, event in enumerate(events, 1):
+        axes.axvline(event["nimg"], color=RULE, linestyle="--", linewidth=0.8)
+        if numbered:
+            axes.annotate(f"{number}", (event["nimg"], 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
+
+
+def _small_multiples(
+    records: Sequence[Record], titles: Mapping[str, str], title: str, smooth: bool = True, events: Sequence[Event] = ()
+) -> Figure:
+    """A small plot for each quantity (name -> title) that the records have."""
+    names = [name for name in titles if any(record.get(name) is not None for record in records)]
     rows = -(-len(names) // METRIC_COLUMNS)
     figure = Figure(figsize=(2.7 * METRIC_COLUMNS, 2.2 * rows), layout="constrained")
     grid = list(figure.subplots(rows, METRIC_COLUMNS, squeeze=False).flat)
     for axes, name in zip(grid, names, strict=False):
-        _curve(axes, records, name, REAL, smooth=False)
-        arrow = {"lower": "↓", "higher": "↑", "": ""}[METRICS[name].better]
-        axes.set_title(f"{METRICS[name].title} {arrow}", fontsize=10)
+        _curve(axes, records, name, REAL, smooth=smooth)
+        _mark(axes, events)
+        axes.set_title(titles[name], fontsize=10)
     for axes in grid[len(names) :]:
         axes.set_visible(False)
-    figure.suptitle("Scores of the evaluations")
+    figure.suptitle(title)
     return figure
 
 

@@ -1,6 +1,7 @@
 """From a run back to pictures: load a trained method, sample it, write the samples."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,7 +64,8 @@ class Model:
     def provenance(self) -> dict[str, Any]:
         """What a picture needs to be made again, to be written into its file."""
         recipe = self.run.recipe().name
-        return {"version": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg}
+        steps = {} if self.method.steps_used is None else {"steps": self.method.steps_used}
+        return {"version": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
 
     def _labels(self, label: int | str | None, n: int) -> np.ndarray | None:
         if not self.method.conditional:
@@ -157,3 +159,15 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
         written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
         images.save_png(written[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
     return written
+
+
+def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, seed: int, out: Path) -> None:
+    """Write a grid with the same samples in every row, after each number of `steps`; raises UserError for others."""
+    if out.suffix != ".png":
+        raise UserError(f"rows of steps make a picture: give --out a name that ends in .png, not '{out.name}'")
+    rows = []
+    for count in steps:
+        model.method.use_steps(count)
+        rows.append(model.sample(n, label, seed))
+    grid = images.grid(np.concatenate([row.images for row in rows]), n)
+    images.save_png(out, images.enlarge(grid), {**model.provenance(), "seeds": rows[0].seeds, "steps": list(steps)})

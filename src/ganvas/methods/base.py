@@ -59,6 +59,7 @@ class Method(ABC):
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.changed: dict[str, float] = {}
+        self.steps_used: int | None = None  # of those that `decode` has; all
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.build()

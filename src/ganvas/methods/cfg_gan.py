@@ -83,7 +83,7 @@ class CFGGAN(Method):
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)
         self.optimizers = {"D": rmsprop(self.D, s.d_lr, s.alpha)}
-        self.moves = 0  # how many of the stored discriminators `decode` uses
+        self.moves = 0  # how many discriminators are stored
         pixels = spec.channels * spec.height * spec.width
         z = self.randn(s.pool, s.latent_size)
         start = (z @ (self.randn(s.latent_size, pixels) * s.start_std)).clamp(-1, 1)
@@ -156,14 +156,14 @@ class CFGGAN(Method):
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         images = self.draw(z, None, size)
-        for d in list(self.stored)[: self.moves]:
+        for d in list(self.stored)[: self.moves][: self.steps_used]:
             images = self.move(images, d)
         return images.clamp(-1, 1)
 
     def use_steps(self, steps: int) -> None:
         if not 0 <= steps <= self.settings.steps:
             raise UserError(f"there are no {steps} steps: this run has 0 to {self.settings.steps}")
-        self.moves = min(steps, self.moves)
+        self.steps_used = steps
 
     def extra_state(self) -> dict[str, Tensor]:
         return {"pool_z": self.pool[0], "pool_x": self.pool[1], "moves": torch.tensor(self.moves)}

@@ -36,8 +36,10 @@ class GANSettings(MethodSettings):
     """updates of D per step, each on a new batch"""
     g_steps: PositiveInt = 1
     """updates of G per step"""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """with sgd, plain gradient descent, beta1 is its momentum"""
     lr: PositiveFloat = 2e-4
-    """learning rate of Adam, for D too unless d_lr is set"""
+    """learning rate, for D too unless d_lr is set"""
     d_lr: PositiveFloat | None = None
     """learning rate of D; that of G when left out"""
     beta1: float = Field(0.5, ge=0, lt=1)
@@ -59,8 +61,11 @@ class GAN(Method):
         spec = self.spec if s.conditional else self.spec._replace(num_classes=0)
         self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
         self.D = self.place("D", self.backbone.discriminator(spec, s.d_outputs))
-        betas = s.beta1, s.beta2
-        self.optimizers = {name: adam(self.modules[name], lr, betas) for name, lr in self.learning_rates().items()}
+        for name, lr in self.learning_rates().items():
+            if s.optimizer == "sgd":
+                self.optimizers[name] = torch.optim.SGD(self.modules[name].parameters(), lr, s.beta1, foreach=True)
+            else:
+                self.optimizers[name] = adam(self.modules[name], lr, (s.beta1, s.beta2))
 
     def learning_rates(self) -> dict[str, float]:
         return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
