@@ -4,7 +4,7 @@ After "Generating Large Images from Latent Vectors" (otoro.net, 2016). An image 
 image G(z). With VAE = (Bernoulli reconstruction + KL) / pixels, for one batch:
 
 - `vae_steps` times E and G lower VAE;
-- up to `g_steps` times they lower -log D(G(z)) + VAE, until the first term is below `g_stop`;
+- up to `g_steps` times they lower `adversarial` · -log D(G(z)) + VAE, until -log D(G(z)) is below `g_stop`;
 - D lowers -(log D(x) + log(1 - D(G(z)))) / 2 once, if that is above `d_above` while G's loss is below `d_unless_g`.
 
 A loss of log 2 = 0.69 is that of a guess. Deviation: trained on the training images only.
@@ -30,6 +30,8 @@ class CPPNVAEGANSettings(EncodingSettings):
     """updates of E and G as an autoencoder per batch"""
     g_steps: PositiveInt = 4
     """most updates of E and G against D per batch"""
+    adversarial: NonNegativeFloat = 1.0
+    """weight of the term against D in these updates"""
     g_stop: NonNegativeFloat = 0.6
     """G stops when its loss against D is below this, in nats"""
     d_above: NonNegativeFloat = 0.6
@@ -55,11 +57,15 @@ class CPPNVAEGAN(EncodingMethod):
     def build(self) -> None:
         super().build()
         s, both = self.settings, nn.ModuleList([self.G, self.E])
-        self.optimizers = {
-            "VAE": adam(both, s.vae_lr, (s.beta1, s.beta2)),
-            "G": adam(both, s.g_lr, (s.beta1, s.beta2)),
-            "D": adam(self.D, s.d_lr, (s.beta1, s.beta2)),
-        }
+        networks, betas = {"VAE": both, "G": both, "D": self.D}, (s.beta1, s.beta2)
+        self.optimizers = {name: adam(networks[name], lr, betas) for name, lr in self.learning_rates().items()}
+
+    def learning_rates(self) -> dict[str, float]:
+        s = self.settings
+        return {"VAE": s.vae_lr, "G": s.g_lr, "D": s.d_lr}
+
+    def brakes(self) -> dict[str, dict[str, float]]:
+        return {"G": {"g_lr": self.settings.g_lr}, "D": {"d_lr": self.settings.d_lr}}
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         s = self.settings
@@ -75,7 +81,7 @@ class CPPNVAEGAN(EncodingMethod):
             with frozen(self.D):
                 g_logit = self.classify(fake)
                 g_loss = -F.logsigmoid(g_logit).mean()
-                descend(self.optimizers["G"], g_loss + vae_loss)
+                descend(self.optimizers["G"], s.adversarial * g_loss + vae_loss)
             if g_loss < s.g_stop:
                 break
 
@@ -86,6 +92,7 @@ class CPPNVAEGAN(EncodingMethod):
             descend(self.optimizers["D"], d_loss)
 
         record = {"d_loss": d_loss, "g_loss": g_loss, "vae_loss": vae_loss, "kl": kl}
+        record |= {"d_real": d_real.sigmoid().mean(), "d_fake": d_fake.sigmoid().mean()}
         record |= {"g_steps": torch.tensor(float(g_steps)), "d_steps": torch.tensor(float(d_steps))}
         for name, right in (("real", d_real > 0), ("generated", d_fake > 0), ("detected", d_fake <= 0)):
             record[f"accuracy_{name}"] = right.float().mean()

@@ -73,10 +73,15 @@ class ResidualCPPN(EncodingMethod):
                 "or use method.name=cppn_vae_gan"
             )
         super().build()
-        self.optimizers = {
-            "G": adam(nn.ModuleList([self.G, self.E]), s.g_lr, (s.beta1, s.beta2)),
-            "D": adam(self.D, s.d_lr, (s.beta1, s.beta2)),
-        }
+        networks = {"G": nn.ModuleList([self.G, self.E]), "D": self.D}
+        betas = s.beta1, s.beta2
+        self.optimizers = {name: adam(networks[name], lr, betas) for name, lr in self.learning_rates().items()}
+
+    def learning_rates(self) -> dict[str, float]:
+        return {"G": self.settings.g_lr, "D": self.settings.d_lr}
+
+    def brakes(self) -> dict[str, dict[str, float]]:
+        return {"G": {"g_lr": self.settings.g_lr}, "D": {"d_lr": self.settings.d_lr}}
 
     def d_outputs(self) -> int:
         return self.spec.num_classes + 1
@@ -101,8 +106,10 @@ class ResidualCPPN(EncodingMethod):
                 break
 
         with torch.no_grad():
-            known = _share(self.classify(real), y)
+            real_logits = self.classify(real)
+            known = _share(real_logits, y)
         record = {"g_loss": g_loss, "kl": kl.mean(), "accuracy_real": known}
+        record |= {"d_real": _real(real_logits), "d_fake": _real(logits)}
         record |= {"accuracy_generated": passed, "accuracy_detected": detected}
 
         against_generated = bool(detected < s.d_start_detected and passed > s.d_start_passed)
@@ -125,6 +132,11 @@ class ResidualCPPN(EncodingMethod):
             record["d_loss"] = d_loss
         record |= {"g_steps": torch.tensor(float(g_steps)), "d_steps": torch.tensor(float(d_steps))}
         return {name: value.detach() for name, value in record.items()}
+
+
+def _real(logits: Tensor) -> Tensor:
+    """The mean probability that an image is real: not of the last class."""
+    return 1 - logits.softmax(1)[:, -1].mean()
 
 
 def _share(logits: Tensor, classes: Tensor) -> Tensor:
