@@ -35,6 +35,8 @@ class ClassifierSettings(Settings):
     """side of the pictures it looks at, in pixels; others are scaled to it"""
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256)
     """filters of the three stages; the last is the number of features"""
+    residual: bool = False
+    """one more convolution in every stage, which adds to what comes in"""
     epochs: PositiveInt = 18
     """passes over the data"""
     small_epochs: NonNegativeInt = 10
@@ -76,7 +78,8 @@ def usual(spec: ImageSpec) -> ClassifierSettings:
     if spec.channels == 1:
         few = {"widths": (32, 64, 128), "epochs": 12, "small_epochs": 0, "mirror": False, "cutout": 0}
         return ClassifierSettings(size=size, shift=size // 14, **few)
-    return ClassifierSettings(size=size, shift=size // 8, cutout=size // 4, plain_epochs=4)
+    few = {"epochs": 14, "small_epochs": 8}
+    return ClassifierSettings(size=size, shift=size // 8, cutout=size // 4, residual=True, **few)
 
 
 class Output(NamedTuple):
@@ -87,18 +90,29 @@ class Output(NamedTuple):
 class Classifier(nn.Module):
     """Images [B, C, H, W] in [-1, 1] (H and W of 8 or more) -> features and logits."""
 
-    def __init__(self, channels: int, num_classes: int, widths: tuple[int, int, int]) -> None:
+    def __init__(self, channels: int, num_classes: int, widths: tuple[int, int, int], residual: bool = False) -> None:
         super().__init__()
         narrow = max(8, widths[0] // 3)  # at full size every filter is dear
         layers: list[nn.Module] = [*_convolution(channels, narrow)]
         for inputs, outputs in zip((narrow, *widths[:2]), widths, strict=True):
             layers += [*_convolution(inputs, outputs, pool=True), *_convolution(outputs, outputs)]
+            layers += [Residual(*_convolution(outputs, outputs))] if residual else []
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, images: Tensor) -> Output:
         features = self.trunk(images).amax((2, 3)).float()
         return Output(features, self.head(features) / 8)  # confident logits need large weights otherwise
+
+
+class Residual(nn.Sequential):
+    """Layers that add to what comes in."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        added = features
+        for layer in self:
+            added = layer(added)
+        return features + added
 
 
 def _convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Module]:
@@ -116,7 +130,7 @@ def build(settings: ClassifierSettings, spec: ImageSpec, compute: Compute) -> Cl
     """The untrained network for pictures of `spec`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = Classifier(spec.channels, spec.num_classes, settings.widths)
+        network = Classifier(spec.channels, spec.num_classes, settings.widths, settings.residual)
     return network.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
