@@ -1,4 +1,5 @@
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from ganvas.errors import RunFailed
 from ganvas.methods import GAN
 from ganvas.recipe import Recipe
 from ganvas.run import Run
-from ganvas.train import train
+from ganvas.sample import load
+from ganvas.train import Score, Watch, train
 from tests.conftest import same_tensors
 
 SEED_003 = [  # what the seed's run logged: stage, D loss, G loss
@@ -65,6 +67,7 @@ def test_collapse_of_diversity() -> None:
     assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "collapse", 700)
     assert first_alarm(log(diversity=[0.05, 0.2, 0.01, 0.01, 0.01])) is None  # it never had any
     assert first_alarm(log(diversity=[0.9, 0.8, 0.7, 0.6, 0.5, 0.5])) is None
+    assert first_alarm(log(diversity=[0.5, 13.0, 9.0, 4.0, 1.1, 1.0, 0.9])) is None  # more than the data have
 
 
 def test_lost_classes_and_stagnation() -> None:
@@ -119,7 +122,7 @@ def test_a_rollback_restores_lowers_and_goes_on(
     assert all(record["d_loss"] > 1 for record in records)
     assert [record.get("d_lr") for record in records[5:7]] == [None, 5e-4]
     (event,) = run.events()
-    assert (event["nimg"], event["back_to"], event["factors"]) == (200, 120, {"d_lr": 0.5})
+    assert (event["nimg"], event["back_to"], event["factors"], event["done"]) == (200, 120, {"d_lr": 0.5}, True)
     assert [record["nimg"] for record in event["records"]] == [140, 160, 180, 200]
     assert run.recipe().method.d_lr is None  # type: ignore[attr-defined]
 
@@ -145,7 +148,7 @@ def test_attempts_are_counted_and_go_back_further(
     sick(monkeypatch, healthy_lr=0.0)
     with (
         pytest.warns(UserWarning, match="guard"),
-        pytest.raises(RunFailed, match=r"again after 2 attempts .* lower method\.d_lr, or go on with --guard off"),
+        pytest.raises(RunFailed, match=r"after going back 2 times: lower method\.d_lr, or go on with --guard off"),
     ):
         list(train(watched(rollbacks=2, keep=4), tmp_path / "run", device="cpu"))
     events = Run(tmp_path / "run").events()
@@ -183,6 +186,84 @@ def test_before_the_first_checkpoint_it_starts_again(
         list(train(watched(), tmp_path / "run", device="cpu"))
     assert same_tensors(fresh[0], fresh[1])
     assert Run(tmp_path / "run").records()[-1]["lr"] == 5e-4
+
+
+def test_a_checkpoint_from_before_the_trouble_is_kept(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stagnation takes six records to be seen, and there is a checkpoint with every record."""
+    plain_call = Watch.__call__
+
+    def still(self: Watch, method: GAN) -> dict[str, float]:
+        halves = method.settings.d_lr is not None
+        looks.append(1)
+        return {**plain_call(self, method), "movement": 0.0 if len(looks) > 10 and not halves else 0.3}
+
+    looks: list[int] = []
+    monkeypatch.setattr(Watch, "__call__", still)
+    monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
+    with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 160 images"):
+        list(train(watched(checkpoint_every=20), tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").records()[-1]["nimg"] == 400
+
+
+def test_each_side_has_its_own_brake_and_keeps_its_schedule(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=4e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(schedule={"lr": {"factor": 0}}), tmp_path / "run", device="cpu"))
+    last = Run(tmp_path / "run").records()[-1]
+    assert (last["lr"], last["d_lr"]) == pytest.approx((5e-5, 2.5e-5))
+    assert load(tmp_path / "run", device="cpu").method.changed["lr"] == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_kill_while_going_back_changes_nothing(
+    at: int, watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time, to an older checkpoint: killed before, between and after its three parts."""
+    sick(monkeypatch, healthy_lr=2.6e-4)
+    recipe = watched(keep=4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(recipe, tmp_path / "a", device="cpu"))
+    assert [event["back_to"] for event in Run(tmp_path / "a").events()] == [120, 60]
+
+    calls = iter(range(100))
+
+    def killed(name: str) -> Callable[..., None]:
+        plain: Callable[..., None] = getattr(Run, name)
+
+        def call(self: Run, *args: Any) -> None:
+            if next(calls) == 3 + at - 1:
+                raise KeyboardInterrupt
+            plain(self, *args)
+
+        return call
+
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="guard"):
+        patch.setattr(Run, "write_events", killed("write_events"))
+        patch.setattr(Run, "_drop_after", killed("_drop_after"))
+        with pytest.raises(KeyboardInterrupt):
+            list(train(recipe, tmp_path / "b", device="cpu"))
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        list(train(recipe, tmp_path / "b", device="cpu"))
+    assert [event["back_to"] for event in Run(tmp_path / "b").events()] == [120, 60]
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in "ab"]
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
+
+
+def test_where_a_run_was_stopped_is_nowhere_to_go_back_to(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    for record in train(watched(), tmp_path / "run", device="cpu"):
+        if record["nimg"] == 140:
+            break
+    assert Run(tmp_path / "run").regular_checkpoints() == [60, 120]
+    with pytest.warns(UserWarning, match="Back to 120 images"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
 
 
 def test_a_healthy_run_is_not_touched(watched: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -35,21 +35,36 @@ def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
     recipe = tiny(train={"schedule": {"lr": {"factor": 0.1}}})
     assert from_dict(recipe.as_dict()) == recipe
     for rules, message in (
-        ({"rate": {}}, "'gan' has no number 'rate': choose one of: beta1"),
-        ({"g_steps": {}}, "no number 'g_steps'"),
+        ({"rate": {}}, "'rate' of method 'gan': choose one of: d_outputs"),
+        ({"beta1": {}}, "'beta1' of method 'gan'"),
+        ({"d_lr": {}}, r"'d_lr', which has no value: set method\.d_lr"),
+        ({"conditional": {}}, "'conditional' of method"),
+        ({"lr": {"start": 50, "end": 40}}, "ends before it starts"),
+        ({"lr": {"on": "score", "end": 40}}, "do nothing where a score decides"),
         ({"lr": {"on": "luck"}}, "no score of that name"),
         ({"lr": {"on": "fid"}}, r"set train\.eval_every"),
-        ({"lr": {"factor": 2}}, "less than 1"),
+        ({"lr": {"factor": -2}}, "greater than or equal to 0"),
     ):
         with pytest.raises(UserError, match=message):
             tiny(train={"schedule": rules})
 
 
 def test_settings_follow_the_schedule_and_stay_with_the_checkpoint(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
-    rules = {"lr": {"factor": 0}, "beta1": {"on": "score", "patience": 1, "factor": 0.5}}
+    rules = {"lr": {"factor": 0}, "g_steps": {"factor": 3, "end": 120}}
     recipe = tiny(train={"schedule": rules, "log_every": 20})
     records = list(train(recipe, tmp_path / "run", device="cpu"))
     rates = [record["lr"] for record in records[1:]]
     assert rates == pytest.approx([2e-4 * (1 - (nimg - 20) / 240) for nimg in range(40, 241, 20)])
+    assert [record.get("g_steps", 1) for record in records] == [1, 1, 2, 2, 2, 3, *[3] * 6]
     assert load(tmp_path / "run", device="cpu").method.settings.lr == pytest.approx(rates[-1])  # type: ignore[attr-defined]
     assert Run(tmp_path / "run").recipe() == recipe
+
+
+def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]) -> None:
+    def alike(rule: dict[str, object], **changes: int) -> bool:
+        one, other = (tiny(train={"schedule": {"lr": rule}, **more}) for more in ({}, changes))
+        return one.identity() == other.identity()
+
+    assert not alike({}, images=480)
+    assert alike({"end": 240}, images=480) and alike({"end": 240}, checkpoint_every=20)
+    assert not alike({"on": "score"}, checkpoint_every=20)

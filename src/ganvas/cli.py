@@ -789,7 +789,7 @@ def list_recipes(name: str | None = None) -> None:
                 table.add_row(f"  {section}.{key}", "" if value == {} else str(value), what)
             for name, rule in value.items() if isinstance(value, dict) else ():
                 words = " ".join(f"{k}={v}" for k, v in rule.model_dump(exclude_defaults=True).items())
-                table.add_row(f"  {section}.{key}.{name}", words, what)
+                table.add_row(f"  {section}.{key}.{name}", words)
         out.print(table)
 
 

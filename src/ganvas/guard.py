@@ -21,6 +21,7 @@ COLLAPSED = 0.35  # diversity, as a share of its best so far
 ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the data has nothing to lose yet
 STILL = 1e-4  # change of the pictures from one record to the next, as a share of the distance between real ones
 STILL_RECORDS = 6
+REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
 LOST_CLASSES = 0.5  # share of the classes once present that is gone
 
 
@@ -31,9 +32,17 @@ class Alarm(NamedTuple):
     since: int  # images seen when it had not begun yet
 
 
-def check(records: Sequence[Record]) -> Alarm | None:
-    """What is wrong at the end of `records`, if anything."""
-    return domination(records) or collapse(records) or lost_classes(records) or stagnation(records)
+def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
+    """What is wrong at the end of `records`, if anything; `logistic` losses have a floor of 0."""
+    whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
+    return (domination(whole) if logistic else None) or collapse(whole) or lost_classes(whole) or stagnation(whole)
+
+
+def horizon(records: Sequence[Record]) -> int:
+    """Images seen before which no alarm can say that the trouble began: what was saved until then may be needed."""
+    evaluated = [record for record in records if record.get("classes_present") is not None]
+    ends = [seen[-count]["nimg"] for seen, count in ((records, REACH), (evaluated, CONFIRM + 1)) if len(seen) >= count]
+    return min(ends) if ends else 0
 
 
 def domination(records: Sequence[Record]) -> Alarm | None:
@@ -42,7 +51,7 @@ def domination(records: Sequence[Record]) -> Alarm | None:
     if not past:
         return None
     level = {name: median(record[name] for record in past) for name in ("d_loss", "g_loss")}
-    if min(level.values()) <= 0:  # no logistic loss: a critic's has no floor
+    if min(level.values()) <= 0:  # minimax
         return None
     for winner, loser, name in (("d_loss", "g_loss", "discriminator"), ("g_loss", "d_loss", "generator")):
         if all(0 <= r[winner] < level[winner] / FALL and r[loser] > level[loser] * RISE for r in last):
@@ -64,9 +73,10 @@ def collapse(records: Sequence[Record]) -> Alarm | None:
         return None
     best = max(known, key=lambda record: record["diversity"])
     last = known[-CONFIRM:]
-    if best["diversity"] < ONCE_DIVERSE or any(r["diversity"] > COLLAPSED * best["diversity"] for r in last):
+    least = COLLAPSED * min(best["diversity"], 1.0)  # more than the data have is none to lose
+    if best["diversity"] < ONCE_DIVERSE or any(r["diversity"] > least for r in last):
         return None
-    healthy = [r["nimg"] for r in known if r["diversity"] > COLLAPSED * best["diversity"]]
+    healthy = [r["nimg"] for r in known if r["diversity"] > least]
     return Alarm(
         "collapse",
         "G",

@@ -23,9 +23,9 @@ MONITORS = {
     "score": "score (sliced Wasserstein)",
     "d_loss": "loss of D",
     "g_loss": "loss of G",
-    "d_real": "D(real)",
+    "d_real": "D(real)",  # a probability, or what a critic answers
     "d_fake": "D(fake)",
-    "penalty": "gradient penalty",
+    "gradient_penalty": "gradient penalty",
     "approximation": "error of the approximation",
     "update_size": "size of an image's update",
     "d_grad_norm": "gradient norm of D",
@@ -48,14 +48,16 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
     if not records:
         raise UserError(f"'{run.path}' has no record yet: train it a little longer")
     events = run.events()
-    figures = {"losses": losses(records), "monitors": monitors(records, events)}
-    if "d_fake_validation" in records[-1]:
+    figures = {"losses": losses(records)}
+    if any(name in record for record in records for name in MONITORS):
+        figures["monitors"] = monitors(records, events)
+    if any("d_fake_validation" in record for record in records):
         figures["confidence"] = confidence(records)
-    if "accuracy_generated" in records[-1]:
+    if any("accuracy_generated" in record for record in records):
         figures["accuracies"] = accuracies(records)
-    if "kl" in records[-1]:
+    if any("kl" in record for record in records):
         figures["kl"] = latent_kl(records)
-    if "g_steps" in records[-1]:
+    if any("g_steps" in record for record in records):
         figures["steps"] = steps(records)
     if events:
         figures["guard"] = guarded(records, events)
@@ -176,19 +178,20 @@ def guarded(records: Sequence[Record], events: Sequence[Event]) -> Figure:
     """The losses with what was lost when the guard went back, and what it said."""
     figure = Figure(figsize=(9, 4.6 + 0.22 * len(events)), layout="constrained")
     axes = figure.subplots()
+    _mark(axes, events, numbered=True)
     for name, label, colour in (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE)):
         for event in events:
             points = [(r["nimg"], r[name]) for r in event["records"] if r.get(name) is not None]
             axes.plot(*zip(*points, strict=True), color=colour, linestyle=":") if points else None
         _curve(axes, records, name, colour, label, smooth=False)
-    _mark(axes, events, numbered=True)
     positive = [r[name] for r in records for name in ("d_loss", "g_loss") if r.get(name) is not None]
     if positive and min(positive) > 0:
         axes.set_yscale("log")
-    axes.set_title("Losses, and what the guard did (dotted: lost by going back)")
+    axes.set_title("Losses, and what the guard did (dotted: lost by going back)", pad=18)
     axes.set_ylabel("loss")
-    axes.legend(frameon=False)
-    said = [f"{i}. at {event['nimg']:,} images {event['said']}; {_done(event)}" for i, event in enumerate(events, 1)]
+    if any(not str(line.get_label()).startswith("_") for line in axes.lines):
+        axes.legend(frameon=False)
+    said = [f"{i}. {event['said']}; {_done(event)}" for i, event in enumerate(events, 1)]
     figure.supxlabel("\n".join(textwrap.fill(line, 120) for line in said), fontsize=8, ha="left", x=0.02)
     return figure
 
@@ -217,8 +220,8 @@ def _small_multiples(
     figure = Figure(figsize=(2.7 * METRIC_COLUMNS, 2.2 * rows), layout="constrained")
     grid = list(figure.subplots(rows, METRIC_COLUMNS, squeeze=False).flat)
     for axes, name in zip(grid, names, strict=False):
-        _curve(axes, records, name, REAL, smooth=smooth)
         _mark(axes, events)
+        _curve(axes, records, name, REAL, smooth=smooth)
         axes.set_title(titles[name], fontsize=10)
     for axes in grid[len(names) :]:
         axes.set_visible(False)

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from ganvas.backbones import BACKBONES, Backbone
 from ganvas.config import Settings, merge, parse, to_toml
@@ -34,12 +34,12 @@ class Rule(Settings):
 
     on: str = "images"
     """images: evenly, from its value to `factor` times that; or a score, that lowers it when it stops improving"""
-    factor: float = Field(0.5, ge=0, lt=1)
+    factor: float = Field(0.5, ge=0)
     """what it is multiplied by"""
     patience: PositiveInt = 5
     """how many scores in a row may fail to be the best one"""
     least: float = Field(1e-3, gt=0, le=1)
-    """share of its first value that always stays"""
+    """share of its first value that always stays; nor does it ever grow by more than one over this"""
     start: NonNegativeInt = 0
     """images seen when an even change begins"""
     end: PositiveInt | None = None
@@ -51,6 +51,14 @@ class Rule(Settings):
         if on not in ("images", SCORE, *METRICS):
             raise ValueError(f"there is no score of that name: {nearest(on, ('images', SCORE, *METRICS))}")
         return on
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "Rule":
+        if self.on != "images" and (self.start or self.end):
+            raise ValueError("start and end do nothing where a score decides")
+        if self.end is not None and self.end <= self.start:
+            raise ValueError("it ends before it starts")
+        return self
 
 
 class TrainSettings(Settings):
@@ -73,7 +81,7 @@ class TrainSettings(Settings):
     checkpoint_every: NonNegativeInt = 0
     """images between two checkpoints, each with a score; 0 = one epoch"""
     keep: PositiveInt = 2
-    """newest checkpoints kept; the best one is kept as well"""
+    """newest checkpoints kept; the best one and up to two that the guard may need are kept as well"""
     eval_every: NonNegativeInt = 0
     """images between two evaluations with all metrics, each with a checkpoint; 0 = none"""
     eval_samples: int = Field(2_000, ge=100)
@@ -82,7 +90,7 @@ class TrainSettings(Settings):
     """what the best checkpoint is best by: score (sliced Wasserstein distance) or a metric of the evaluations"""
 
     schedule: dict[str, Rule] = Field({})
-    """settings of the method that change: --set train.schedule.d_lr.on=score train.schedule.d_lr.factor=0.5"""
+    """settings of the method that change: --set train.schedule.lr.on=score train.schedule.lr.factor=0.5"""
     guard: Literal["rollback", "stop", "off"] = "rollback"
     """when training collapses: go back and on with smaller steps, stop, or look away"""
     rollbacks: NonNegativeInt = 3
@@ -136,9 +144,15 @@ class Recipe:
     def identity(self) -> dict[str, Any]:
         """What a run and its continuation must share, as `section.key` -> value: all that decides the weights.
 
-        Not the place of the data (its pixels decide), nor the length of the run and what is written down when.
+        Not the place of the data (its pixels decide), nor the length of the run and what is written down when, unless
+        the schedule depends on them.
         """
         free = {"data.name"} | {f"train.{key}" for key in FREE_TO_CHANGE}
+        for rule in self.train.schedule.values():
+            if rule.on != "images":
+                free -= {"train.checkpoint_every", "train.eval_every", "train.eval_samples"}
+            elif rule.end is None:
+                free -= {"train.epochs", "train.images"}
         settings = {f"{s}.{key}": value for s in SECTIONS for key, value in self.as_dict()[s].items()}
         return {key: value for key, value in settings.items() if key not in free}
 
@@ -161,11 +175,16 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
         method=parse(_method_class(section["method"].get("name", "gan")).Settings, section["method"], "method"),
         train=parse(TrainSettings, section["train"], "train"),
     )
-    numbers = {key: value for key, value in recipe.method.model_dump().items() if isinstance(value, float)}
+    values = {key: value for key, value in recipe.method.model_dump().items() if key not in recipe.method.ONCE}
+    numbers = [key for key, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)]
     for field in recipe.train.schedule:
+        if field in values and values[field] is None:
+            raise UserError(f"setting 'train.schedule' cannot change '{field}', which has no value: set method.{field}")
         if field not in numbers:
-            known = f"method '{recipe.method.name}' has no number '{field}'"
-            raise UserError(f"setting 'train.schedule' cannot change it: {known}: {nearest(field, numbers)}")
+            raise UserError(
+                f"setting 'train.schedule' cannot change '{field}' of method '{recipe.method.name}': "
+                f"{nearest(field, numbers)}"
+            )
     return recipe
 
 

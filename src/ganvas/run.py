@@ -190,15 +190,30 @@ class Run:
     def write_events(self, events: Sequence[Mapping[str, Any]]) -> None:
         files.write(self.guard_file, (json.dumps(events, indent=1) + "\n").encode())
 
-    def drop_after(self, nimg: int) -> None:
-        """Take back what was written after `nimg` images: checkpoints, records and sheets."""
+    def go_back(self, event: Mapping[str, Any]) -> None:
+        """Keep the event and take back what was written after its `back_to`; a kill on the way is made up for later."""
+        before = self.events()
+        self.write_events([*before, {**event, "done": False}])
+        self._drop_after(event["back_to"])
+        self.write_events([*before, {**event, "done": True}])
+
+    def finish_going_back(self) -> None:
+        """End what `go_back` was killed at."""
+        events = self.events()
+        if events and events[-1].get("done") is False:
+            self._drop_after(events[-1]["back_to"])
+            self.write_events([*events[:-1], {**events[-1], "done": True}])
+
+    def _drop_after(self, nimg: int) -> None:
+        """Delete checkpoints, evaluations, records and sheets of more than `nimg` images."""
         for later in checkpoint.available(self.checkpoints):
             if later > nimg:
                 checkpoint.remove(self.checkpoints, later)
         self.rewind_log(nimg)
-        for sheet in self.sheets():
-            if int(sheet.stem) > nimg:
-                sheet.unlink()
+        evaluations = [file for file in self.evaluations.glob("?????????-*.json") if file.stem[:9].isdecimal()]
+        for file in [*self.sheets(), *evaluations]:
+            if int(file.stem[:9]) > nimg:
+                file.unlink()
 
     # -- sample sheets ------------------------------------------------------------------------------------------
 
@@ -237,20 +252,37 @@ class Run:
         score: float | None,
         keep: int,
         by: str = SCORE,
+        *,
         schedule: Mapping[str, Any] | None = None,
+        safe: int | None = None,
+        stopped: bool = False,
     ) -> str:
         """Write a checkpoint, then delete all but the newest `keep` and the best; returns its sha256.
 
-        `by` names the kind of `score`; `schedule` is the state of the schedule.
+        `by` names the kind of `score`; `schedule` is the state of the schedule. The newest one of up to
+        `safe` images is spared too, as the guard may need it. One where a run was `stopped` goes with the next.
         """
         tensors, values = pack(method)
         values |= {"nimg": nimg, "seconds": seconds, "schedule": schedule}
-        digest = checkpoint.save(self.checkpoints, nimg, tensors, values, {"score": score, "by": by})
-        spared = {*checkpoint.available(self.checkpoints)[-keep:], self.best_checkpoint()}
+        note = {"score": score, "by": by} | ({"stopped": True} if stopped else {})
+        digest = checkpoint.save(self.checkpoints, nimg, tensors, values, note)
+        regular = self.regular_checkpoints()
+        spared = {nimg, *regular[-keep:], self.best_checkpoint()}
+        if safe is not None:  # the next one to be safe must live until it is
+            spared |= {*[old for old in regular if old <= safe][-1:], *[old for old in regular if old > safe][:1]}
         for old in checkpoint.available(self.checkpoints):
             if old not in spared:
                 checkpoint.remove(self.checkpoints, old)
         return digest
+
+    def regular_checkpoints(self) -> list[int]:
+        """The images seen of all checkpoints but those where the run was stopped, oldest first."""
+        regular = []
+        for nimg in checkpoint.available(self.checkpoints):
+            with suppress(Damaged):
+                if not checkpoint.note(self.checkpoints, nimg).get("stopped"):
+                    regular.append(nimg)
+        return regular
 
     def best_checkpoint(self) -> int | None:
         """Images seen at the checkpoint with the best score, by the kind of score that the newest one has."""
@@ -356,12 +388,12 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
     elif method.compute.device.type == "mps":
         tensors["random/mps"] = torch.mps.get_rng_state()
     groups = {name: checkpoint.optimizer_groups(optimizer) for name, optimizer in method.optimizers.items()}
-    return tensors, {"optimizers": groups, "changed": method.changed}
+    return tensors, {"optimizers": groups, "changed": dict(method.changed)}
 
 
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
     """Put back what `pack` returned; with `training` false, only what sampling needs."""
-    method.change(**values.get("changed", {}))
+    method.change_back(values.get("changed", {}))
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
             module.load_state_dict(checkpoint.below(f"{kind}/{name}/", tensors))

@@ -24,11 +24,11 @@ class Schedule:
     def _line(self, rule: Rule, nimg: int) -> float:
         end = rule.end or self.total
         done = min(1.0, max(0.0, (nimg - rule.start) / max(1, end - rule.start)))
-        return max(1 + (rule.factor - 1) * done, rule.least)
+        return _bounded(1 + (rule.factor - 1) * done, rule)
 
     def see(self, record: Record) -> list[str]:
-        """Take note of a record; the fields whose score has not improved for as long as their rule is patient."""
-        lowered = []
+        """Take note of a record; the fields that change, as their score has not improved for so long."""
+        changed: list[str] = []
         for field, rule in self.rules.items():
             value = record.get(rule.on)
             if rule.on == "images" or value is None:
@@ -38,11 +38,11 @@ class Schedule:
                 self.best[field], self.waited[field] = value, 0
                 continue
             self.waited[field] += 1
-            if self.waited[field] >= rule.patience and self.scales[field] > rule.least:
-                self.scales[field] = max(self.scales[field] * rule.factor, rule.least)
-                self.waited[field] = 0
-                lowered.append(field)
-        return lowered
+            if self.waited[field] >= rule.patience:
+                before, self.waited[field] = self.scales[field], 0
+                self.scales[field] = _bounded(before * rule.factor, rule)
+                changed += [field] if self.scales[field] != before else []
+        return changed
 
     def state(self) -> dict[str, Any]:
         """JSON values."""
@@ -51,3 +51,7 @@ class Schedule:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` returned."""
         self.scales, self.best, self.waited = dict(state["scales"]), dict(state["best"]), dict(state["waited"])
+
+
+def _bounded(factor: float, rule: Rule) -> float:
+    return min(max(factor, rule.least), 1 / rule.least)

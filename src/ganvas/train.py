@@ -56,8 +56,8 @@ def train(
     step.
     Closing the iterator, Ctrl-C and SIGTERM all checkpoint first.
 
-    Raises UserError for what the caller can put right, RunFailed when a loss is no longer finite or the disk is full;
-    the last good checkpoint stays.
+    Raises UserError for what the caller can put right, RunFailed when the guard gives up or the disk is full; the last
+    good checkpoint stays.
     """
     run = Run(out)
     with run.lock(), _failures_written_down(run):
@@ -75,6 +75,7 @@ def train(
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
         judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
+        run.finish_going_back()
         loop = _Loop(run, recipe, method, batches, judge)
 
         state, damages = run.newest_checkpoint()
@@ -82,7 +83,7 @@ def train(
             warnings.warn(damage, stacklevel=2)
         if state is not None:
             loop.restore(state.tensors, state.values)
-            loop.seconds = state.values["seconds"]
+            loop.seconds = max(state.values["seconds"], loop.seconds)
             run.rewind_log(batches.nimg)
             run.set_aside_after(batches.nimg)
             run.write_recipe(recipe)
@@ -102,21 +103,23 @@ class _Loop:
         self.run, self.recipe, self.settings = run, recipe, recipe.train
         self.method, self.batches, self.judge = method, batches, judge
         self.total = recipe.total_images(len(batches.data))
-        self.schedule = Schedule(self.settings.schedule, self.total)
+        self.rules = dict(self.settings.schedule)
+        for field, source in method.follows().items():
+            if source in self.rules:
+                self.rules.setdefault(field, self.rules[source])
+        self.schedule = Schedule(self.rules, self.total)
         self.score, self.watch = Score(batches.data, method), Watch(batches.data, method)
         self.events = run.events()
         self.first_values = {field: getattr(method.settings, field) for field in self.settings.schedule}
         for brakes in method.brakes().values():
             self.first_values |= brakes
-        tensors, values = pack(method)
-        self.first_state = {name: tensor.clone() for name, tensor in tensors.items()}, values
-        self.seconds = 0.0  # of training before this session
+        self.seconds = max((event["seconds"] for event in self.events), default=0.0)  # of training until now
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put the method, the data and the schedule where a checkpoint has them; the guard keeps what it has done."""
         unpack(self.method, tensors, values)
         self.batches.nimg = values.get("nimg", 0)
-        self.schedule = Schedule(self.settings.schedule, self.total)
+        self.schedule = Schedule(self.rules, self.total)
         if values.get("schedule"):
             self.schedule.load_state(values["schedule"])
 
@@ -157,8 +160,10 @@ class _Loop:
                 stop.set()
             if batches.nimg > self.saved:  # stopped between two checkpoints
                 if self.pending:
-                    self.log(self.record())
-                self.checkpoint(None)
+                    self.log({**self.record(), "stopped": True})
+                if broken := first_non_finite(self.method):
+                    raise NonFinite(f"weights of {broken} are no longer finite after {batches.nimg:,} images")
+                self.checkpoint(None, stopped=True)
             run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
 
     def start_from_here(self) -> None:
@@ -175,40 +180,43 @@ class _Loop:
 
     def adjust(self) -> None:
         """Give the method's settings the values that the schedule and the guard want now."""
-        factors = self.schedule.factors(self.batches.nimg)
-        for event in self.rollbacks():
+        factors, rollbacks = self.schedule.factors(self.batches.nimg), self.rollbacks()
+        if rollbacks:  # from now on every side has a rate of its own
+            factors = {**dict.fromkeys(self.first_values, 1.0), **factors}
+        for event in rollbacks:
             for field, factor in event["factors"].items():
-                factors[field] = factors.get(field, 1.0) * factor
+                factors[field] *= factor
         wanted = {field: self.first_values[field] * factor for field, factor in factors.items()}
+        whole = {field for field, value in self.first_values.items() if isinstance(value, int)}
+        wanted = {field: max(1, round(value)) if field in whole else value for field, value in wanted.items()}
         changes = {field: value for field, value in wanted.items() if getattr(self.method.settings, field) != value}
         if changes:
             self.method.change(**changes)
 
     def write_down(self, sampling: bool, saving: bool, evaluating: bool) -> Iterator[Record]:
-        """Log a record, with the sheet, the checkpoint and the evaluation that are due; or go back."""
+        evaluation = None
         try:
             entry = self.record()
-            broken = first_non_finite(self.method) if saving else None
-            if broken:
+            if saving and (broken := first_non_finite(self.method)):
                 raise NonFinite(f"weights of {broken} are no longer finite after {self.batches.nimg:,} images")
-            alarm = guard.check([*self.records, entry]) if self.settings.guard != "off" else None
-        except NonFinite as broken:
+        except NonFinite as failure:
             if self.settings.guard == "off":
                 raise
-            entry, alarm = {"nimg": self.batches.nimg}, guard.Alarm("non-finite", "both", broken.said, self.recorded[0])
-        if alarm:
-            self.go_back(alarm, entry)
+            self.go_back(guard.Alarm("non-finite", "both", failure.said, self.recorded[0]), None)
             return
-        if sampling:
-            write_sheet(self.run, self.method, self.batches.data, self.batches.nimg)
         if saving:
             entry[SCORE] = self.score(self.method)
-        evaluation = None
         if self.judge is not None and evaluating:
             begun = time.monotonic()
             evaluation = self.judge(self.method)
             self.started += time.monotonic() - begun  # the clock of a run shows what training costs
             entry |= {name: found["value"] for name, found in evaluation["scores"].items()}
+        alarm = guard.check([*self.records, entry], self.method.logistic) if self.settings.guard != "off" else None
+        if alarm:
+            self.go_back(alarm, entry)
+            return
+        if sampling:
+            write_sheet(self.run, self.method, self.batches.data, self.batches.nimg)
         self.schedule.see(entry)
         self.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
         if saving:
@@ -223,7 +231,7 @@ class _Loop:
         entry: Record = {"nimg": nimg, "epoch": round(self.batches.epoch, 4), "seconds": round(elapsed, 3)}
         if self.pending:
             entry["images_per_second"] = round((nimg - self.recorded[0]) / max(elapsed - self.recorded[1], 1e-9), 1)
-            entry |= _means(self.pending) | _floats({**self.method.monitor(), **_norms(self.method)})
+            entry |= _means(self.pending) | _floats({**self.method.monitor(), **_norms(self.method)}, nimg)
             entry |= self.watch(self.method) | self.method.changed
         self.pending.clear()
         self.recorded = nimg, elapsed
@@ -233,53 +241,61 @@ class _Loop:
         self.run.log(entry)
         self.records.append(entry)
 
-    def checkpoint(self, value: float | None) -> str:
+    def checkpoint(self, value: float | None, stopped: bool = False) -> str:
         """Save everything; its sha256."""
-        if broken := first_non_finite(self.method):
-            raise NonFinite(f"weights of {broken} are no longer finite after {self.batches.nimg:,} images")
         settings, nimg, seconds = self.settings, self.batches.nimg, self.recorded[1]
-        state = self.schedule.state()
         self.saved = nimg
-        return self.run.save_checkpoint(self.method, nimg, seconds, value, settings.keep, settings.best, schedule=state)
+        return self.run.save_checkpoint(
+            self.method,
+            nimg,
+            seconds,
+            value,
+            settings.keep,
+            settings.best,
+            schedule=self.schedule.state(),
+            safe=None if settings.guard == "off" else guard.horizon(self.records),
+            stopped=stopped,
+        )
 
     # -- the guard ----------------------------------------------------------------------------------------------
 
     def rollbacks(self) -> list[dict[str, Any]]:
         return [event for event in self.events if event["back_to"] is not None]
 
-    def go_back(self, alarm: guard.Alarm, entry: Record) -> None:
-        """Restore the last good state with smaller steps for the side that ran away; raises RunFailed instead of
-        that where the recipe wants it, or when it did not help often enough."""
+    def go_back(self, alarm: guard.Alarm, entry: Record | None) -> None:
+        """Restore the last good state, with smaller steps for the side that ran away.
+
+        Raises RunFailed instead where the recipe wants that, or when it did not help often enough.
+        """
         sides = ("G", "D") if alarm.side == "both" else (alarm.side,)
         fields = [field for side in sides for field in self.method.brakes().get(side, {})]
+        said = alarm.said if alarm.kind == "non-finite" else f"at {self.batches.nimg:,} images {alarm.said}"
         event = {
             "nimg": self.batches.nimg,
             "kind": alarm.kind,
-            "said": alarm.said,
+            "said": said,
             "back_to": None,
             "factors": dict.fromkeys(fields, self.settings.guard_factor),
+            "seconds": round(self.elapsed(), 3),
+            "records": [],
         }
-        if self.settings.guard == "stop" or len(self.rollbacks()) >= self.settings.rollbacks:
-            if self.settings.guard == "rollback":
-                event["said"] = f"{alarm.said}, again after {len(self.rollbacks())} attempts with smaller steps"
-            self.run.log(entry)
-            self.run.write_events([*self.events, {**event, "records": []}])
+        before = self.rollbacks()
+        if self.settings.guard == "stop" or len(before) >= self.settings.rollbacks:
+            if entry is not None:
+                self.run.log(entry)
+            self.run.write_events([*before, event])
+            again = f", after going back {len(before)} times" if before else ""
             lower = " and ".join(f"method.{field}" for field in fields) or "the learning rate"
-            raise RunFailed(
-                f"at {self.batches.nimg:,} images {event['said']}: lower {lower}, or go on with --guard off; "
-                "the last good checkpoint is kept"
-            )
+            look_away = "" if alarm.kind == "non-finite" else ", or go on with --guard off"
+            raise RunFailed(f"{said}{again}: lower {lower}{look_away}; the last good checkpoint is kept")
         nimg, (tensors, values) = self.good_state(alarm.since)
-        lost = [record for record in [*self.records, entry] if record["nimg"] > nimg]
+        lost = [record for record in [*self.records, *([] if entry is None else [entry])] if record["nimg"] > nimg]
         self.restore(tensors, values)
-        self.run.drop_after(nimg)
-        self.events = [*self.events, {**event, "back_to": nimg, "records": lost}]
-        self.run.write_events(self.events)
+        self.run.go_back({**event, "back_to": nimg, "records": lost})
+        self.events = self.run.events()
         self.start_from_here()
         smaller = ", ".join(f"{field} × {self.settings.guard_factor:g}" for field in fields) or "the data reshuffled"
-        warnings.warn(
-            f"guard: at {event['nimg']:,} images {alarm.said}. Back to {nimg:,} images, with {smaller}.", stacklevel=2
-        )
+        warnings.warn(f"guard: {said}. Back to {nimg:,} images, with {smaller}.", stacklevel=2)
 
     def good_state(self, since: int) -> tuple[int, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
         """The images seen and the state of the newest checkpoint from before `since`, or of the start.
@@ -287,12 +303,13 @@ class _Loop:
         Where there is an older one than was gone back to before, in vain, it is that.
         """
         tried = {event["back_to"] for event in self.rollbacks()}
-        before = [nimg for nimg in checkpoint.available(self.run.checkpoints) if nimg <= since]
+        before = [nimg for nimg in self.run.regular_checkpoints() if nimg <= since]
         for nimg in sorted(before, key=lambda nimg: (nimg not in tried, nimg), reverse=True):
             with suppress(checkpoint.Damaged):
                 state = checkpoint.load(self.run.checkpoints, nimg)
                 return nimg, (state.tensors, state.values)
-        return 0, self.first_state
+        torch.manual_seed(self.settings.seed)
+        return 0, pack(self.recipe.build(self.method.spec, self.method.compute))
 
 
 def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, device: str) -> Judge:
@@ -385,7 +402,9 @@ class NonFinite(RunFailed):
     """A loss or a weight is no longer a number."""
 
     def __init__(self, said: str) -> None:
-        super().__init__(f"{said}: lower method.lr, or start with another seed; the last good checkpoint is kept")
+        super().__init__(
+            f"{said}: lower the learning rate, or start with another seed; the last good checkpoint is kept"
+        )
         self.said = said
 
 
@@ -417,8 +436,13 @@ def _means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
     return means
 
 
-def _floats(scalars: dict[str, Tensor]) -> dict[str, float]:
-    return {name: float(f"{value.item():.6g}") for name, value in scalars.items()}
+def _floats(scalars: dict[str, Tensor], nimg: int) -> dict[str, float]:
+    """The scalars, to six digits; raises NonFinite at one that is not."""
+    values = {name: value.item() for name, value in scalars.items()}
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise NonFinite(f"{name} became {value} after {nimg:,} images")
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:

@@ -80,7 +80,7 @@ def test_one_step_equals_the_textbook(float64: None) -> None:
             total = total + (gradient[i].norm() - 1) ** 2 / 6
         descend(d_adam, D(fake).mean() - D(real).mean() + 7 * total)
     descend(g_adam, -D(G(torch.randn(6, 5, generator=noise))).mean())
-    torch.testing.assert_close(scalars["penalty"], total.detach())
+    torch.testing.assert_close(scalars["gradient_penalty"], total.detach())
     for name in ("G", "D"):
         for key, value in plain.modules[name].state_dict().items():
             torch.testing.assert_close(ours.modules[name].state_dict()[key], value, rtol=1e-6, atol=1e-9)
@@ -90,7 +90,7 @@ def test_clipping_bounds_every_weight_and_needs_no_penalty() -> None:
     method = make(clip=0.01, optimizer="rmsprop", d_norm="batch")
     record = method.step(Images(GREY))
     assert max(p.detach().abs().max().item() for p in method.D.parameters()) <= 0.01 + 1e-9
-    assert "penalty" not in record and record.keys() >= {"d_loss", "g_loss", "d_real", "d_fake"}
+    assert "gradient_penalty" not in record and record.keys() >= {"d_loss", "g_loss", "d_real", "d_fake"}
     assert isinstance(method.optimizers["D"], type(rmsprop(method.D, 1)))
 
 

@@ -31,6 +31,9 @@ class BatchSource(Protocol):
 class MethodSettings(Settings):
     """What every method has."""
 
+    ONCE: ClassVar[tuple[str, ...]] = ("latent_size", "ema_images", "beta1", "beta2", "alpha", "start_std", "steps")
+    """read when a method is built, so that no schedule can change them"""
+
     name: str
     """the method's name in the table of methods"""
     latent_size: PositiveInt = 100
@@ -49,11 +52,14 @@ class Method(ABC):
 
     Settings: ClassVar[type[MethodSettings]]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
+    logistic: ClassVar[bool] = True
+    """whether its losses are negative logarithms of probabilities"""
 
     def __init__(
         self, settings: MethodSettings, backbone: Backbone, spec: ImageSpec, compute: Compute, seed: int
     ) -> None:
         self.settings, self.backbone, self.spec, self.compute = settings, backbone, spec, compute
+        self.first_settings = settings
         # Drawn on the CPU, so that one seed gives one run on every device.
         self.noise = torch.Generator().manual_seed(seed)
         self.modules: dict[str, nn.Module] = {}
@@ -114,6 +120,10 @@ class Method(ABC):
         """For "G" and "D", the settings whose smaller values slow that side down, with their values now."""
         return {}
 
+    def follows(self) -> dict[str, str]:
+        """Settings without a value of their own, and those whose value they take."""
+        return {}
+
     def change(self, **values: float) -> None:
         """Give settings other values while the run goes on; raises UserError as a recipe with these values does.
 
@@ -124,6 +134,11 @@ class Method(ABC):
         for name, rate in self.learning_rates().items():
             for group in self.optimizers[name].param_groups:
                 group["lr"] = rate
+
+    def change_back(self, changed: Mapping[str, float]) -> None:
+        """Give the settings the values of the recipe, but for those in `changed`."""
+        self.settings, self.changed = self.first_settings, {}
+        self.change(**changed)
 
     def monitor(self) -> dict[str, Tensor]:
         """Scalars worth recording that no step computes; called once per record, must not change state."""
@@ -203,7 +218,9 @@ def rmsprop(module: nn.Module, lr: float, alpha: float = 0.99, eps: float = 1e-1
 def refuse_batch_norm(discriminator: nn.Module, what: str) -> None:
     """Raise UserError if D looks at the batch: `what` is computed for each image by itself."""
     if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
-        raise UserError(f"{what} needs a D that sees each image by itself: set network.d_norm=none")
+        raise UserError(
+            f"{what} needs a D that sees each image by itself: use dcgan or resnet with network.d_norm=none"
+        )
 
 
 def full(tensor: Tensor) -> Tensor:

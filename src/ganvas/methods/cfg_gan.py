@@ -17,6 +17,7 @@ the stage ends before G has learned what it ends with, since the discriminators 
 
 import copy
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Literal
 
 import torch
@@ -144,20 +145,20 @@ class CFGGAN(Method):
             before = mean
         return torch.tensor(2 * mean / target[0].numel())
 
-    def move(self, x: Tensor, d: nn.Module) -> Tensor:
-        """One functional gradient step of images [N, C, H, W]: x + η ∇d(x). Each moves by itself."""
+    def move(self, x: Tensor, d: nn.Module, exact: bool = False) -> Tensor:
+        """One functional gradient step of images [N, C, H, W], each by itself: x + η ∇d(x); `exact`: in float32."""
         parts = []
         for part in x.split(CHUNK):
             with torch.enable_grad():
                 place = part.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(self._logit(d, place).sum(), place)
+                (gradient,) = torch.autograd.grad(self._logit(d, place, exact).sum(), place)
             parts.append(part + self.settings.eta * gradient)
         return torch.cat(parts)
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         images = self.draw(z, None, size)
         for d in list(self.stored)[: self.moves][: self.steps_used]:
-            images = self.move(images, d)
+            images = self.move(images, d, exact=True)
         return images.clamp(-1, 1)
 
     def use_steps(self, steps: int) -> None:
@@ -187,8 +188,8 @@ class CFGGAN(Method):
                 "d_fake": d_fake.sigmoid().mean(),
             }
 
-    def _logit(self, d: nn.Module, images: Tensor) -> Tensor:
+    def _logit(self, d: nn.Module, images: Tensor, exact: bool = False) -> Tensor:
         """How real d finds each image: log-odds, at least float32 [B]."""
-        with self.compute.autocast():
+        with nullcontext() if exact else self.compute.autocast():
             out: Tensor = d(images, None)
         return full(out)[:, 0]

@@ -65,7 +65,8 @@ class CPPNVAEGAN(EncodingMethod):
         return {"VAE": s.vae_lr, "G": s.g_lr, "D": s.d_lr}
 
     def brakes(self) -> dict[str, dict[str, float]]:
-        return {"G": {"g_lr": self.settings.g_lr}, "D": {"d_lr": self.settings.d_lr}}
+        s = self.settings
+        return {"G": {"g_lr": s.g_lr, "vae_lr": s.vae_lr}, "D": {"d_lr": s.d_lr}}
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         s = self.settings

@@ -70,6 +70,9 @@ class GAN(Method):
     def learning_rates(self) -> dict[str, float]:
         return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
 
+    def follows(self) -> dict[str, str]:
+        return {"d_lr": "lr"} if self.settings.d_lr is None else {}
+
     def brakes(self) -> dict[str, dict[str, float]]:
         rates = self.learning_rates()
         return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}

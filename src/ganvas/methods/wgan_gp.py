@@ -54,6 +54,7 @@ class WGANGPSettings(MethodSettings):
 class WGANGP(Method):
     Settings = WGANGPSettings
     settings: WGANGPSettings
+    logistic = False
 
     def build(self) -> None:
         s, spec = self.settings, self.spec._replace(num_classes=0)
@@ -68,6 +69,9 @@ class WGANGP(Method):
 
     def learning_rates(self) -> dict[str, float]:
         return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
+
+    def follows(self) -> dict[str, str]:
+        return {"d_lr": "lr"} if self.settings.d_lr is None else {}
 
     def brakes(self) -> dict[str, dict[str, float]]:
         rates = self.learning_rates()
@@ -94,7 +98,7 @@ class WGANGP(Method):
 
         record = {"d_loss": d_loss, "g_loss": g_loss, "d_real": d_real, "d_fake": d_fake}
         if s.clip is None:
-            record["penalty"] = penalty
+            record["gradient_penalty"] = penalty
         return {name: value.detach() for name, value in record.items()}
 
     def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
