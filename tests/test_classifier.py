@@ -152,17 +152,3 @@ def test_plain_epochs_go_on_from_where_a_shorter_training_ended(data: ImageSet, 
     longer = QUICK.model_copy(update={"plain_epochs": 2})
     resumed = trained(data, tmp_path / "short", longer)
     assert same_tensors(resumed.state_dict(), trained(data, tmp_path / "whole", longer).state_dict())
-
-
-def test_a_residual_convolution_adds_to_what_comes_in(data: ImageSet, tmp_path: Path) -> None:
-    settings = QUICK.model_copy(update={"residual": True})
-    network = trained(data, tmp_path, settings)
-    plain = Classifier(1, 3, QUICK.widths)
-    count = {name: sum(p.numel() for p in net.parameters()) for name, net in (("with", network), ("plain", plain))}
-    assert count["with"] - count["plain"] == sum(9 * width**2 + 2 * width for width in QUICK.widths)
-    block = next(module for module in network.modules() if isinstance(module, classifier.Residual))
-    block[0].weight.zero_()
-    block[1].bias.zero_()
-    block[1].running_mean.zero_()
-    features = torch.rand(2, 8, 4, 4)
-    assert torch.equal(block(features), features)

@@ -36,7 +36,7 @@ def test_bundled_evaluators_are_what_the_code_says(name: str, limit: int) -> Non
     evaluator = features.load(name, "cpu")
     assert evaluator.name == name
     assert len(evaluator.classes) == 10
-    assert evaluator.facts["test"]["accuracy"] >= {"digits": 0.994, "cifar10": 0.897}[name]
+    assert evaluator.facts["test"]["accuracy"] >= {"digits": 0.994, "cifar10": 0.9}[name]
 
 
 @pytest.mark.parametrize(("name", "data", "least"), [("digits", "mnist", 0.99), ("cifar10", "cifar10", 0.88)])

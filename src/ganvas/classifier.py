@@ -35,8 +35,6 @@ class ClassifierSettings(Settings):
     """side of the pictures it looks at, in pixels; others are scaled to it"""
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256)
     """filters of the three stages; the last is the number of features"""
-    residual: bool = False
-    """one more convolution in every stage, which adds to what comes in"""
     epochs: PositiveInt = 18
     """passes over the data"""
     small_epochs: NonNegativeInt = 10
@@ -78,8 +76,7 @@ def usual(spec: ImageSpec) -> ClassifierSettings:
     if spec.channels == 1:
         few = {"widths": (32, 64, 128), "epochs": 12, "small_epochs": 0, "mirror": False, "cutout": 0}
         return ClassifierSettings(size=size, shift=size // 14, **few)
-    few = {"epochs": 14, "small_epochs": 8}
-    return ClassifierSettings(size=size, shift=size // 8, cutout=size // 4, residual=True, **few)
+    return ClassifierSettings(size=size, shift=size // 8, cutout=size // 4, plain_epochs=4)
 
 
 class Output(NamedTuple):
@@ -90,29 +87,18 @@ class Output(NamedTuple):
 class Classifier(nn.Module):
     """Images [B, C, H, W] in [-1, 1] (H and W of 8 or more) -> features and logits."""
 
-    def __init__(self, channels: int, num_classes: int, widths: tuple[int, int, int], residual: bool = False) -> None:
+    def __init__(self, channels: int, num_classes: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
         narrow = max(8, widths[0] // 3)  # at full size every filter is dear
         layers: list[nn.Module] = [*_convolution(channels, narrow)]
         for inputs, outputs in zip((narrow, *widths[:2]), widths, strict=True):
             layers += [*_convolution(inputs, outputs, pool=True), *_convolution(outputs, outputs)]
-            layers += [Residual(*_convolution(outputs, outputs))] if residual else []
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1], num_classes)
 
     def forward(self, images: Tensor) -> Output:
         features = self.trunk(images).amax((2, 3)).float()
         return Output(features, self.head(features) / 8)  # confident logits need large weights otherwise
-
-
-class Residual(nn.Sequential):
-    """Layers that add to what comes in."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        added = features
-        for layer in self:
-            added = layer(added)
-        return features + added
 
 
 def _convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Module]:
@@ -130,7 +116,7 @@ def build(settings: ClassifierSettings, spec: ImageSpec, compute: Compute) -> Cl
     """The untrained network for pictures of `spec`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = Classifier(spec.channels, spec.num_classes, settings.widths, settings.residual)
+        network = Classifier(spec.channels, spec.num_classes, settings.widths)
     return network.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -179,7 +165,7 @@ def train(
         yield Progress(batches.nimg, steps * settings.batch_size, loss.item())
     if settings.average_epochs:
         network.load_state_dict(average.module.state_dict())
-    _settle(network, settings, Batches(data, settings.batch_size, settings.seed, compute.device))
+    settle(network, settings, Batches(data, settings.batch_size, settings.seed, compute.device))
     network.eval().requires_grad_(False)
 
 
@@ -191,7 +177,7 @@ def _schedule(step: int, main: int, single: int) -> float:
 
 
 @torch.no_grad()
-def _settle(network: Classifier, settings: ClassifierSettings, batches: Batches) -> None:
+def settle(network: Classifier, settings: ClassifierSettings, batches: Batches) -> None:
     """Measure the statistics of batch norm on pictures as they are: the running ones lag, and are of augmented ones."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -27,7 +27,7 @@ from ganvas import classifier, files
 from ganvas.cache import cache_dir
 from ganvas.classifier import Classifier, ClassifierSettings, Progress
 from ganvas.config import parse
-from ganvas.data import DataSettings, ImageSet, load_unseen
+from ganvas.data import Batches, DataSettings, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import Compute, choose, keep_freed_memory, repeatable
 from ganvas.errors import UserError, nearest
@@ -36,7 +36,7 @@ from ganvas.version import VERSION
 
 BUNDLED = {  # the evaluators that come with ganvas, each with its sha256
     "digits": "d3b15bae88118be7f4c3b2792d5113d6f963e58cee9259d244ec4d0d72477bb3",
-    "cifar10": "c4fbe393ca5eb9c9a32341d0fb67a44233bee8c3725467bf1f93ceff8e8b9b9d",
+    "cifar10": "56f9b5b83aeff97fb88301aa9ee8878a0b86e953b17a3558b720bc01b81f200a",
 }
 INCEPTION = "inception"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -297,8 +297,35 @@ class Training:
             part.unlink()
         partial.rmdir()
 
-    def _write(self, network: Classifier) -> None:
+    def average(self, parents: Sequence[Path]) -> None:
+        """Write the mean of evaluators that were trained on from one state, on these pictures, in different ways.
+
+        A model soup (Wortsman et al., 2022). Raises UserError for networks that have nothing in common.
+        """
+        datas = [parent.read_bytes() for parent in parents]
+        facts = [_facts(data, str(parent)) for data, parent in zip(datas, parents, strict=True)]
+        shapes = {(fact["settings"]["size"], *fact["settings"]["widths"]) for fact in facts}
+        if shapes != {(self.settings.size, *self.settings.widths)} or any(
+            fact["data"]["sha256"] != self.data.fingerprint for fact in facts
+        ):
+            raise UserError(
+                "these evaluators cannot be averaged: they have other sizes, or learned from other pictures"
+            )
+        network = classifier.build(self.settings, self.data.spec, self._compute)
+        mean = {key: torch.zeros_like(value) for key, value in network.state_dict().items()}
+        for data, fact in zip(datas, facts, strict=True):
+            for key, value in load_tensors(data).items():
+                scale = fact["temperature"] if key.startswith("head") else 1.0  # as it was before its calibration
+                mean[key] += (value.to(mean[key].device).float() * scale / len(datas)).to(mean[key].dtype)
+        network.load_state_dict(mean)
+        network.requires_grad_(False)
+        classifier.settle(network, self.settings, Batches(self.data, self.settings.batch_size, 0, self._compute.device))
+        network.eval()
+        self._write(network, parents=[hashlib.sha256(data).hexdigest() for data in datas])
+
+    def _write(self, network: Classifier, **more: Any) -> None:
         facts = {
+            **more,
             "name": self.name,
             "settings": self.settings.model_dump(mode="json"),
             "channels": self.data.spec.channels,
