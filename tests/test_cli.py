@@ -55,7 +55,8 @@ def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
     assert ganvas("sample", run, "--n", 7, "--seed", 5, "--out", tmp_path / "grid.png") == 0
     assert ganvas("sample", run, "--n", 7, "--seed", 5, "--out", tmp_path / "a.npz") == 0
     assert ganvas("sample", run, "--n", 7, "--seed", 5, "--label", "slanted", "--out", tmp_path / "folder") == 0
-    arrays = np.load(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as file:
+        arrays = dict(file)
     assert arrays["images"].shape == (7, 16, 16, 1)
     assert arrays["images"].dtype == np.uint8
     assert arrays["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
@@ -383,7 +384,8 @@ def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, tmp_path: Path) -> None:
     chosen = [pictures / "down" / "00.png", pictures / "across" / "01.png"]
     assert ganvas("encode", painter, *chosen, "--out", tmp_path / "z.npz") == 0
-    saved = np.load(tmp_path / "z.npz")
+    with np.load(tmp_path / "z.npz") as file:
+        saved = dict(file)
     assert saved["z"].shape == (2, 32) and saved["files"].tolist() == [str(file) for file in chosen]
     assert ganvas("paint", painter, "--z", tmp_path / "z.npz", "--size", 9, "--out", tmp_path / "folder") == 0
     assert len(list((tmp_path / "folder").iterdir())) == 2

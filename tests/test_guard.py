@@ -202,7 +202,7 @@ def test_a_checkpoint_from_before_the_trouble_is_kept(
     looks: list[int] = []
     monkeypatch.setattr(Watch, "__call__", still)
     monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
-    with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 160 images"):
+    with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 180 images"):
         list(train(watched(checkpoint_every=20), tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").records()[-1]["nimg"] == 400
 

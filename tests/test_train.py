@@ -57,7 +57,7 @@ def test_newest_and_best_checkpoints_are_kept(
     monkeypatch.setattr(Score, "__call__", lambda self, method: next(scores))
     list(
         train(
-            tiny(train={"checkpoint_every": 50, "keep": 2, "images": 250, "batch_size": 10}),
+            tiny(train={"checkpoint_every": 50, "keep": 2, "images": 250, "batch_size": 10, "guard": "off"}),
             tmp_path / "run",
             device="cpu",
         )

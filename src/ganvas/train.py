@@ -196,9 +196,9 @@ class _Loop:
     def write_down(self, sampling: bool, saving: bool, evaluating: bool) -> Iterator[Record]:
         evaluation = None
         try:
-            entry = self.record()
             if saving and (broken := first_non_finite(self.method)):
                 raise NonFinite(f"weights of {broken} are no longer finite after {self.batches.nimg:,} images")
+            entry = self.record()
         except NonFinite as failure:
             if self.settings.guard == "off":
                 raise
