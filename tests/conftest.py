@@ -1,7 +1,7 @@
 """Small real inputs for the tests: folders of pictures, tiny recipes, and the real data sets where they are at hand."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,14 @@ def tiny(pictures: Path) -> Callable[..., Recipe]:
         return from_dict(values)
 
     return make
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """New tensors are float64, so that a restatement can be compared value for value."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

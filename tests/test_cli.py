@@ -120,7 +120,7 @@ def test_recipes_are_listed_and_shown_in_full(capsys: pytest.CaptureFixture[str]
     assert ganvas("recipes", "mnist-cdcgan") == 0
     shown = capsys.readouterr().out
     assert "method.beta1" in shown
-    assert "learning rate, for D too" in shown
+    assert "learning rate of G, and" in shown
 
 
 def test_info_says_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,13 +15,6 @@ SPEC = ImageSpec(1, 8, 8, 0)
 SMALL = {"latent_size": 5, "steps": 3, "d_steps": 2, "pool": 20, "fit_epochs": 4, "fit_batch": 8, "eta": 0.7}
 
 
-@pytest.fixture
-def float64() -> object:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def make(spec: ImageSpec = SPEC, d_norm: str = "none", **settings: object) -> CFGGAN:
     network = DCGAN(base=4, d_norm=d_norm, init="kaiming")
     return CFGGAN(CFGGANSettings(**{**SMALL, **settings}), network, spec, choose("cpu", "fp32"), seed=0)

@@ -13,13 +13,6 @@ from tests.methods.images import Images
 GREY, COLOUR = ImageSpec(1, 8, 8, 0), ImageSpec(3, 8, 8, 0)
 
 
-@pytest.fixture
-def float64() -> object:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def make(spec: ImageSpec = GREY, d_norm: str = "none", **settings: object) -> WGANGP:
     network = DCGAN(base=4, d_norm=d_norm, init="kaiming")
     return WGANGP(WGANGPSettings(latent_size=5, **settings), network, spec, choose("cpu", "fp32"), seed=0)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import ClassVar, Protocol, TypeVar
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -203,6 +203,35 @@ class Method(ABC):
             for key, value in average.state_dict().items():
                 # Batch-norm statistics are averaged too: they belong to the averaged weights. Counters are copied.
                 value.lerp_(trained[key], 1 - keep) if value.is_floating_point() else value.copy_(trained[key])
+
+
+class TwoRateSettings(MethodSettings):
+    """Adam for G and for D, each with its own learning rate if need be."""
+
+    lr: PositiveFloat = 2e-4
+    """learning rate of G, and of D unless d_lr is set"""
+    d_lr: PositiveFloat | None = None
+    """learning rate of D; that of G when left out"""
+    beta1: float = Field(0.5, ge=0, lt=1)
+    """Adam's decay of the mean gradient"""
+    beta2: float = Field(0.999, ge=0, lt=1)
+    """Adam's decay of the mean squared gradient"""
+
+
+class TwoRates(Method):
+    """A method that has an optimiser for G and one for D, and nothing else."""
+
+    settings: TwoRateSettings
+
+    def learning_rates(self) -> dict[str, float]:
+        return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
+
+    def follows(self) -> dict[str, str]:
+        return {"d_lr": "lr"} if self.settings.d_lr is None else {}
+
+    def brakes(self) -> dict[str, dict[str, float]]:
+        rates = self.learning_rates()
+        return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}
 
 
 def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:

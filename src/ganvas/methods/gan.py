@@ -12,17 +12,17 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
 from ganvas.errors import UserError
-from ganvas.methods.base import BatchSource, Method, MethodSettings, adam, descend, frozen
+from ganvas.methods.base import BatchSource, TwoRates, TwoRateSettings, adam, descend, frozen
 
 VALIDATION_IMAGES = 100
 VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first latents would resemble these
 
 
-class GANSettings(MethodSettings):
+class GANSettings(TwoRateSettings):
     """The settings of the plain and the conditional GAN."""
 
     name: Literal["gan"] = "gan"
@@ -38,17 +38,9 @@ class GANSettings(MethodSettings):
     """updates of G per step"""
     optimizer: Literal["adam", "sgd"] = "adam"
     """with sgd, plain gradient descent, beta1 is its momentum"""
-    lr: PositiveFloat = 2e-4
-    """learning rate, for D too unless d_lr is set"""
-    d_lr: PositiveFloat | None = None
-    """learning rate of D; that of G when left out"""
-    beta1: float = Field(0.5, ge=0, lt=1)
-    """Adam's decay of the mean gradient"""
-    beta2: float = Field(0.999, ge=0, lt=1)
-    """Adam's decay of the mean squared gradient"""
 
 
-class GAN(Method):
+class GAN(TwoRates):
     Settings = GANSettings
     settings: GANSettings
 
@@ -66,16 +58,6 @@ class GAN(Method):
                 self.optimizers[name] = torch.optim.SGD(self.modules[name].parameters(), lr, s.beta1, foreach=True)
             else:
                 self.optimizers[name] = adam(self.modules[name], lr, (s.beta1, s.beta2))
-
-    def learning_rates(self) -> dict[str, float]:
-        return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
-
-    def follows(self) -> dict[str, str]:
-        return {"d_lr": "lr"} if self.settings.d_lr is None else {}
-
-    def brakes(self) -> dict[str, dict[str, float]]:
-        rates = self.learning_rates()
-        return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         for i in range(self.settings.d_steps):

@@ -16,8 +16,8 @@ from torch.optim import Optimizer
 
 from ganvas.methods.base import (
     BatchSource,
-    Method,
-    MethodSettings,
+    TwoRates,
+    TwoRateSettings,
     adam,
     descend,
     frozen,
@@ -27,7 +27,7 @@ from ganvas.methods.base import (
 )
 
 
-class WGANGPSettings(MethodSettings):
+class WGANGPSettings(TwoRateSettings):
     """The settings of the Wasserstein GAN."""
 
     name: Literal["wgan_gp"] = "wgan_gp"
@@ -43,15 +43,11 @@ class WGANGPSettings(MethodSettings):
     """with rmsprop the betas do nothing"""
     lr: PositiveFloat = 1e-4
     """learning rate of G, and of D unless d_lr is set"""
-    d_lr: PositiveFloat | None = None
-    """learning rate of D; that of G when left out"""
-    beta1: float = Field(0.5, ge=0, lt=1)
-    """Adam's decay of the mean gradient"""
     beta2: float = Field(0.9, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
 
 
-class WGANGP(Method):
+class WGANGP(TwoRates):
     Settings = WGANGPSettings
     settings: WGANGPSettings
     logistic = False
@@ -66,16 +62,6 @@ class WGANGP(Method):
             module, betas = self.modules[name], (s.beta1, s.beta2)
             optimizer: Optimizer = adam(module, lr, betas) if s.optimizer == "adam" else rmsprop(module, lr)
             self.optimizers[name] = optimizer
-
-    def learning_rates(self) -> dict[str, float]:
-        return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
-
-    def follows(self) -> dict[str, str]:
-        return {"d_lr": "lr"} if self.settings.d_lr is None else {}
-
-    def brakes(self) -> dict[str, dict[str, float]]:
-        rates = self.learning_rates()
-        return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         s = self.settings
