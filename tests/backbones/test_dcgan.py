@@ -82,7 +82,7 @@ def test_pointwise_convolutions(classes: int) -> None:
     assert [type(layer).__name__ for layer in G.layers] == [
         *("Linear", "Unflatten", "BatchNorm2d", "ReLU"),
         *("ConvTranspose2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "ReLU") * 2,
-        *("ConvTranspose2d", "Tanh"),
+        *("ToImage", "Tanh"),
     ]
     assert [tuple(p.shape) for p in G.parameters() if p.ndim > 1] == [
         *((128 * 4 * 4, 100 + classes), (128, 64, 5, 5), (64, 64, 1, 1), (64, 32, 5, 5), (32, 32, 1, 1), (32, 1, 5, 5))

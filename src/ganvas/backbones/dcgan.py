@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ganvas.backbones.base import Backbone
 from ganvas.backbones.initialise import STD, kaiming, normal
 from ganvas.backbones.labels import LabelledConv, with_label
+from ganvas.backbones.thin import FromImage, ToImage
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 
@@ -93,8 +94,9 @@ class DCGANGenerator(nn.Module):
         ]
         for level in range(len(sides) - 1, 0, -1):
             last = level == 1
+            convolution = ToImage if last else nn.ConvTranspose2d
             layers.append(
-                nn.ConvTranspose2d(
+                convolution(
                     filters[level],
                     filters[level - 1],
                     config.kernel,
@@ -139,7 +141,8 @@ class DCGANDiscriminator(nn.Module):
         self.levels = nn.ModuleList()
         for level, (side, inputs, outs) in enumerate(zip(sides, filters, filters[1:], strict=False)):
             normed = batch_norm and level > 0
-            conv = nn.Conv2d(inputs, outs, kernel, 2, _padding(kernel), bias=not normed)
+            convolution = nn.Conv2d if level else FromImage
+            conv = convolution(inputs, outs, kernel, 2, _padding(kernel), bias=not normed)
             self.levels.append(LabelledConv(conv, side, num_classes, _batch_norm(outs, normed)))
             if pointwise and level > 0:
                 conv = nn.Conv2d(outs, outs, 1, bias=not normed)
