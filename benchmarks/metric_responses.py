@@ -144,6 +144,8 @@ def reference(evaluator: Evaluator, train: ImageSet, unseen: ImageSet) -> Refere
 def score(evaluator: Evaluator, pictures: np.ndarray, real: Reference) -> dict[str, Score]:
     seen, probabilities = evaluator.measure(pictures)
     classes = probabilities.argmax(1)
+    nearness, usual = real.copies.nearness(features.pixels(pictures)), real.copies.real
+    assert nearness is not None and usual is not None, "there are enough pictures"
     return {
         "fid": metrics.fid(seen, real.moments),
         "kid": metrics.kid(seen, real.paired),
@@ -152,7 +154,7 @@ def score(evaluator: Evaluator, pictures: np.ndarray, real: Reference) -> dict[s
         "vendi": metrics.vendi(seen),
         "class_kl": metrics.class_kl(classes, real.shares),
         "classes_present": metrics.classes_present(classes, real.shares),
-        "copy_rate": metrics.copy_rate(real.copies.nearness(features.pixels(pictures)), real.copies.real),
+        "copy_rate": metrics.copy_rate(nearness, usual),
     }
 
 

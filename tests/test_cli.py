@@ -106,6 +106,27 @@ def test_plot_draws_png_and_svg(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert all(file.stat().st_size > 1000 for file in named)
 
 
+def test_plot_draws_several_runs_together(
+    run: Path, painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ganvas("plot", run, painter, "--at", "60,240", "--out", tmp_path / "both") == 0
+    named = [Path(line) for line in capsys.readouterr().out.split()]
+    assert named == [tmp_path / "both" / f"{name}.{kind}" for name in ("balance", "sheets") for kind in ("png", "svg")]
+    assert all(file.stat().st_size > 1000 for file in named)
+
+
+@pytest.mark.parametrize("missing", ["optuna", "ray"])
+def test_a_missing_extra_is_named(
+    missing: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    words = ["--data", pictures, "--grid", "method.lr=1", "--on", "ray", "--out", tmp_path / "s"]
+    assert ganvas("sweep", "strokes-cdcgan", *words) == 2
+    extra = {"optuna": "sweep", "ray": "ray"}[missing]
+    assert f"pip install 'ganvas[{extra}]'" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
 def test_runs_lists_state_and_score(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ganvas("runs", run.parent) == 0
     shown = capsys.readouterr().out
@@ -165,8 +186,19 @@ def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture
         (["train", "strokes-cdcgan", "--data", "no/such/folder/"], "no/such/folder"),
         (["train", "strokes-cdcgan", "--device", "gpu9"], "gpu9"),
         (["train", "strokes-cdcgan", "--precision", "fp8"], "fp8"),
+        (["sweep", "strokes-cdcgan"], "either --grid method.g_steps=1,2,4 or --search"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--search", "method.lr=1..2"], "either --grid"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.g_step=1,2"], "did you mean 'g_steps'?"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1e-5..1e-3"], "ranges are for --search"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--trials", "3"], "--trials does nothing with --grid"),
+        (["sweep", "strokes-cdcgan", "--search", "method.lr=1..2", "--trials", "0"], "--trials is 0"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--samples", "5"], "--samples is 5"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--data", "strks"], "did you mean 'strokes'?"),
         (["sample", "no-run"], "does not exist"),
         (["plot", "no-run"], "does not exist"),
+        (["plot"], "name the folder of a run, or of several"),
+        (["plot", "no-run", "--at", "100"], "--at and --out are for the figures of several runs"),
+        (["plot", "no-run", "none", "--at", "x"], "cannot read the images seen 'x'"),
         (["runs", "no-folder"], "no-folder"),
         (["recipes", "mnist"], "choose one of: cifar10-cfg-dcgan, cifar10-cfg-resnet"),
         (["data", "check", "strokse"], "did you mean 'strokes'?"),
@@ -231,7 +263,7 @@ def test_a_run_without_a_log_is_one_line(run: Path, tmp_path: Path, capsys: pyte
 
 def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     commands = [["train"], ["sample"], ["plot"], ["runs"], ["recipes"], ["info"], ["data", "check"]]
-    commands += [["paint"], ["morph"], ["encode"], ["evaluate"], ["compare"], ["evaluator", "train"]]
+    commands += [["paint"], ["morph"], ["encode"], ["evaluate"], ["compare"], ["evaluator", "train"], ["sweep"]]
     for command in commands:
         assert ganvas(*command, "--help") == 0
         shown = capsys.readouterr().out

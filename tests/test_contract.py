@@ -168,6 +168,14 @@ CASES: dict[str, dict[str, Any]] = {
         "method": {"name": "cfg_gan", "latent_size": 8, "steps": 2, "d_steps": 2, "pool": 40, "fakes": "pool"},
         "train": {"images": 1500},
     },
+    "gan small set": {
+        "network": {"name": "dcgan", "base": 4, "d_norm": "none", "init": "kaiming"},
+        "method": {
+            **{"name": "gan", "latent_size": 8, "latent": "uniform", "g_steps": "balance", "most_g_steps": 4},
+            **{"augment": "colour,translation,cutout", "augment_p": 0.3, "augment_target": 0.0},
+            **{"r1": 0.1, "lecam": 0.1, "ema_images": 50},
+        },
+    },
     "gan minimax": {"network": {"name": "mlp"}, "method": {"name": "gan", "loss": "minimax"}},
     # Whatever needs the gradient of one image cannot use the statistics of its batch.
     **{name: {"network": {"d_norm": "none"}, "method": TOY, "train": {"images": 1500}} for name in TOYS},

@@ -16,7 +16,9 @@ FLOORS = [
     {"run"},
     {"sample", "plot"},
     {"evaluate", "compare", "paint", "schedule", "guard"},
-    {"train", "report", "morph"},
+    {"budget"},
+    {"train", "report", "morph", "neighbours"},
+    {"sweep"},
     {"cli", "__init__", "__main__"},
 ]
 

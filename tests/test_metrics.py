@@ -262,6 +262,10 @@ def test_distances_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
         assert torch.allclose(alone, own, atol=2e-3)
         assert metrics.nearest_distances(points, points).max() < 2e-3
         assert alone[[5, 9]].max() < 2e-3
+        assert torch.equal(metrics.nearest(points, others)[1], torch.cdist(points, others).argmin(1))
+        some = torch.tensor([60, 3, 9])
+        assert metrics.nearest(points[some], points, own=some)[1][2] == 5
+        assert torch.allclose(metrics.nearest(points[some], points, own=some)[0], own[some], atol=2e-3)
     assert (own > 0.1).sum() > 60
 
 

@@ -7,9 +7,11 @@ from matplotlib.figure import Figure
 
 from ganvas import plot
 from ganvas.errors import UserError
+from ganvas.images import save_png
 from ganvas.recipe import Recipe
 from ganvas.run import Run
 from ganvas.train import train
+from tests.evaluated import make_run
 
 RECORDS = [
     {"nimg": n, "d_loss": 1.4, "d_real": 0.9 - n / 1000, "d_fake_validation": n / 1000, "score": 3.0 - n / 200}
@@ -99,3 +101,73 @@ def test_scores_of_evaluations_get_a_figure() -> None:
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in shown] == ["KID ↓", "recall ↑"]
     assert shown[0].lines[0].get_xydata().tolist() == [[200, 3.0], [400, 1.0], [600, -1.0]]
+
+
+# -- several runs -----------------------------------------------------------------------------------------------------
+
+
+def losses(g: float, d: float, count: int = 4) -> list[dict[str, float]]:
+    return [{"nimg": 100 * i, "g_loss": g, "d_loss": d} for i in range(1, count + 1)]
+
+
+def test_balance_is_the_logarithm_of_the_ratio_against_epochs() -> None:
+    drawn = plot.balance([("even", losses(1, 1)), ("g", losses(2, 1)), ("g", losses(4, 1))], [100, 200, 100])
+    (axes,) = drawn.axes
+    rule, *curves = axes.lines
+    assert list(rule.get_ydata()) == [0, 0]
+    assert [list(line.get_xdata()) for line in curves] == [[1, 2, 3, 4], [0.5, 1, 1.5, 2], [1, 2, 3, 4]]
+    assert np.allclose([line.get_ydata() for line in curves], [[0] * 4, [np.log(2)] * 4, [np.log(4)] * 4])
+    assert len({line.get_color() for line in curves}) == 2  # one name, one colour
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["even", "g"]
+
+
+def test_losses_that_have_no_ratio_are_left_out_and_counted() -> None:
+    records = [*losses(1, 2, 2), {"nimg": 300, "g_loss": -1, "d_loss": 2}, {"nimg": 400, "g_loss": 0.0, "d_loss": 2}]
+    assert plot.log_ratios([*records, {"nimg": 500, "g_loss": 1}]) == [(100, -np.log(2)), (200, -np.log(2))]
+    drawn = plot.balance([("a", losses(1, 1)), ("critic", records), ("none", losses(-1, 1, 3))], [100] * 3)
+    assert drawn._supxlabel.get_text() == "Left out, as a loss is not positive: records 2 of critic, 3 of none."
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["a", "critic"]
+
+
+def test_sheets_are_the_nearest_ones(tmp_path: Path) -> None:
+    sheets: list[tuple[str, dict[int, Path]]] = []
+    for name, seen in (("one", (0, 100, 200)), ("two", (0, 90, 300))):
+        found = {nimg: tmp_path / f"{name}{nimg}.png" for nimg in seen}
+        for nimg, file in found.items():
+            save_png(file, np.full((20, 30, 1), nimg // 2, np.uint8), {})
+        sheets.append((name, found))
+    drawn = plot.sheets_of(sheets, [100, 400])
+    shown = [[int(axes.images[0].get_array()[0, 0]) for axes in row] for row in np.reshape(drawn.axes, (2, 2))]
+    assert shown == [[50, 100], [45, 150]]
+    assert [axes.get_title() for axes in drawn.axes] == ["100", "400", "", ""]
+    assert [axes.get_xlabel() for axes in drawn.axes] == ["", "200", "90", "300"]
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["one", "", "two", ""]
+    sheets[0][1][100].write_bytes(b"damaged")
+    assert not plot.sheets_of(sheets, [100]).axes[0].images
+
+
+def test_scores_by_numbers_and_by_names() -> None:
+    points = [({"lr": 1e-5, "net": "a"}, 3.0), ({"lr": 1e-3, "net": "b"}, 1.0)]
+    rate, net = plot.scores_by_setting(points, "KID").axes
+    assert rate.lines[0].get_xydata().tolist() == [[1e-5, 3], [1e-3, 1]]
+    assert (rate.get_xscale(), rate.get_ylabel()) == ("log", "KID")
+    assert [label.get_text() for label in net.get_xticklabels()] == ["a", "b"]
+
+
+def test_runs_together_need_runs_with_something_to_show(tmp_path: Path) -> None:
+    for name, g in (("a", 1.0), ("b", 3.0)):
+        run = make_run(tmp_path / "runs" / name)
+        for record in losses(g, 1):
+            run.log(record)
+        save_png(run.sheet(100), np.zeros((20, 20, 1), np.uint8), {})
+    made = plot.draw_together([tmp_path / "runs" / "a", tmp_path / "runs" / "b", tmp_path / "runs" / "a"])
+    assert [file.relative_to(tmp_path) for file in made[::2]] == [
+        Path("runs/figures/balance.png"),
+        Path("runs/figures/sheets.png"),
+    ]
+    empty = [make_run(tmp_path / "empty" / name).path for name in "ab"]
+    with (
+        pytest.warns(UserWarning, match="no figure of the balance|has no sample sheet"),
+        pytest.raises(UserError, match="nothing to draw"),
+    ):
+        plot.draw_together(empty)

@@ -52,7 +52,11 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             words = [word for word in words if word not in ("--epochs", "25")] + ["--images", "120", "--device", "cpu"]
             small = ["network.width=3", "network.blocks=2"] if "cppn" in words[1] else ["network.base=4"]
             words += ["--set", *small, "train.batch_size=20"]
-        if words[0] == "evaluate":
+        if words[0] == "sweep":
+            smaller = {"method.g_steps=1,2,4,8,50": "method.g_steps=4", "3": "1", "20": "1"}
+            words = [smaller.get(word, word) for word in words] + ["--data", str(pictures), "--images", "120"]
+            words += ["--samples", "100", "--device", "cpu", "--set", "network.base=4", "train.batch_size=20"]
+        if words[0] in ("evaluate", "neighbours"):
             words += ["--n", "100", "--device", "cpu"]
         if words[0] == "paint":
             smaller = {"3240": "40", "32768": "50", "3": "1", "0,1,2,3,4,5,6,7,8,9": "0,1,2"}
@@ -66,6 +70,8 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert ganvas(*words) == 0, words
     made = {file.name for file in tmp_path.iterdir()}
     assert {"threes.png", "samples.npz", "runs", "report.html", "three.dzi", "morph.webp"} <= made
+    assert (tmp_path / "sweeps" / "mnist-cdcgan" / "g_steps=4,seed=0").is_dir()
+    assert {"balance.png", "sheets.svg"} <= {file.name for file in (tmp_path / "runs" / "figures").iterdir()}
 
 
 def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

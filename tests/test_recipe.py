@@ -54,3 +54,9 @@ def test_identity_is_what_decides_the_weights(tiny: Callable[..., Recipe]) -> No
     assert one != tiny(train={"seed": 2}).identity()
     assert one != tiny(method={"beta1": 0.9}).identity()
     assert one != tiny(data={"size": 8}).identity()
+
+
+def test_another_name_of_a_setting() -> None:
+    assert recipes.load("small-dcgan", {"method": {"g_advantage": 50}}).method.model_dump()["g_steps"] == 50
+    with pytest.raises(UserError, match=r"g_advantage' is another name of 'method\.g_steps': give one"):
+        recipes.load("small-dcgan", {"method": {"g_advantage": 50, "g_steps": 2}})

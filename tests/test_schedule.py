@@ -35,7 +35,7 @@ def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
     recipe = tiny(train={"schedule": {"lr": {"factor": 0.1}}})
     assert from_dict(recipe.as_dict()) == recipe
     for rules, message in (
-        ({"rate": {}}, "'rate' of method 'gan': choose one of: d_outputs"),
+        ({"rate": {}}, "'rate' of method 'gan': choose one of: augment_p"),
         ({"beta1": {}}, "'beta1' of method 'gan'"),
         ({"d_lr": {}}, r"'d_lr', which has no value: set method\.d_lr"),
         ({"conditional": {}}, "'conditional' of method"),

@@ -6,7 +6,7 @@ after it and holds its sha256, so a checkpoint exists only once all of it is on 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,18 +29,28 @@ class Checkpoint(NamedTuple):
     sha256: str
 
 
+NOTE_BYTES = 1_000  # at most
+
+
 def save(
-    folder: Path, nimg: int, tensors: Mapping[str, Tensor], values: Mapping[str, Any], note: Mapping[str, Any]
+    folder: Path,
+    nimg: int,
+    tensors: Mapping[str, Tensor],
+    values: Mapping[str, Any],
+    note: Mapping[str, Any],
+    room: Callable[[Path, int], None] = lambda file, size: None,
 ) -> str:
     """Write the checkpoint after `nimg` images, whole or not at all; returns its sha256.
 
-    `note` (the score, say) goes into the JSON beside the hash, to be read without opening the tensors.
+    `note` (the score, say) goes into the JSON beside the hash, to be read without opening the tensors. `room` is told
+    how many bytes both files will take before they are written.
     Raises OSError when the disk is full; what was there before stays as it was.
     """
     on_cpu = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     data = save_tensors(on_cpu, metadata={"values": json.dumps(values)})
     digest = hashlib.sha256(data).hexdigest()
     tensor_file, note_file = _files(folder, nimg)
+    room(tensor_file, len(data) + NOTE_BYTES)
     files.write(tensor_file, data)
     vouch = {"nimg": nimg, "sha256": digest, "bytes": len(data), **note}
     files.write(note_file, (json.dumps(vouch, indent=1) + "\n").encode())
@@ -93,6 +103,12 @@ def remove(folder: Path, nimg: int) -> None:
     """Delete one checkpoint, its note first, so that no note ever vouches for a missing file."""
     for file in reversed(_files(folder, nimg)):
         file.unlink(missing_ok=True)
+
+
+def strays(folder: Path) -> list[Path]:
+    """Files that belong to no checkpoint: those set aside, and tensors that a kill left without their note."""
+    known = {file for nimg in available(folder) for file in _files(folder, nimg)}
+    return sorted(file for file in folder.glob("*") if file.is_file() and file not in known)
 
 
 def set_aside(folder: Path, nimg: int) -> None:

@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -35,8 +36,10 @@ from ganvas import paint as painting
 from ganvas import recipe as recipes
 from ganvas import report as reports
 from ganvas import sample as sampling
+from ganvas import sweep as sweeps
 from ganvas.backbones import Backbone
 from ganvas.backbones.cppn import CPPN, View
+from ganvas.budget import room_for_figures
 from ganvas.compare import compare as compare_runs
 from ganvas.config import merge, parse, parse_assignments
 from ganvas.data import DataSettings
@@ -46,8 +49,12 @@ from ganvas.evaluate import FIRST_SEED
 from ganvas.evaluate import evaluate as evaluate_run
 from ganvas.images import ImageSpec
 from ganvas.latents import Ease
+from ganvas.metrics import METRICS
 from ganvas.morph import Morph
-from ganvas.plot import draw_figures
+from ganvas.neighbours import SHOWN
+from ganvas.neighbours import find as find_neighbours
+from ganvas.neighbours import save as save_neighbours
+from ganvas.plot import draw_figures, draw_together
 from ganvas.run import Record, Run
 from ganvas.train import seconds_per_image
 from ganvas.train import train as train_run
@@ -134,6 +141,7 @@ def train(
     device: str = "auto",
     precision: devices.Precision | None = None,
     guard: Literal["rollback", "stop", "off"] | None = None,
+    disk_budget: str | None = None,
     changes: Words = None,
 ) -> int:
     """Train a recipe, or go on with a run that was stopped: the same command with the same --out resumes.
@@ -160,11 +168,16 @@ def train(
         Number format inside the networks; auto = bf16 where it is fast, else fp32.
     guard
         When training collapses: rollback (to the last good checkpoint, and on with smaller steps), stop, or off.
+    disk_budget
+        What the folder of the run takes at most: 500MB, 1.5GiB, or none for no limit; 2GB when left out.
     changes
         Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
     """
     asked: dict[str, Any] = {
-        "train": {"epochs": epochs, "images": images, "seed": seed, "precision": precision, "guard": guard},
+        "train": {
+            **{"epochs": epochs, "images": images, "seed": seed, "precision": precision, "guard": guard},
+            "disk_budget": disk_budget,
+        },
         "data": {"name": data},
     }
     given = {section: {k: v for k, v in values.items() if v is not None} for section, values in asked.items()}
@@ -183,6 +196,7 @@ def train(
             data_dir=data_dir,
             device=device,
             tick=lambda n, total: progress.update(task, completed=n, total=total),
+            say=lambda text: err.print(text, markup=False, soft_wrap=True),
         ):
             progress.update(task, losses=_losses(last))
             if not progress.console.is_terminal:
@@ -203,7 +217,7 @@ def _report_end(run: Run, trained: bool) -> int:
             soft_wrap=True,
             markup=False,
         )
-    figures = draw_figures(run)
+    figures = draw_figures(run) if room_for_figures(run) else []
     sheets = run.sheets()
     _line(f"Trained on {nimg:,} images. Pictures:")
     for file, what in [
@@ -212,6 +226,8 @@ def _report_end(run: Run, trained: bool) -> int:
         *[(file, "figure") for file in figures if file.suffix == ".png"],
     ]:
         _line(f"  {file}  ({what})")
+    if not figures:
+        _line(f"The disk budget has no room for figures: `ganvas plot {run.path}` draws them nevertheless.")
     return 0
 
 
@@ -623,6 +639,51 @@ def evaluate(
 
 
 @app.command
+def neighbours(
+    run: Path,
+    *,
+    n: int = 1_000,
+    seed: int = 0,
+    checkpoint: str = "last",
+    evaluator: str | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    out_path: Annotated[Path, Parameter(name="--out")] = Path("neighbours.png"),
+) -> None:
+    """Show samples beside the training pictures nearest to them: has the run learned its pictures by heart?
+
+    In every triple: a sample, the picture nearest to it by pixels, the one nearest by features; likely copies first.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    n
+        How many samples to look at.
+    seed
+        Seed of the first sample; the next sample has the next seed.
+    checkpoint
+        last, best, or the images seen of a checkpoint.
+    evaluator
+        digits, cifar10, inception, one that you trained, or its file; chosen by the data when left out.
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    out_path
+        The sheet, a .png file.
+    """
+    with err.status(f"looking for the neighbours of {n:,} samples"):
+        found = find_neighbours(run, checkpoint, n=n, seed=seed, evaluator=evaluator, data_dir=data_dir, device=device)
+        save_neighbours(found, out_path)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, figure, what in found.rows():
+        table.add_row(name, figure, escape(what))
+    out.print(table)
+    _line(f"The {min(n, SHOWN):,} samples most like a copy: {out_path}")
+
+
+@app.command
 def compare(
     *runs: Path,
     at_images: int | None = None,
@@ -745,16 +806,190 @@ def list_evaluators() -> None:
 
 
 @app.command
-def plot(run: Path) -> None:
-    """Draw the figures of a run: confidence of the discriminator, losses, score, samples by epoch.
+def plot(
+    *runs: Path,
+    at: str | None = None,
+    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+) -> None:
+    """Draw the figures of a run, as PNG and SVG: losses, score, samples by epoch, ...; or of several: balance, samples.
 
     Parameters
     ----------
-    run
-        Folder of the run; the figures go to its sub-folder figures/, as PNG and SVG.
+    runs
+        Folder of the run, whose figures go to its sub-folder figures/; or the folders of several, to draw together:
+        the balance of their losses, and their samples, a row per run.
+    at
+        Of several: a column for the samples after so many images seen, for example 10000,60000 (an iteration sees a
+        batch of them); the nearest sheet that a run has is shown. Five from beginning to end when left out.
+    out_dir
+        Of several: folder for the figures; figures/ in the folder that holds the runs when left out.
     """
-    for file in draw_figures(run):
+    if not runs:
+        raise UserError("nothing to draw: name the folder of a run, or of several")
+    if len(runs) == 1 and (at is not None or out_dir is not None):
+        raise UserError("--at and --out are for the figures of several runs: name more, or leave them out")
+    numbers = [] if at is None else painting.read_numbers(at, "images seen")
+    for file in draw_figures(runs[0]) if len(runs) == 1 else draw_together(runs, numbers, out_dir):
         _line(str(file))
+
+
+@app.command
+def sweep(
+    recipe: str,
+    *,
+    grid: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=(), metavar="KEY=V1,V2")] = None,
+    search: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=(), metavar="KEY=LOW..HIGH")] = None,
+    trials: int | None = None,
+    by: str = "kid",
+    seeds: int = 1,
+    jobs: int = 1,
+    on: Literal["here", "ray"] = "here",
+    samples: int = 10_000,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+    epochs: float | None = None,
+    images: int | None = None,
+    device: str = "auto",
+    retry: Annotated[bool, Parameter(negative=())] = False,
+    changes: Words = None,
+) -> int:
+    """Train and score a recipe with other settings, run by run; the same command goes on with a sweep that was stopped.
+
+    With more values, seeds or trials it extends the sweep. It ends with a table (table.md, sweep.csv) and a figure.
+
+    Parameters
+    ----------
+    recipe
+        A name from `ganvas recipes`, or the path of a .toml file.
+    grid
+        Settings and their values, every one with every other: --grid method.g_steps=1,2,4 network.base=32,64.
+    search
+        Instead of --grid: ranges and lists in which to look for the best: --search method.lr=1e-5..1e-3
+        network.base=16,32 (TPE; a range of positive numbers over a factor of 10 or more is searched in its logarithm).
+    trials
+        Points that --search tries; 20 when left out.
+    by
+        The metric that judges a run.
+    seeds
+        Runs of each point, from the seed of the recipe on.
+    jobs
+        Runs side by side; they share the cores (OMP_NUM_THREADS, if that is set).
+    on
+        here: processes on this machine; ray: tasks of the cluster that RAY_ADDRESS names, or of a local one. --out and
+        the data have to be on a disk that all its nodes see, under the same path; with --device cuda each run takes a
+        GPU.
+    samples
+        How many samples score a run; FID wants 2,000 or more.
+    data
+        What to learn: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    out_dir
+        Folder of the sweep, with a run directory for each run; sweeps/RECIPE when left out.
+    epochs
+        Length of each run, in passes over the data.
+    images
+        Length of each run, in images seen; overrides --epochs.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    retry
+        Take up the runs that failed as well.
+    changes
+        Any other setting that all runs share, for example --set train.batch_size=64.
+    """
+    if (grid is None) == (search is None):
+        raise UserError("say what to vary: either --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
+    if search is None and trials is not None:
+        raise UserError("--trials does nothing with --grid, which has all its points: leave it out")
+    given: dict[str, Any] = {"train": {}, "data": {} if data is None else {"name": data}}
+    if epochs is not None or images is not None:
+        given["train"] = {"images": images} | ({} if epochs is None else {"epochs": epochs})
+    given = {section: values for section, values in given.items() if values}
+    plan = sweeps.Plan(
+        recipes.load(recipe, merge(parse_assignments(changes or []), given)),
+        sweeps.read_varied(grid or search or [], ranges=search is not None),
+        trials=20 if search and trials is None else trials,
+        seeds=seeds,
+        by=by,
+        samples=samples,
+    )
+    folder = out_dir or Path("sweeps") / plan.recipe.name
+    sweeping = sweeps.Sweep(plan, folder, jobs=jobs, data_dir=data_dir, device=device, on=on, retry=retry)
+    found = _watch(sweeping, plan)
+    if sweeping.stops:
+        _line(f"Stopped after {sum(trial.done for trial in found)} whole runs. The same command goes on from here.")
+        return 130
+    return _report_sweep(plan, found, folder)
+
+
+def _watch(sweeping: sweeps.Sweep, plan: sweeps.Plan) -> list[sweeps.Trial]:
+    """Run a sweep to its end: a table that lives, or on no terminal a line for each run that ends."""
+    found: list[sweeps.Trial] = []
+    said: set[str] | None = None
+    live = Live(console=err, auto_refresh=False, transient=True)
+    with live if err.is_terminal else nullcontext():
+        for found in sweeping.go():
+            done = {trial.name: trial for trial in found if trial.done}
+            if said is None:
+                said = set(done)
+                if done:
+                    _say("[bold]going on:[/]", f"{len(done)} runs are done already")
+            if err.is_terminal:
+                live.update(_trials(found, plan), refresh=True)
+            else:
+                for trial in (done[name] for name in done if name not in said):
+                    err.print("  ".join(_cells(trial, plan)), markup=False, soft_wrap=True)
+            said |= set(done)
+    return found
+
+
+def _trials(found: Sequence[sweeps.Trial], plan: sweeps.Plan) -> Table:
+    """The trials of a sweep: those that run, those that are done, newest first, and those that wait."""
+    states = ["training", "scoring", "stopping", "finished", "failed", "waiting"]
+    count = {state: sum(trial.state == state for trial in found) for state in states}
+    said = ", ".join(f"{n} {state}" for state, n in count.items() if n)
+    columns = (Column("run", overflow="fold"), "state", "images", "losses", "score", "seconds")
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False, title=f"{len(found)} runs: {said}")
+    active, done = [t for t in found if t.active], [t for t in found if t.done]
+    for trial in [*active, *reversed(done), *(t for t in found if t.state == "waiting")]:
+        table.add_row(*(escape(cell) for cell in _cells(trial, plan)))
+    return table
+
+
+def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
+    """The cells of a run in the table of a sweep."""
+    last = trial.last
+    losses = {"D": last.get("d_loss"), "G": last.get("g_loss")}
+    score = trial.scores.get(plan.by)
+    return (
+        trial.name,
+        trial.state,
+        f"{last.get('nimg', 0):,} / {trial.total:,}",
+        " ".join(f"{side} {loss:.3f}" for side, loss in losses.items() if loss is not None),
+        f"{METRICS[plan.by].title} {reports.number(score)}" if score else trial.reason or "-",
+        f"{last.get('seconds', 0):.0f} s",
+    )
+
+
+def _report_sweep(plan: sweeps.Plan, found: Sequence[sweeps.Trial], folder: Path) -> int:
+    """Say what came of a sweep and where it is; the exit code, which is 1 when no run came to its end."""
+    header, body = sweeps.table(plan, found)
+    for columns in reports.column_groups(header, [[reports.Cell(text) for text in row] for row in body], out.width):
+        table = Table(Column(header[0], overflow="fold"), box=None, header_style="bold", pad_edge=False)
+        for j in columns:
+            table.add_column(header[j], justify="right", no_wrap=True)
+        for row in body:
+            table.add_row(*(escape(row[j]) for j in (0, *columns)))
+        out.print(table)
+        out.print()
+    failed = [trial for trial in found if trial.state == "failed"]
+    for trial in failed:
+        _say("[yellow]failed:[/]", f"{trial.name}: {trial.reason}")
+    for name, what in {"table.md": "this table", "sweep.csv": "a line per run", "sweep.png": "figure"}.items():
+        if (folder / name).is_file():
+            _line(f"  {folder / name}  ({what})")
+    return 1 if len(failed) == len(found) else 0
 
 
 @app.command

@@ -1,6 +1,7 @@
 """Settings: declared once as typed, documented fields; read from TOML and `key=value` words, written back as TOML."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -29,15 +30,24 @@ def parse(cls: type[S], values: Mapping[str, Any], where: str) -> S:
     try:
         return cls.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        errors = error.errors()
+        first, place = errors[0], _place(errors[0]["loc"])
+        key = ".".join(place)
         name = f"{where}.{key}" if key else where
         if first["type"] == "extra_forbidden":
             raise UserError(f"unknown setting '{name}': {nearest(str(first['loc'][-1]), cls.model_fields)}") from None
         if first["type"] == "missing":
             raise UserError(f"setting '{name}' is missing: {_help_of(cls, key)}") from None
         message = first["msg"].removeprefix("Value error, ")
+        for other in errors[1:]:  # what else the setting takes
+            if _place(other["loc"]) == place:
+                message += " or " + other["msg"].removeprefix("Input should be ")
         raise UserError(f"setting '{name}' is {first['input']!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def _place(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys on the way to a value, without the names that pydantic gives to the members of a union."""
+    return [str(part) for part in loc if re.fullmatch(r"\w+", str(part))]
 
 
 def _help_of(cls: type[Settings], key: str) -> str:

@@ -41,6 +41,8 @@ from ganvas.version import VERSION
 FORMAT = 1
 FIRST_SEED = 1_000_000  # far from the seeds that people look at
 LEAST_SAMPLES = 100
+LEAST_SEEN = 4  # training pictures that copies can be told from, where there are no others
+FEW_TO_COPY = f"copies cannot be told with fewer than {LEAST_SEEN} training pictures"
 LEAST_REAL = 40  # real pictures that distances between sets and neighbourhoods need
 PAIRED = 10_000  # pictures of either side, at most, in scores that compare all pairs (KID, precision, recall, ...)
 FLOOR_SAMPLES = 2_000  # pictures of noise, and copies of the mean: they need no precision
@@ -244,6 +246,8 @@ class Judge:
             return f"the evaluator '{self.evaluator.name}' does not know the classes of the data"
         if metric == "label_accuracy" and not (method.conditional or self._redraws(method)):
             return "the run is not conditional, and has no encoder"
+        if metric == "copy_rate" and self.copies.real is None:
+            return FEW_TO_COPY
         if metric in ("kid", "precision", "recall", "density", "coverage") and self.reference.radii is None:
             return f"{metric} needs {LEAST_REAL} real pictures, not {len(self.reference.paired)}"
         return None
@@ -277,7 +281,9 @@ class Judge:
             scores["classes_present"] = metrics.classes_present(predicted, reference.shares)
             if labels is not None:
                 scores["label_accuracy"] = metrics.label_accuracy(predicted, labels)
-        if nearness is not None:
+        if self.copies.real is None:
+            refused["copy_rate"] = FEW_TO_COPY
+        elif nearness is not None:
             scores["copy_rate"] = metrics.copy_rate(nearness, self.copies.real)
         return {name: scores[name] for name in METRICS if name in scores}, refused
 
@@ -351,7 +357,7 @@ class Copies:
     """Tells copies of training pictures from pictures that are new, by their pixels.
 
     Without a test split, one half of the training pictures stands for the unseen ones when the other half is asked
-    about, and the other way round.
+    about, and the other way round. `real` is the nearness of unseen pictures, None where there are too few to tell.
     """
 
     def __init__(self, train: ImageSet, test: ImageSet | None) -> None:
@@ -364,6 +370,9 @@ class Copies:
             order = np.random.default_rng(2).permutation(len(pixels))
             self._seen, self._unseen = pixels[order[::2]], pixels[order[1::2]]
         self._alone = test is None
+        self.real: Tensor | None = None
+        if self._alone and len(train) < LEAST_SEEN:
+            return
         file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
         kept = _read(file, "real")
         if kept is None:
@@ -371,12 +380,13 @@ class Copies:
             files.write(file, save(kept))
         self.real = kept["real"]
 
-    def nearness(self, pixels: Tensor) -> Tensor:
+    def nearness(self, pixels: Tensor) -> Tensor | None:
         """How near each picture, uint8 [N, F] (see `features.pixels`), is to the training pictures: float32 [N].
 
-        The distance to the nearest of them over the distance to the nearest unseen one; 0 for an exact copy.
+        The distance to the nearest of them over the distance to the nearest unseen one; 0 for an exact copy. None where
+        there are too few pictures to tell.
         """
-        return self._quotient(pixels[:PAIRED], known=False)
+        return None if self.real is None else self._quotient(pixels[:PAIRED], known=False)
 
     def _quotient(self, pixels: Tensor, known: bool) -> Tensor:
         """`known`: the pictures are the first of the unseen ones, and not their own neighbours."""

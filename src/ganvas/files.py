@@ -1,6 +1,7 @@
-"""Writing a file so that it is whole or not there."""
+"""Writing a file so that it is whole or not there; sizes of files, read and said."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,3 +37,22 @@ def write(path: Path, data: bytes) -> None:
     """The whole of `data` as the file `path`, atomically."""
     with atomic(path) as file:
         file.write(data)
+
+
+def read_size(text: str) -> int:
+    """Bytes from words: "2GB", "500 MB", "1.5GiB" or a number of bytes; raises ValueError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip(), re.IGNORECASE)
+    if found:
+        number, letter, binary = found.groups()
+        size = int(float(number) * (1024 if binary else 1000) ** " kmgt".index((letter or " ").lower()))
+    if not found or not size:
+        raise ValueError("write a size, such as 500MB, 2GB or 1.5GiB")
+    return size
+
+
+def say_size(size: float) -> str:
+    """Bytes in words: 2 GB, 14.2 MB."""
+    for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
+        if size >= 0.9995 * 1000**power:
+            return f"{size / 1000**power:.3g} {unit}"
+    return f"{size:.0f} bytes"

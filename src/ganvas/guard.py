@@ -45,6 +45,21 @@ def horizon(records: Sequence[Record]) -> int:
     return min(ends) if ends else 0
 
 
+def remembered(records: Sequence[Record]) -> set[int]:
+    """Indices of the records that the tests look back at, however old: without them, `check` would say other things.
+
+    Beyond these it is the newest `REACH + PAST` that matter.
+    """
+    found: set[int] = set()
+    for name, share, most in (("diversity", COLLAPSED, 1.0), ("classes_present", 1 - LOST_CLASSES, np.inf)):
+        known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
+        if known:
+            best = max(known, key=lambda i: records[i][name])
+            least = share * min(records[best][name], most)
+            found |= {best, *[i for i in known if records[i][name] > least][-1:], *known[-CONFIRM - 1 :]}
+    return found
+
+
 def domination(records: Sequence[Record]) -> Alarm | None:
     """One loss falls to almost nothing while the other one multiplies."""
     past, last = _split(records, "d_loss", "g_loss")

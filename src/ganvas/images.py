@@ -1,5 +1,6 @@
 """The one place where ranges and layouts convert; grids; PNG files that carry their own recipe."""
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,11 +62,16 @@ def enlarge(picture: np.ndarray, least: int = 640) -> np.ndarray:
 
 def save_png(path: Path, picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
     """Write uint8 [H, W, 1 or 3] as PNG, whole or not at all; `recipe` (JSON values) travels in the file."""
-    info = PngInfo()
+    files.write(path, png(picture, recipe))
+
+
+def png(picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
+    """The PNG file of uint8 [H, W, 1 or 3] with its `recipe`."""
+    info, buffer = PngInfo(), io.BytesIO()
     if recipe is not None:
         info.add_text(RECIPE_KEY, json.dumps(recipe))
-    with files.atomic(path) as file:
-        Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file, "PNG", pnginfo=info)
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:

@@ -259,25 +259,35 @@ def neighbour_distances(points: Tensor) -> Tensor:
     return torch.cat(rows)[:, [K_SUPPORT, K_DENSITY]]
 
 
-def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = False) -> Tensor:
-    """Distance of every point [N, F] to the nearest of the others [M, F], float32 [N].
+def nearest(points: Tensor, others: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Distance of every point [N, F] to the nearest of the others [M, F], float32 [N], and which that is, int64 [N].
 
-    With `leave_out_self` both are the same set, and a point is not its own neighbour.
+    `own`: where each point is among the others, int64 [N]; it is not its own neighbour.
     """
     best = torch.full((len(points),), math.inf, device=points.device)
+    which = torch.zeros(len(points), dtype=torch.int64, device=points.device)
     for i, block in enumerate(points.split(BLOCK)):
+        here = slice(i * BLOCK, i * BLOCK + len(block))
         rows = block.float()
         norms = rows.square().sum(1)[:, None]
-        start = i * BLOCK
         for j, part in enumerate(others.split(8 * BLOCK)):
             there = part.float()
             distances = torch.addmm(norms + there.square().sum(1), rows, there.T, alpha=-2)
-            if leave_out_self:
-                own = torch.arange(start, start + len(rows), device=points.device) - j * 8 * BLOCK
-                here = (own >= 0) & (own < len(there))
-                distances[here.nonzero()[:, 0], own[here]] = math.inf
-            best[start : start + len(rows)] = torch.minimum(best[start : start + len(rows)], distances.amin(1))
-    return best.clamp_min(0).sqrt()
+            if own is not None:
+                at = own[here] - j * 8 * BLOCK
+                inside = ((at >= 0) & (at < len(there))).nonzero()[:, 0]
+                distances[inside, at[inside]] = math.inf
+            least, index = distances.min(1)
+            nearer = least < best[here]
+            which[here] = torch.where(nearer, index + j * 8 * BLOCK, which[here])
+            best[here] = torch.where(nearer, least, best[here])
+    return best.clamp_min(0).sqrt(), which
+
+
+def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = False) -> Tensor:
+    """The distances of `nearest`; with `leave_out_self` the points are the first of the others."""
+    own = torch.arange(len(points), device=points.device) if leave_out_self else None
+    return nearest(points, others, own)[0]
 
 
 def copy_rate(samples: Tensor, real: Tensor) -> Score:

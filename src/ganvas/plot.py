@@ -1,15 +1,21 @@
-"""Figures of a run: pure functions from records and sheets to matplotlib, and the command that writes them."""
+"""Figures of runs: pure functions from records and sheets to matplotlib, and the commands that write them."""
 
+import math
+import os
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
+from ganvas import files
 from ganvas.errors import UserError
 from ganvas.images import GAP, load_png
 from ganvas.metrics import METRICS
@@ -18,6 +24,8 @@ from ganvas.run import Record, Run
 Event = Mapping[str, Any]  # of the guard
 
 REAL, FAKE, THIRD, RULE = "#1b7f5c", "#c2410c", "#3b5ba5", "#6b7280"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
+STYLES = ("-", "-.", ":")  # a second and third round through the colours
 METRIC_COLUMNS = 4
 MONITORS = {
     "score": "score (sliced Wasserstein)",
@@ -25,6 +33,7 @@ MONITORS = {
     "g_loss": "loss of G",
     "d_real": "D(real)",  # a probability, or what a critic answers
     "d_fake": "D(fake)",
+    "augment_p": "probability of augmentation",
     "gradient_penalty": "gradient penalty",
     "approximation": "error of the approximation",
     "update_size": "size of an image's update",
@@ -36,6 +45,7 @@ MONITORS = {
     "movement": "movement of samples",
 }
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
+SHEETS_ACROSS = 5  # of each run, where nobody says which
 
 
 def draw_figures(run: Run | str | Path) -> list[Path]:
@@ -43,7 +53,7 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
 
     Raises UserError when the run has no record yet.
     """
-    run = run if isinstance(run, Run) else Run.existing(run)
+    run = _existing(run)
     records = run.records()
     if not records:
         raise UserError(f"'{run.path}' has no record yet: train it a little longer")
@@ -70,14 +80,52 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
         epochs = [int(file.stem) / info["data"]["images"] for file in sheets]
         height = info["data"]["spec"]["height"] + GAP
         figures["epochs"] = epochs_sheet([load_png(file)[0][:height] for file in sheets], epochs)
-    files = []
-    folder = run.path / "figures"
-    folder.mkdir(exist_ok=True)
+    return save(figures, run.path / "figures")
+
+
+def draw_together(paths: Sequence[Run | str | Path], at: Sequence[int] = (), out: Path | None = None) -> list[Path]:
+    """Write figures that show several runs, as PNG and SVG: their balance, and their samples; returns the files.
+
+    `at` names images seen whose samples are shown; left out, those at even distances in the longest run. The files go
+    to `out`, or to `figures/` in the innermost folder that holds all the runs. Warns of what a run lacks.
+
+    Raises UserError for a path that is no run, and when no run has anything to show.
+    """
+    runs = list({run.path.resolve(): run for run in map(_existing, paths)}.values())
+    names = [run.path.name for run in runs]
+    names = [str(run.path) if names.count(run.path.name) > 1 else run.path.name for run in runs]
+    curves = [(name, run.records()) for name, run in zip(names, runs, strict=True)]
+    sheets = [(name, {int(file.stem): file for file in run.sheets()}) for name, run in zip(names, runs, strict=True)]
+    figures = {}
+    if any(log_ratios(records) for _, records in curves):
+        figures["balance"] = balance(curves, [run.info()["data"]["images"] for run in runs])
+    else:
+        warnings.warn("no figure of the balance: no run has records whose two losses are positive", stacklevel=2)
+    for name, found in sheets:
+        if not found:
+            warnings.warn(f"'{name}' has no sample sheet yet, and no row in the figure of samples", stacklevel=2)
+    if sheets := [(name, found) for name, found in sheets if found]:
+        longest = sorted(max((found for _, found in sheets), key=max))
+        steps = np.linspace(0, len(longest) - 1, SHEETS_ACROSS).round().astype(int)
+        figures["sheets"] = sheets_of(sheets, at or [longest[i] for i in dict.fromkeys(steps)])
+    if not figures:
+        raise UserError("nothing to draw: train the runs a little longer")
+    return save(figures, out or Path(os.path.commonpath([run.path.resolve().parent for run in runs])) / "figures")
+
+
+def _existing(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else Run.existing(run)
+
+
+def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
+    """Write figures by name into a folder, as PNG and SVG; returns the files."""
+    saved = []
     for name, figure in figures.items():
         for ending in ("png", "svg"):
-            files.append(folder / f"{name}.{ending}")
-            figure.savefig(files[-1], dpi=150)
-    return files
+            saved.append(folder / f"{name}.{ending}")
+            with files.atomic(saved[-1]) as file:
+                figure.savefig(file, format=ending, dpi=150)
+    return saved
 
 
 def confidence(records: Sequence[Record]) -> Figure:
@@ -235,15 +283,20 @@ def epochs_sheet(rows: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
     height, width = rows[0].shape[:2]
     figure = Figure(figsize=(0.9 + 6.6, 0.55 + 6.6 * height / width * len(chosen)), layout="constrained")
     for axes, index in zip(np.atleast_1d(figure.subplots(len(chosen), 1)), chosen, strict=True):
-        picture = rows[index]
-        axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+        _show(axes, rows[index])
         axes.set_ylabel(f"{round(epochs[index], 1):g}", rotation=0, ha="right", va="center")
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
     figure.supylabel("epoch")
     return figure
+
+
+def _show(axes: Axes, picture: np.ndarray | None) -> None:
+    """A picture, uint8 [h, w, C], without a frame; None leaves its place empty."""
+    if picture is not None:
+        axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _spread(epochs: Sequence[float]) -> list[int]:
@@ -255,6 +308,123 @@ def _spread(epochs: Sequence[float]) -> list[int]:
     return sorted(near | {len(epochs) - 1})
 
 
+# -- several runs -----------------------------------------------------------------------------------------------------
+
+
+def log_ratios(records: Sequence[Record]) -> list[tuple[int, float]]:
+    """(images seen, ln(loss of G / loss of D)) of every record whose losses are both positive: only these have one."""
+    both = [(r["nimg"], r["g_loss"], r["d_loss"]) for r in records if _has_losses(r)]
+    return [(nimg, math.log(g / d)) for nimg, g, d in both if g > 0 and d > 0]
+
+
+def _has_losses(record: Record) -> bool:
+    return record.get("g_loss") is not None and record.get("d_loss") is not None
+
+
+def balance(curves: Sequence[tuple[str, Sequence[Record]]], data_sizes: Sequence[int]) -> Figure:
+    """ln(loss of G : loss of D) against epochs, a curve per run, and a rule at 0, where they are equal.
+
+    `curves` are names and records; those that share a name (seeds, say) share a colour. `data_sizes` has the images of
+    each run's epoch. Records with a loss that is not positive, as those of a critic may be, have no such ratio: they
+    are left out, and the figure says how many. Where the loss of D is a sum over real and generated images, as that of
+    the plain GAN, a D that can only guess is at -ln 2.
+    """
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(0, color=RULE, linestyle="--", linewidth=1)
+    for text, y in (("loss of G is larger", 1), ("loss of D is larger", 0)):
+        axes.annotate(text, (0.995, y), xycoords="axes fraction", ha="right", va="top" if y else "bottom", color=RULE)
+    names = list(dict.fromkeys(name for name, _ in curves))
+    legend, lost = {}, dict.fromkeys(names, 0)
+    for (name, records), size in zip(curves, data_sizes, strict=True):
+        points = log_ratios(records)
+        lost[name] += sum(map(_has_losses, records)) - len(points)
+        if points:
+            nimg, ratios = np.array(points).T
+            legend[name] = _line(axes, nimg / size, ratios, *_look(names.index(name)))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("ln(loss of G : loss of D)")
+    axes.set_title("Balance of the losses")
+    _legend(figure, legend)
+    if any(lost.values()):
+        said = ", ".join(f"{count:,} of {name}" for name, count in lost.items() if count)
+        note = textwrap.fill(f"Left out, as a loss is not positive: records {said}.", 110)
+        figure.supxlabel(note, fontsize=8, ha="left", x=0.02).set_parse_math(False)
+    return figure
+
+
+def sheets_of(sheets: Sequence[tuple[str, Mapping[int, Path]]], at: Sequence[int]) -> Figure:
+    """Samples of several runs: a row per run, a column for each number of images seen in `at`.
+
+    `sheets` are names and sample sheets by images seen, of which the nearest is shown; where it is another number, that
+    stands below. A sheet that cannot be read leaves its place empty.
+    """
+    chosen = [[min(found, key=lambda nimg: abs(nimg - n)) for n in at] for _, found in sheets]
+    pictures = [[_read(found[nimg]) for nimg in row] for (_, found), row in zip(sheets, chosen, strict=True)]
+    shapes = [next((p.shape[:2] for p in row if p is not None), (1, 1)) for row in pictures]
+    heights = [min(1.0, height / width) for height, width in shapes]  # tall ones, of few classes, become smaller
+    figure = Figure(figsize=(0.4 + 2.3 * len(at), 0.4 + 2.3 * sum(heights) + 0.25 * len(sheets)), layout="constrained")
+    grid = figure.subplots(len(sheets), len(at), squeeze=False, height_ratios=heights)
+    for i, (name, _) in enumerate(sheets):
+        grid[i, 0].set_ylabel(textwrap.fill(name, max(12, round(30 * heights[i]))), fontsize=9).set_parse_math(False)
+        for j, n in enumerate(at):
+            _show(grid[i, j], pictures[i][j])
+            if i == 0:
+                grid[i, j].set_title(f"{n:,}", fontsize=10)
+            if chosen[i][j] != n:
+                grid[i, j].set_xlabel(f"{chosen[i][j]:,}", fontsize=8)
+    figure.suptitle("Samples by images seen")
+    return figure
+
+
+def _read(sheet: Path) -> np.ndarray | None:
+    with suppress(OSError, ValueError, SyntaxError):  # somebody damaged it
+        return load_png(sheet)[0]
+    return None
+
+
+def scores_by_setting(points: Sequence[tuple[Mapping[str, object], float]], what: str) -> Figure:
+    """A score (`what`) against each setting, a small plot per setting; a dot for each of `points` (settings, score).
+
+    Settings that are not numbers, or that have a list, are categories in the order in which they come.
+    """
+    keys = list(dict.fromkeys(key for settings, _ in points for key in settings))
+    rows = -(-len(keys) // METRIC_COLUMNS)
+    columns = min(METRIC_COLUMNS, len(keys))
+    figure = Figure(figsize=(max(5.0, 2.7 * columns), 3.0 * rows), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    for axes, key in zip(grid, keys, strict=False):
+        values = [settings[key] for settings, _ in points]
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        x = numbers if len(numbers) == len(values) else [str(value) for value in values]
+        axes.plot(x, [score for _, score in points], "o", color=REAL, alpha=0.7)
+        if x is numbers and min(numbers) > 0 and max(numbers) >= 10 * min(numbers):
+            axes.set_xscale("log")
+        axes.set_xlabel(key)
+        axes.grid(alpha=0.2)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[len(keys) :]:
+        axes.set_visible(False)
+    for axes in grid[::columns]:
+        axes.set_ylabel(what)
+    return figure
+
+
+def _look(i: int) -> tuple[str, str]:
+    """Colour and style of the i-th of several lines."""
+    return COLOURS[i % len(COLOURS)], STYLES[i // len(COLOURS) % len(STYLES)]
+
+
+def _legend(figure: Figure, lines: Mapping[str, Line2D]) -> None:
+    """Beside the axes, where many names have room."""
+    shown = figure.legend(lines.values(), lines.keys(), loc="outside right upper", frameon=False, fontsize=9)
+    for text in shown.get_texts():  # a path may hold dollar signs
+        text.set_parse_math(False)
+
+
+# -- lines ------------------------------------------------------------------------------------------------------------
+
+
 def _curve(
     axes: Axes, records: Sequence[Record], name: str, colour: str, label: str | None = None, smooth: bool = True
 ) -> None:
@@ -263,18 +433,32 @@ def _curve(
     if not points:
         return
     nimg, values = np.array(points, dtype=float).T
+    _line(axes, nimg, values, colour, label=label, smooth=smooth)
+    axes.set_xlabel("images seen")
+    axes.xaxis.set_major_formatter(FuncFormatter(_images))
+
+
+def _line(
+    axes: Axes,
+    x: np.ndarray,
+    values: np.ndarray,
+    colour: str,
+    style: str = "-",
+    label: str | None = None,
+    smooth: bool = True,
+) -> Line2D:
+    """Every value faintly, and their moving average, which is returned."""
     window = max(1, len(values) // 40) if smooth else 1
     if window > 1:
-        axes.plot(nimg, values, color=colour, alpha=0.25, linewidth=0.8)
+        axes.plot(x, values, color=colour, alpha=0.25, linewidth=0.8)
         kernel = np.ones(window)
         values = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
-    axes.plot(nimg, values, color=colour, linewidth=1.8, label=label, marker="" if smooth else ".")
-    axes.set_xlabel("images seen")
+    marker = "" if smooth else "."
+    (line,) = axes.plot(x, values, color=colour, linestyle=style, linewidth=1.8, label=label, marker=marker)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_formatter(FuncFormatter(_images))
     axes.grid(alpha=0.2)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return line
 
 
 def _images(value: float, _: object = None) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator, model_validator
 
+from ganvas import files
 from ganvas.backbones import BACKBONES, Backbone
 from ganvas.config import Settings, merge, parse, to_toml
 from ganvas.data import DataSettings
@@ -25,6 +26,7 @@ FREE_TO_CHANGE = (
     *("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep"),
     *("eval_every", "eval_samples", "best"),
     *("guard", "rollbacks", "guard_factor"),
+    "disk_budget",
 )
 SCORE = "score"  # of every checkpoint: its sliced Wasserstein distance
 
@@ -82,6 +84,8 @@ class TrainSettings(Settings):
     """images between two checkpoints, each with a score; 0 = one epoch"""
     keep: PositiveInt = 2
     """newest checkpoints kept; the best one and up to two that the guard may need are kept as well"""
+    disk_budget: str = "2GB"
+    """what the run directory takes at most, such as 500MB or 1.5GiB (a number alone: bytes); none: no limit"""
     eval_every: NonNegativeInt = 0
     """images between two evaluations with all metrics, each with a checkpoint; 0 = none"""
     eval_samples: int = Field(2_000, ge=100)
@@ -97,6 +101,22 @@ class TrainSettings(Settings):
     """how often the guard goes back before it stops"""
     guard_factor: float = Field(0.5, gt=0, lt=1)
     """what the guard multiplies the steps of the side by that ran away"""
+
+    @field_validator("disk_budget", mode="before")
+    @classmethod
+    def _is_a_size(cls, budget: Any) -> str:
+        text = str(budget)
+        if text.lower() == "none":
+            return "none"
+        try:
+            files.read_size(text)
+        except ValueError as error:
+            raise ValueError(f"{error}, or none for no limit") from None
+        return text
+
+    def disk_limit(self) -> int | None:
+        """Bytes that the run directory may take; None: as many as it likes."""
+        return None if self.disk_budget == "none" else files.read_size(self.disk_budget)
 
     @field_validator("best")
     @classmethod
@@ -159,6 +179,7 @@ class Recipe:
 
 def from_dict(values: Mapping[str, Any]) -> Recipe:
     """A recipe from the sections of a TOML file; raises UserError for an unknown section, name, key or value."""
+    values = by_real_names(values)
     for key in values:
         if key not in ("name", "description", *SECTIONS):
             raise UserError(f"unknown section '{key}' in the recipe: {nearest(key, SECTIONS)}")
@@ -197,7 +218,19 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
         values, stem = read_toml(path), path.stem
     else:
         raise UserError(f"unknown recipe '{name}': {nearest(name, names())} (or the path of a .toml file)")
-    return from_dict(merge({"name": stem, **values}, changes or {}))
+    return from_dict(merge(by_real_names({"name": stem, **values}), by_real_names(changes or {})))
+
+
+def by_real_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections with every setting of the method under its own name, whatever name it was given by."""
+    section = values.get("method")
+    aliases = {alias: name for method in METHODS.values() for alias, name in method.Settings.ALIASES.items()}
+    if not isinstance(section, Mapping) or not aliases.keys() & section.keys():
+        return dict(values)
+    for alias in aliases.keys() & section.keys():
+        if aliases[alias] in section:
+            raise UserError(f"'method.{alias}' is another name of 'method.{aliases[alias]}': give one of them")
+    return {**values, "method": {aliases.get(key, key): value for key, value in section.items()}}
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:

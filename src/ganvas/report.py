@@ -22,12 +22,10 @@ from rich.text import Text
 from ganvas.compare import REFERENCES, Comparison, Evaluation, Row, Table, count, describe, metric_of
 from ganvas.images import load_png
 from ganvas.metrics import Score
-from ganvas.plot import RULE
+from ganvas.plot import COLOURS, RULE, STYLES
 from ganvas.run import Run
 
 CURVES = ("fid", "kid", "inception_score", "precision", "recall", "coverage", "vendi", "class_kl", "classes_present")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
-STYLES = ("-", "-.", ":")  # a second and third round through the colours
 ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
 LOG_FROM = 20  # largest / smallest score from which a curve needs a logarithmic scale
 EXPLAINED_WIDTH = 150  # of a terminal that has room for what each score means
@@ -111,7 +109,7 @@ def rich_tables(comparison: Comparison, width: int = 120) -> list[RenderableType
         why = [Text(table.why, style="yellow")] if table.why else []
         parts += [Text(_title(table), style="bold"), Text(table.about), *why, Text()]
         header, body = _cells(table)
-        for columns in _parts(header, body, width):
+        for columns in column_groups(header, body, width):
             shown = RichTable(box=None, header_style="bold", pad_edge=False)
             shown.add_column("run", max_width=NAME_WIDTH, overflow="fold")
             for j in columns:
@@ -152,7 +150,7 @@ def rich_evaluation(raw: Mapping[str, Any], width: int = 120) -> list[Renderable
     return [*parts, *(Text(line, style="dim") for line in notes)]
 
 
-def _parts(header: Sequence[str], body: Sequence[Sequence[Cell]], width: int) -> list[list[int]]:
+def column_groups(header: Sequence[str], body: Sequence[Sequence[Cell]], width: int) -> list[list[int]]:
     """The columns after the first, in groups that fit beside it."""
     needs = [max(len(text), *(len(cells[j].text) for cells in body)) + 2 for j, text in enumerate(header)]
     groups, left = [[1]], width - min(needs[0], NAME_WIDTH + 2) - needs[1]

@@ -11,7 +11,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,8 @@ class Run:
         self.recipe_file = self.path / "recipe.toml"
         self.sheet_file = self.path / "sheet.png"
         self.guard_file = self.path / "guard.json"
+        self.room: Callable[[Path, int], None] = lambda file, size: None  # asked before so many bytes go into a file
+        self.safe: int | None = None  # the guard may need the newest checkpoint of up to so many images
 
     @classmethod
     def existing(cls, path: Path | str) -> "Run":
@@ -105,13 +107,18 @@ class Run:
     def _lock(self) -> filelock.BaseFileLock:
         return filelock.FileLock(self.path / ".lock", is_singleton=False)
 
+    def write(self, file: Path, data: bytes) -> None:
+        """Write a file of the run, whole or not at all, once there is room for it."""
+        self.room(file, len(data))
+        files.write(file, data)
+
     # -- recipe and facts ---------------------------------------------------------------------------------------
 
     def recipe(self) -> Recipe:
         return recipes.from_dict(recipes.read_toml(self.recipe_file))
 
     def write_recipe(self, recipe: Recipe) -> None:
-        files.write(self.recipe_file, recipe.to_toml().encode())
+        self.write(self.recipe_file, recipe.to_toml().encode())
 
     def info(self) -> dict[str, Any]:
         try:
@@ -126,7 +133,7 @@ class Run:
 
     def update_info(self, **facts: Any) -> None:
         old = self.info() if self.info_file.is_file() else {}
-        files.write(self.info_file, (json.dumps({**old, **facts}, indent=1) + "\n").encode())
+        self.write(self.info_file, (json.dumps({**old, **facts}, indent=1) + "\n").encode())
 
     def start(self, recipe: Recipe, data: ImageSet) -> None:
         """Write down what this run is."""
@@ -188,7 +195,7 @@ class Run:
             raise UserError(f"'{self.guard_file}' is damaged ({error!r})") from None
 
     def write_events(self, events: Sequence[Mapping[str, Any]]) -> None:
-        files.write(self.guard_file, (json.dumps(events, indent=1) + "\n").encode())
+        self.write(self.guard_file, (json.dumps(events, indent=1) + "\n").encode())
 
     def go_back(self, event: Mapping[str, Any]) -> None:
         """Keep the event and take back what was written after its `back_to`; a kill on the way is made up for later."""
@@ -225,21 +232,26 @@ class Run:
         return sorted(file for file in self.samples.glob("?????????.png") if file.stem.isdecimal())
 
     def log(self, record: Record) -> None:
-        with self.log_file.open("a") as file:
-            file.write(json.dumps(record) + "\n")
+        line = (json.dumps(record) + "\n").encode()
+        self.room(self.log_file, len(line))
+        with self.log_file.open("ab") as file:
+            file.write(line)
 
     def rewind_log(self, nimg: int) -> None:
         """Drop the records after `nimg` images: a resumed run writes them again."""
         if self.log_file.is_file():
-            kept = [json.dumps(record) + "\n" for record in self.records() if record["nimg"] <= nimg]
-            files.write(self.log_file, "".join(kept).encode())
+            self.rewrite_log(record for record in self.records() if record["nimg"] <= nimg)
+
+    def rewrite_log(self, records: Iterable[Record]) -> None:
+        """Put `records` in the place of the log. It only ever shrinks, and a budget keeps room for that."""
+        files.write(self.log_file, "".join(json.dumps(record) + "\n" for record in records).encode())
 
     # -- evaluations --------------------------------------------------------------------------------------------
 
     def write_evaluation(self, evaluation: Mapping[str, Any]) -> Path:
         """Keep an evaluation; one of the same checkpoint and protocol is replaced."""
         file = self.evaluations / f"{evaluation['checkpoint']['nimg']:09d}-{evaluation['key']}.json"
-        files.write(file, (json.dumps(evaluation, indent=1) + "\n").encode())
+        self.write(file, (json.dumps(evaluation, indent=1) + "\n").encode())
         return file
 
     # -- checkpoints --------------------------------------------------------------------------------------------
@@ -265,15 +277,31 @@ class Run:
         tensors, values = pack(method)
         values |= {"nimg": nimg, "seconds": seconds, "schedule": schedule}
         note = {"score": score, "by": by} | ({"stopped": True} if stopped else {})
-        digest = checkpoint.save(self.checkpoints, nimg, tensors, values, note)
+        self.safe = safe
+        digest = checkpoint.save(self.checkpoints, nimg, tensors, values, note, self.room)
         regular = self.regular_checkpoints()
         spared = {nimg, *regular[-keep:], self.best_checkpoint()}
-        if safe is not None:  # the next one to be safe must live until it is
-            spared |= {*[old for old in regular if old <= safe][-1:], *[old for old in regular if old > safe][:1]}
+        spared |= {*self._for_the_guard(regular)}
         for old in checkpoint.available(self.checkpoints):
             if old not in spared:
                 checkpoint.remove(self.checkpoints, old)
         return digest
+
+    def _for_the_guard(self, regular: Sequence[int]) -> list[int]:
+        """Those of the `regular` checkpoints that the guard may need, the less urgent first."""
+        if self.safe is None:
+            return []
+        later = [nimg for nimg in regular if nimg > self.safe][:1]  # the next one to be safe must live until it is
+        return [*later, *[nimg for nimg in regular if nimg <= self.safe][-1:]]
+
+    def dispensable(self) -> list[int]:
+        """The images seen of all checkpoints but the newest, in the order in which they may go.
+
+        Old ones go first, then those that the guard may need, and the best one last.
+        """
+        older, best = checkpoint.available(self.checkpoints)[:-1], self.best_checkpoint()
+        order = [*self._for_the_guard(self.regular_checkpoints()), best]
+        return sorted(older, key=lambda nimg: max((i for i, last in enumerate(order) if last == nimg), default=-1))
 
     def regular_checkpoints(self) -> list[int]:
         """The images seen of all checkpoints but those where the run was stopped, oldest first."""

@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas import checkpoint, features, guard, images, metrics
+from ganvas import budget, checkpoint, features, guard, images, metrics
+from ganvas.budget import Budget
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
 from ganvas.errors import RunFailed, UserError, out_of_memory
 from ganvas.evaluate import Judge, origin
+from ganvas.files import say_size
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
 from ganvas.recipe import SCORE, Recipe
@@ -34,6 +36,8 @@ from ganvas.schedule import Schedule
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
 SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
+SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
+TENSORBOARD_HEADER_BYTES = 1_000  # of an empty file of events, at most
 SCORE_IMAGES = 1_000
 SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
 SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
@@ -48,12 +52,13 @@ def train(
     data_dir: Path | None = None,
     device: str = "auto",
     tick: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Iterator[Record]:
     """Train `recipe` in the run directory `out`, new or to be continued; yields each record as it is logged.
 
     A record has nimg, epoch, seconds, images_per_second, the means of what the method's steps returned since the record
     before, norms and diversity; those at a checkpoint also have its score. `tick(nimg, total)` is called after every
-    step.
+    step, `say` once with a line on the space that the run will take.
     Closing the iterator, Ctrl-C and SIGTERM all checkpoint first.
 
     Raises UserError for what the caller can put right, RunFailed when the guard gives up or the disk is full; the last
@@ -73,8 +78,9 @@ def train(
         repeatable()
         torch.manual_seed(recipe.train.seed)
         method = recipe.build(data.spec, compute)
-        batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device)
+        batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device, recipe.data.flips)
         judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
+        within = _budget(run, recipe, data, method)
         run.finish_going_back()
         loop = _Loop(run, recipe, method, batches, judge)
 
@@ -86,13 +92,23 @@ def train(
             loop.seconds = max(state.values["seconds"], loop.seconds)
             run.rewind_log(batches.nimg)
             run.set_aside_after(batches.nimg)
+        else:
+            run.log_file.unlink(missing_ok=True)
+        if within is not None:
+            run.safe = guard.horizon(run.records())
+            within.begin()
+            if dropped := [f"{count:,} {kind}" for kind, count in within.dropped.items() if count]:
+                removed = f"removed {', '.join(dropped)} from '{run.path}'"
+                warnings.warn(f"{removed}, to stay within its disk budget of {say_size(within.limit)}", stacklevel=2)
+        if state is not None:
             run.write_recipe(recipe)
         else:
             run.start(recipe, data)
-            run.log_file.unlink(missing_ok=True)
         run.update_info(
             state="running", reason=None, sessions=[*run.info()["sessions"], session_facts(compute, batches.nimg)]
         )
+        if say and batches.nimg < loop.total:
+            say(loop.expected_space())
         yield from loop.go(tick)
 
 
@@ -125,15 +141,16 @@ class _Loop:
 
     def go(self, tick: Callable[[int, int], None] | None) -> Iterator[Record]:
         settings, data, batches, run = self.settings, self.batches.data, self.batches, self.run
-        sample_every = settings.sample_every or len(data)
-        checkpoint_every = settings.checkpoint_every or len(data)
+        sample_every, checkpoint_every = self.intervals()
         self.started = time.monotonic() - self.seconds
         self.start_from_here()
         with ExitStack() as stack:
             stop = stack.enter_context(_stop_signals())
-            board = stack.enter_context(_tensorboard(run.path, batches.nimg))
+            board = stack.enter_context(closing(_Board(run, batches.nimg)))
             if batches.nimg == 0:
                 write_sheet(run, self.method, data, 0)
+            elif not run.sheet_file.is_file():
+                write_rows(run, data, batches.nimg)
             if tick:
                 tick(batches.nimg, self.total)
             try:
@@ -165,6 +182,26 @@ class _Loop:
                     raise NonFinite(f"weights of {broken} are no longer finite after {batches.nimg:,} images")
                 self.checkpoint(None, stopped=True)
             run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
+
+    def intervals(self) -> tuple[int, int]:
+        """Images between two sheets, and between two checkpoints."""
+        epoch = len(self.batches.data)
+        return self.settings.sample_every or epoch, self.settings.checkpoint_every or epoch
+
+    def expected_space(self) -> str:
+        """What the run directory will take, in words."""
+        sample_every, checkpoint_every = self.intervals()
+        times = {"sheets": sample_every, "records": self.settings.log_every, "checkpoints": checkpoint_every}
+        counts = {what: -(-self.total // max(every, self.settings.batch_size)) for what, every in times.items()}
+        evaluations = self.total // self.settings.eval_every if self.settings.eval_every else 0
+        counts["checkpoints"] = min(counts["checkpoints"] + evaluations, self.settings.keep + 2)
+        one = budget.checkpoint_size(self.method)
+        sheet = len(images.png(_sheet_of_real(self.method, self.batches.data)))
+        size, limit = budget.expected_size(one, sheet, evaluations=evaluations, **counts), self.settings.disk_limit()
+        said = f"disk: {say_size(one)} per checkpoint, about {say_size(size)} in all at the end; "
+        if limit is None:
+            return f"{said}no budget"
+        return f"{said}budget {say_size(limit)}" + (": the oldest of it will be thinned" if size > limit else "")
 
     def start_from_here(self) -> None:
         """Forget what was under way."""
@@ -312,6 +349,16 @@ class _Loop:
         return 0, pack(self.recipe.build(self.method.spec, self.method.compute))
 
 
+def _budget(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget | None:
+    """What keeps the run within its disk budget, if it has one; raises UserError where that is too small."""
+    limit = recipe.train.disk_limit()
+    if limit is None:
+        return None
+    saved = [budget.checkpoint_size(method), *(file.stat().st_size for file in run.checkpoints.glob("*.safetensors"))]
+    sheet = _sheet_of_real(method, data).nbytes + SHEET_RECIPE_BYTES  # a PNG is never larger than its pixels
+    return Budget(run, limit, checkpoint=max(saved), sheet=sheet, keep=recipe.train.keep)
+
+
 def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, device: str) -> Judge:
     """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
     evaluator = features.choose_for(data.spec, data.classes, data.fingerprint, device)
@@ -383,19 +430,36 @@ def _pixels(pictures: np.ndarray) -> Tensor:
 
 def write_sheet(run: Run, method: Method, data: ImageSet, nimg: int) -> None:
     """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet."""
-    columns = min(len(data.classes), SHEET_MOST_COLUMNS) if method.conditional else SHEET_COLUMNS
+    columns = _columns(method, data)
     seeds = list(range(SHEET_ROWS * columns))
     labels = np.arange(len(seeds)) % columns if method.conditional else None
     sheet = images.grid(decode(method, seeds, labels), columns)
     recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
-    images.save_png(run.sheet(nimg), sheet, recipe)
+    run.write(run.sheet(nimg), images.png(sheet, recipe))
+    write_rows(run, data, nimg, recipe)
 
+
+def write_rows(run: Run, data: ImageSet, nimg: int, recipe: Mapping[str, Any] | None = None) -> None:
+    """`sheet.png`: the first row of every sheet of up to `nimg` images."""
     rows = []
     for file in run.sheets():
         if int(file.stem) <= nimg:
             with suppress(OSError):  # a sheet that somebody damaged costs its row
                 rows.append(images.load_png(file)[0][: data.spec.height + images.GAP])
-    images.save_png(run.sheet_file, np.concatenate([row for row in rows if row.shape == rows[-1].shape]), recipe)
+    if rows:
+        picture = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
+        run.write(run.sheet_file, images.png(picture, recipe))
+
+
+def _columns(method: Method, data: ImageSet) -> int:
+    return min(len(data.classes), SHEET_MOST_COLUMNS) if method.conditional else SHEET_COLUMNS
+
+
+def _sheet_of_real(method: Method, data: ImageSet) -> np.ndarray:
+    """A sheet of real pictures, uint8 [H, W, C], to know what one takes."""
+    columns = _columns(method, data)
+    chosen = np.arange(SHEET_ROWS * columns) % len(data)
+    return images.grid(np.moveaxis(data.images[chosen], 1, -1), columns)
 
 
 class NonFinite(RunFailed):
@@ -517,19 +581,58 @@ def _stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, old)
 
 
-@contextmanager
-def _tensorboard(folder: Path, nimg: int) -> Iterator[Callable[[Record], None]]:
-    """A function that sends a record to TensorBoard, where that is installed."""
-    if find_spec("tensorboard") is None:
-        yield lambda record: None
-        return
-    from torch.utils.tensorboard import SummaryWriter
+class _Board:
+    """Sends records to TensorBoard, where that is installed.
 
-    with SummaryWriter(folder / "tensorboard", purge_step=nimg) as writer:
+    When the files are as large as the budget lets them be, they are written again from the log, with as many records
+    as fill half of them; that is also where they come from when they are missing.
+    """
 
-        def write(record: Record) -> None:
-            for name, value in record.items():
-                if name != "nimg":
-                    writer.add_scalar(name, value, record["nimg"])
+    def __init__(self, run: Run, nimg: int) -> None:
+        self.run, self.folder = run, run.path / "tensorboard"
+        self.writer: Any = None
+        limit = run.recipe().train.disk_limit()
+        self.limit = float("inf") if limit is None else budget.kept_free(limit)["tensorboard"]
+        if find_spec("tensorboard") is None:
+            return
+        if run.records() and not budget.sizes(self.folder):
+            self._write_again()
+        else:
+            self._open(nimg)
 
-        yield write
+    def __call__(self, record: Record) -> None:
+        """Send a record that is in the log already."""
+        if self.writer is None:
+            return
+        if self.taken + budget.tensorboard_size(record) > self.limit:
+            self._write_again()
+        else:
+            self._write(record, time.time())
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def _open(self, nimg: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.taken = sum(budget.sizes(self.folder).values()) + TENSORBOARD_HEADER_BYTES
+        self.writer = SummaryWriter(self.folder, purge_step=nimg)
+
+    def _write(self, record: Record, at: float) -> None:
+        self.taken += budget.tensorboard_size(record)
+        for name, value in record.items():
+            if name != "nimg":
+                self.writer.add_scalar(name, value, record["nimg"], at)
+
+    def _write_again(self) -> None:
+        self.close()
+        budget.remove_events(self.run)
+        records = self.run.records()
+        while sum(budget.tensorboard_size(record) for record in records) > self.limit / 2:
+            fewer = budget.fewer_records(records, least=4)
+            records = fewer if len(fewer) < len(records) else records[len(records) // 2 + 1 :]
+        self._open(0)
+        now = time.time() - max((record["seconds"] for record in records), default=0)
+        for record in records:
+            self._write(record, now + record["seconds"])

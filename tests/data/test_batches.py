@@ -25,7 +25,7 @@ def numbered(count: int) -> ImageSet:
 def stream(data: ImageSet, batch_size: int, seed: int, length: int) -> np.ndarray:
     """The first `length` positions that the batches draw."""
     batches = Batches(data, batch_size, seed)
-    return np.concatenate([batches.indices() for _ in range(-(-length // batch_size))])[:length]
+    return np.concatenate([batches.draw()[0] for _ in range(-(-length // batch_size))])[:length]
 
 
 @settings(deadline=None)
@@ -42,7 +42,7 @@ def test_resuming_anywhere_gives_the_same_stream(count, batch_size, seed, start)
     resumed = Batches(data, batch_size, seed)
     resumed.nimg = start
     whole = stream(data, count, seed, start + 2 * batch_size)
-    assert np.concatenate([resumed.indices(), resumed.indices()]).tolist() == whole[start:].tolist()
+    assert np.concatenate([resumed.draw()[0], resumed.draw()[0]]).tolist() == whole[start:].tolist()
     assert resumed.nimg == start + 2 * batch_size and resumed.epoch == resumed.nimg / count
 
 
@@ -84,3 +84,20 @@ def test_memory_mapped_sets_stream_alike(tmp_path):
 def test_an_empty_set_is_refused():
     with pytest.raises(UserError, match="has no images"):
         ImageSet("empty", np.empty((0, 1, 4, 4), np.uint8))
+
+
+def test_flips_mirror_half_of_the_pictures_and_others_each_epoch() -> None:
+    images = np.zeros((400, 1, 1, 2), np.uint8)
+    images[:, :, :, 1] = 255  # mirrored ones are brighter on the left
+    batches = Batches(ImageSet("halves", images), 400, seed=3, flips=True)
+    plain = Batches(ImageSet("halves", images), 400, seed=3)
+    epochs = []
+    for _ in range(2):
+        order, mirrored = batches.draw()
+        assert (plain.draw()[0] == order).all()
+        assert 0.4 < mirrored.mean() < 0.6
+        epochs.append(mirrored[np.argsort(order)])
+    assert 0.4 < (epochs[0] == epochs[1]).mean() < 0.6
+    batches.nimg = 0
+    shown = batches.next().images[:, 0, 0, 0] > 0
+    assert (shown.numpy()[np.argsort(Batches(batches.data, 400, 3).draw()[0])] == epochs[0]).all()

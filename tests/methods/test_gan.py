@@ -88,3 +88,67 @@ def test_unconditional_ignores_labels() -> None:
     method = make()
     z = method.latents([1, 2])
     assert torch.equal(method.decode(z, torch.tensor([0, 1])), method.decode(z))
+
+
+def test_uniform_latents_are_even_from_minus_1_to_1_in_training_and_sampling() -> None:
+    method = make(latent="uniform")
+    for z in (method.latents(range(2000)), method.prior(2000, method.noise)):
+        assert -1 <= z.min() < -0.99 and 0.99 < z.max() <= 1
+        assert z.square().mean().item() == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_balance_gives_g_as_many_updates_as_it_needs() -> None:
+    method = make(g_steps="balance", most_g_steps=6, lr=1e-5, d_lr=1e-2)  # D runs ahead
+    batches, taken = Images(method.spec), []
+    for _ in range(60):
+        taken.append(method.step(batches)["g_steps"].item())
+    assert taken[0] == 1
+    assert max(taken) == taken[-1] == 6
+    assert next(iter(method.optimizers["G"].state.values()))["step"].item() == sum(taken)
+
+
+def test_d_sees_real_and_generated_images_augmented(monkeypatch: pytest.MonkeyPatch) -> None:
+    method = make(augment="cutout", g_steps=2)
+    seen = []
+    plain = method._logit
+    monkeypatch.setattr(method, "_logit", lambda images, y: (seen.append(images), plain(images, y))[1])
+    method.step(Images(method.spec))
+    assert len(seen) == 4  # real, generated, and G's two
+    assert all((images == 0).flatten(1).float().mean(1).min() > 0.05 for images in seen)
+
+
+def test_penalties_enter_d_alone() -> None:
+    def trained(**settings: float) -> GAN:
+        method = make(lr=1e-2, **settings)
+        batches = Images(method.spec)
+        for _ in range(30):
+            method.step(batches)
+        return method
+
+    batches = Images(make().spec)
+    real, _ = batches.next()
+
+    def slope(method: GAN) -> float:
+        x = real.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(method._logit(x, None).sum(), x)
+        return gradient.flatten(1).norm(dim=1).mean().item()
+
+    assert slope(trained(r1=30.0)) < slope(trained()) / 2
+    assert slope(trained(lecam=30.0)) < slope(trained()) / 2
+
+
+def test_r1_needs_a_d_that_sees_each_image_by_itself() -> None:
+    with pytest.raises(UserError, match=r"network\.d_norm=none"):
+        make(ImageSpec(1, 16, 16, 0), backbone="dcgan", r1=1.0)
+
+
+def test_state_of_the_extras_comes_back() -> None:
+    settings = {"g_steps": "balance", "augment": "colour", "augment_target": 0.5, "lecam": 1.0}
+    one, other = make(**settings), make(**settings)
+    assert make().extra_state() == {}
+    batches = Images(one.spec)
+    for _ in range(5):
+        one.step(batches)
+    other.load_extra_state(one.extra_state())
+    assert torch.equal(other.extra_state()["small_sets"], one.extra_state()["small_sets"])
+    assert one.held.real != 0 and one.balance.ratio != 0

@@ -41,6 +41,8 @@ class DataSettings(Settings):
     """crop: scale the shorter side, cut the centre; letterbox: scale the longer, fill with black; pad: only fill"""
     limit: int | None = Field(None, ge=1)
     """only the first so many pictures, in the order of the set (for folders: sorted by path)"""
+    flips: bool = False
+    """show half of the pictures mirrored while training, other ones each time"""
 
 
 def load(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> ImageSet:

@@ -69,15 +69,19 @@ class Batches:
     # Below this size the pixels move to the GPU once, and gathering a batch costs no transfer.
     KEEP_ON_DEVICE_BYTES = 4 * 2**30
 
-    def __init__(self, data: ImageSet, batch_size: int, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, data: ImageSet, batch_size: int, seed: int, device: torch.device | str = "cpu", flips: bool = False
+    ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
         self.device = torch.device(device)
+        self.flips = flips
         self.nimg = 0
         self.shuffle = 0
         self._epoch = -1, -1
         self._order = np.empty(0, dtype=np.int64)
+        self._mirrored = np.empty(0, dtype=bool)
         on_device = self.device.type != "cpu" and data.images.nbytes <= self.KEEP_ON_DEVICE_BYTES
         self._pixels = torch.tensor(data.images, device=self.device) if on_device else None
         self._labels = None if data.labels is None else torch.tensor(data.labels, device=self.device)
@@ -87,31 +91,36 @@ class Batches:
         """Passes over the set so far."""
         return self.nimg / len(self.data)
 
-    def indices(self) -> np.ndarray:
-        """The next `batch_size` positions in the set, int64 [B]; moves the stream on."""
-        parts: list[np.ndarray] = []
-        missing = self.batch_size
-        while missing:
-            epoch, start = divmod(self.nimg, len(self.data))
-            part = self._permutation(epoch)[start : start + missing]
-            parts.append(part)
-            self.nimg += len(part)
-            missing -= len(part)
-        return np.concatenate(parts)
-
     def next(self) -> Batch:
         """The next batch, gathered from the uint8 array in one indexing operation."""
-        index = self.indices()
+        index, mirrored = self.draw()
         there = to_device(torch.from_numpy(index), self.device)
         if self._pixels is not None:
             pixels = self._pixels[there]
         else:
             pixels = to_device(torch.from_numpy(self.data.images[index]), self.device)
+        if self.flips:
+            flip = to_device(torch.from_numpy(mirrored), self.device)
+            pixels = torch.where(flip[:, None, None, None], pixels.flip(3), pixels)
         return Batch(from_uint8(pixels), None if self._labels is None else self._labels[there])
 
-    def _permutation(self, epoch: int) -> np.ndarray:
+    def draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """The next `batch_size` positions in the set, int64 [B], and which are mirrored; moves the stream on."""
+        parts: list[tuple[np.ndarray, np.ndarray]] = []
+        missing = self.batch_size
+        while missing:
+            epoch, start = divmod(self.nimg, len(self.data))
+            self._shuffle(epoch)
+            parts.append((self._order[start : start + missing], self._mirrored[start : start + missing]))
+            self.nimg += len(parts[-1][0])
+            missing -= len(parts[-1][0])
+        index, mirrored = zip(*parts, strict=True)
+        return np.concatenate(index), np.concatenate(mirrored)
+
+    def _shuffle(self, epoch: int) -> None:
         if (epoch, self.shuffle) != self._epoch:
             self._epoch = epoch, self.shuffle
             seeds = [self.seed, epoch, self.shuffle] if self.shuffle else [self.seed, epoch]
-            self._order = np.random.default_rng(seeds).permutation(len(self.data))
-        return self._order
+            random = np.random.default_rng(seeds)
+            self._order = random.permutation(len(self.data))
+            self._mirrored = random.random(len(self.data)) < 0.5

@@ -33,11 +33,13 @@ class MethodSettings(Settings):
 
     ONCE: ClassVar[tuple[str, ...]] = ("latent_size", "ema_images", "beta1", "beta2", "alpha", "start_std", "steps")
     """read when a method is built, so that no schedule can change them"""
+    ALIASES: ClassVar[dict[str, str]] = {}
+    """other names of settings"""
 
     name: str
     """the method's name in the table of methods"""
     latent_size: PositiveInt = 100
-    """numbers in a latent vector, each drawn from N(0, 1)"""
+    """numbers in a latent vector"""
     ema_images: NonNegativeInt = 0
     """half-life of the moving average of G's weights, in images seen; 0 = none"""
 
@@ -99,10 +101,14 @@ class Method(ABC):
         """Whether `decode` needs labels."""
         return False
 
+    def prior(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random latents, on the CPU [count, latent]."""
+        return torch.randn(count, self.settings.latent_size, generator=generator)
+
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """One latent per seed, each from its own generator: seed 7 is the same latent in any batch. [B, latent]"""
-        draws = [torch.randn(self.settings.latent_size, generator=torch.Generator().manual_seed(s)) for s in seeds]
-        return torch.stack(draws).to(self.compute.device)
+        draws = [self.prior(1, torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.cat(draws).to(self.compute.device)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] -> latents [B, latent]; raises UserError for a method without an encoder."""

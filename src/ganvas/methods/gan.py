@@ -6,17 +6,24 @@ then `g_steps` times raise log D(G(z)) (or lower log(1 - D(G(z))), the minimax f
 
 Deviations: a conditional generator is given the labels of the real batch, so both batches have the classes of the data;
 the generated batch of the last discriminator step is used again for the first generator step, as is customary.
+
+For small sets there is more, all of it off by default: a number of generator updates that keeps the losses level,
+augmented images for the discriminator, and penalties on it.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
+from ganvas.device import to_device
 from ganvas.errors import UserError
-from ganvas.methods.base import BatchSource, TwoRates, TwoRateSettings, adam, descend, frozen
+from ganvas.methods.augment import Augment
+from ganvas.methods.balance import Balance, LeCam, r1
+from ganvas.methods.base import BatchSource, TwoRates, TwoRateSettings, adam, descend, frozen, refuse_batch_norm
 
 VALIDATION_IMAGES = 100
 VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first latents would resemble these
@@ -25,7 +32,11 @@ VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first lat
 class GANSettings(TwoRateSettings):
     """The settings of the plain and the conditional GAN."""
 
+    ALIASES: ClassVar[dict[str, str]] = {"g_advantage": "g_steps"}
+
     name: Literal["gan"] = "gan"
+    latent: Literal["normal", "uniform"] = "normal"
+    """what the numbers of a latent are drawn from: N(0, 1), or evenly from -1 to 1"""
     conditional: bool = False
     """whether G and D are told the label"""
     loss: Literal["non-saturating", "minimax"] = "non-saturating"
@@ -34,10 +45,22 @@ class GANSettings(TwoRateSettings):
     """outputs of D: 1 logit, or 2 under softmax (generated, real)"""
     d_steps: PositiveInt = 1
     """updates of D per step, each on a new batch"""
-    g_steps: PositiveInt = 1
-    """updates of G per step"""
+    g_steps: PositiveInt | Literal["balance"] = 1
+    """updates of G per step (g_advantage is another name for it); balance: as many as keep both losses level"""
+    most_g_steps: PositiveInt = 50
+    """how many these may become"""
     optimizer: Literal["adam", "sgd"] = "adam"
     """with sgd, plain gradient descent, beta1 is its momentum"""
+    augment: str = ""
+    """how images are changed before D sees them, real and generated alike: some of colour,translation,cutout"""
+    augment_p: float = Field(1.0, ge=0, le=1)
+    """probability of each of these changes for each image; with augment_target the first one"""
+    augment_target: float | None = Field(None, gt=-1, lt=1)
+    """mean sign of D's logits on real images that the probability aims at (0.6 was published); none: it stays"""
+    r1: NonNegativeFloat = 0.0
+    """weight of half D's squared gradient at real images, added to its loss"""
+    lecam: NonNegativeFloat = 0.0
+    """weight of D's squared distance from running means of its answers, added to its loss"""
 
 
 class GAN(TwoRates):
@@ -58,35 +81,52 @@ class GAN(TwoRates):
                 self.optimizers[name] = torch.optim.SGD(self.modules[name].parameters(), lr, s.beta1, foreach=True)
             else:
                 self.optimizers[name] = adam(self.modules[name], lr, (s.beta1, s.beta2))
+        if s.r1:
+            refuse_batch_norm(self.D, "method.r1")
+        policy = [word.strip() for word in s.augment.split(",") if word.strip()]
+        self.augment = Augment(policy, s.augment_p, s.augment_target, self.noise)
+        self.balance, self.held = Balance(s.most_g_steps), LeCam()
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
-        for i in range(self.settings.d_steps):
+        s = self.settings
+        if s.augment_target is None:
+            self.augment.p = s.augment_p
+        for i in range(s.d_steps):
             real, labels = batches.next()
-            y = labels if self.settings.conditional else None
-            with torch.set_grad_enabled(i == self.settings.d_steps - 1):  # G learns from the last fakes only
+            y = labels if s.conditional else None
+            with torch.set_grad_enabled(i == s.d_steps - 1):  # G learns from the last fakes only
                 fake = self._generate(len(real), y)
-            d_real = self._logit(real, y)
-            d_fake = self._logit(fake.detach(), y)
+            seen = self.augment(real).requires_grad_(s.r1 > 0)
+            d_real = self._logit(seen, y)
+            d_fake = self._logit(self.augment(fake.detach()), y)
             d_loss = -F.logsigmoid(d_real).mean() - F.logsigmoid(-d_fake).mean()
-            descend(self.optimizers["D"], d_loss)
+            penalties = s.r1 / 2 * r1(d_real, seen) if s.r1 else 0
+            if s.lecam:
+                penalties = penalties + s.lecam * self.held(d_real, d_fake)
+            descend(self.optimizers["D"], d_loss + penalties)
+            self.augment.adapt(d_real)
 
-        for i in range(self.settings.g_steps):
+        g_steps = self.balance.steps if s.g_steps == "balance" else s.g_steps
+        for i in range(g_steps):
             if i > 0:
                 fake = self._generate(len(real), y)
             with frozen(self.D):
-                g_logit = self._logit(fake, y)
-                if self.settings.loss == "minimax":
-                    g_loss = F.logsigmoid(-g_logit).mean()
-                else:
-                    g_loss = -F.logsigmoid(g_logit).mean()
+                g_logit = self._logit(self.augment(fake), y)
+                g_loss = F.logsigmoid(-g_logit).mean() if s.loss == "minimax" else -F.logsigmoid(g_logit).mean()
                 descend(self.optimizers["G"], g_loss)
 
-        return {
+        record = {
             "d_loss": d_loss.detach(),
             "g_loss": g_loss.detach(),
             "d_real": d_real.detach().sigmoid().mean(),
             "d_fake": d_fake.detach().sigmoid().mean(),
         }
+        if s.g_steps == "balance":
+            self.balance.see(g_loss.item(), d_loss.item())
+            record["g_steps"] = torch.tensor(float(g_steps))
+        if s.augment_target is not None:
+            record["augment_p"] = torch.tensor(self.augment.p)
+        return record
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         return self.draw(z, labels if self.settings.conditional else None, size)
@@ -103,9 +143,27 @@ class GAN(TwoRates):
     def conditional(self) -> bool:
         return self.settings.conditional
 
+    def prior(self, count: int, generator: torch.Generator) -> Tensor:
+        if self.settings.latent == "normal":
+            return super().prior(count, generator)
+        return 2 * torch.rand(count, self.settings.latent_size, generator=generator) - 1
+
+    def extra_state(self) -> dict[str, Tensor]:
+        s = self.settings
+        if s.g_steps != "balance" and s.augment_target is None and not s.lecam:
+            return {}
+        values = [self.augment.p, self.balance.ratio, self.balance.log_steps, self.held.real, self.held.fake]
+        return {"small_sets": torch.tensor(values, dtype=torch.float64)}
+
+    def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
+        if "small_sets" in tensors:
+            self.augment.p, self.balance.ratio, self.balance.log_steps, self.held.real, self.held.fake = tensors[
+                "small_sets"
+            ].tolist()
+
     def _generate(self, count: int, labels: Tensor | None) -> Tensor:
         with self.compute.autocast():
-            images: Tensor = self.G(self.randn(count, self.settings.latent_size), labels)
+            images: Tensor = self.G(to_device(self.prior(count, self.noise), self.compute.device), labels)
         return images.float()
 
     def _logit(self, images: Tensor, labels: Tensor | None) -> Tensor:

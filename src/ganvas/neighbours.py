@@ -1,0 +1,164 @@
+"""Has a run learned its pictures by heart? Its samples beside the training pictures that are nearest to them.
+
+For small sets above all, where copying is easy. Two spaces: the pixels, where copies are found, and the features of an
+evaluator, where pictures of the same thing are neighbours. A near copy is a sample that is less than half as far from a
+training picture as that picture is from any other training picture.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas import features as evaluators
+from ganvas import images, metrics, sample
+from ganvas.data import ImageSet
+from ganvas.errors import UserError
+from ganvas.features import Evaluator
+from ganvas.guard import mean_distance
+from ganvas.images import GAP
+
+NEAR = 0.5  # of the distance between training pictures
+LEAST_SAMPLES, LEAST_REAL = 8, 8
+COMPARED, PAIRED = 1_000, 10_000  # pictures of either side, at most, in the mean distance and in the coverage
+COLUMNS = 4  # of the sheet, three pictures each
+SHOWN = 32
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is nearest to each sample in one space, and how far."""
+
+    index: np.ndarray  # int64 [n]: the training picture
+    mirrored: np.ndarray  # bool [n]: its mirror image is what is near
+    quotient: np.ndarray  # float32 [n]: the distance over that between this picture and its nearest other one
+
+    @property
+    def near(self) -> np.ndarray:
+        """Which samples are near copies, bool [n]."""
+        return self.quotient < NEAR
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    samples: sample.Samples
+    real: ImageSet
+    pixels: Space
+    features: Space
+    figures: dict[str, float]
+    facts: dict[str, Any]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(name, figure, what it means), for people."""
+        f = self.figures
+        near = f"nearer than half the way between training pictures, of {len(self.samples.images):,} samples"
+        return [
+            ("near copies, pixels", f"{f['near_copies_pixels']:.1%}", near),
+            ("near copies, features", f"{f['near_copies_features']:.1%}", near),
+            ("pictures copied", f"{f['pictures_copied']:.0f}", f"of {len(self.real):,} training pictures, in pixels"),
+            ("mean distance", f"{f['distance']:.2f}", "between two samples; between two training pictures: 1"),
+            ("coverage", f"{f['coverage']:.1%}", "of the training pictures have a sample in their neighbourhood"),
+            (
+                "Vendi score",
+                f"{f['vendi']:.1f}",
+                f"effectively different samples; training pictures: {f['vendi_real']:.1f}",
+            ),
+        ]
+
+    def sheet(self) -> np.ndarray:
+        """Triples sample, nearest by pixels, nearest by features; those most like a copy first. uint8 [H, W, C]"""
+        order = np.argsort(self.pixels.quotient, kind="stable")[:SHOWN]
+        nearest = [self._real(space, order) for space in (self.pixels, self.features)]
+        blocks = np.stack([self.samples.images[order], *nearest], axis=1)  # [n, 3, H, W, C]
+        triples = np.stack([images.grid(block, 3, GAP // 2) for block in blocks])
+        return images.grid(triples, COLUMNS, 3 * GAP)
+
+    def recipe(self) -> dict[str, Any]:
+        """What the sheet needs to be made again."""
+        return {**self.facts, "figures": self.figures, "seeds": self.samples.seeds}
+
+    def _real(self, space: Space, order: np.ndarray) -> np.ndarray:
+        pictures: np.ndarray = np.moveaxis(self.real.images[space.index[order]], 1, -1)
+        turned = space.mirrored[order]
+        pictures[turned] = pictures[turned][:, :, ::-1]
+        return pictures
+
+
+def find(
+    path: Path | str,
+    checkpoint: str | int = "last",
+    *,
+    n: int = 1_000,
+    seed: int = 0,
+    evaluator: str | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+) -> Neighbours:
+    """The nearest training pictures of `n` samples of a run.
+
+    Where the run mirrored its pictures, mirror images count too. Raises UserError when run, pictures or evaluator are
+    not there, or are too few.
+    """
+    model = sample.load(path, checkpoint, device)
+    real = model.data(data_dir)
+    if n < LEAST_SAMPLES or len(real) < LEAST_REAL:
+        few = f"{n} samples" if n < LEAST_SAMPLES else f"{len(real)} training pictures"
+        raise UserError(f"{few} are too few to compare: {LEAST_SAMPLES} or more are needed")
+    chosen = (
+        evaluators.load(evaluator, device)
+        if evaluator
+        else evaluators.choose_for(real.spec, real.classes, real.fingerprint, device)
+    )
+    drawn = model.sample(n, seed=seed)
+    pictures = np.ascontiguousarray(np.moveaxis(drawn.images, -1, 1))
+    flips = model.run.recipe().data.flips
+    pixels = _pixel_space(pictures, real, flips)
+    ours, theirs = (_features(chosen, part) for part in (pictures, real.images))
+    features = _space(ours, theirs, theirs, mirrored=False)
+    some = np.random.default_rng(0).permutation(len(real))
+    figures = {
+        "near_copies_pixels": float(pixels.near.mean()),
+        "near_copies_features": float(features.near.mean()),
+        "pictures_copied": float(len(np.unique(pixels.index[pixels.near]))),
+        "distance": mean_distance(pictures[:COMPARED])
+        / max(mean_distance(real.images[np.sort(some[:COMPARED])]), 1e-9),
+        "coverage": metrics.manifold(ours, theirs[some[:PAIRED]])["coverage"].value,
+        "vendi": metrics.vendi(ours).value,
+        "vendi_real": metrics.vendi(theirs).value,
+    }
+    facts = {**model.provenance(), "evaluator": chosen.sha256, "data": real.fingerprint, "mirror images": flips}
+    return Neighbours(drawn, real, pixels, features, figures, facts)
+
+
+def save(found: Neighbours, out: Path) -> None:
+    """Write the sheet; raises UserError for another kind of file."""
+    if out.suffix.lower() != ".png":
+        raise UserError(f"cannot write the sheet as '{out}': name a .png file")
+    images.save_png(out, found.sheet(), found.recipe())
+
+
+def _pixel_space(pictures: np.ndarray, real: ImageSet, flips: bool) -> Space:
+    theirs = evaluators.pixels(real.images)
+    mirrored = evaluators.pixels(np.ascontiguousarray(real.images[..., ::-1])) if flips else theirs
+    return _space(evaluators.pixels(pictures), theirs, mirrored, flips)
+
+
+def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor, mirrored: bool) -> Space:
+    """Samples [n, F] among training pictures [N, F] and, if so, their mirror images [N, F]."""
+    distance, index = metrics.nearest(ours, theirs)
+    turned = torch.zeros(len(ours), dtype=torch.bool, device=ours.device)
+    if mirrored:
+        other, there = metrics.nearest(ours, mirrors)
+        turned = other < distance
+        distance, index = torch.where(turned, other, distance), torch.where(turned, there, index)
+    asked, place = index.unique(return_inverse=True)
+    apart, _ = metrics.nearest(theirs[asked], theirs, own=asked)
+    quotient = distance / apart[place].clamp_min(1e-6)
+    return Space(index.cpu().numpy(), turned.cpu().numpy(), quotient.cpu().numpy())
+
+
+def _features(evaluator: Evaluator, pictures: np.ndarray) -> Tensor:
+    return evaluator.measure(pictures).features
