@@ -26,6 +26,7 @@ LEAST_SAMPLES, LEAST_REAL = 8, 8
 COMPARED, PAIRED = 1_000, 10_000  # pictures of either side, at most, in the mean distance and in the coverage
 COLUMNS = 4  # of the sheet, three pictures each
 SHOWN = 32
+SIDE = 900  # pixels of the sheet at least; small pictures are enlarged
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,13 @@ class Neighbours:
     def rows(self) -> list[tuple[str, str, str]]:
         """(name, figure, what it means), for people."""
         f = self.figures
-        near = f"nearer than half the way between training pictures, of {len(self.samples.images):,} samples"
         return [
-            ("near copies, pixels", f"{f['near_copies_pixels']:.1%}", near),
-            ("near copies, features", f"{f['near_copies_features']:.1%}", near),
-            ("pictures copied", f"{f['pictures_copied']:.0f}", f"of {len(self.real):,} training pictures, in pixels"),
-            ("mean distance", f"{f['distance']:.2f}", "between two samples; between two training pictures: 1"),
-            ("coverage", f"{f['coverage']:.1%}", "of the training pictures have a sample in their neighbourhood"),
-            (
-                "Vendi score",
-                f"{f['vendi']:.1f}",
-                f"effectively different samples; training pictures: {f['vendi_real']:.1f}",
-            ),
+            ("near copies", f"{f['near_copies_pixels']:.1%}", f"of {len(self.samples.images):,} samples, by pixels"),
+            ("", f"{f['near_copies_features']:.1%}", "by features"),
+            ("pictures copied", f"{f['pictures_copied']:,.0f}", f"of {len(self.real):,}, by pixels"),
+            ("mean distance", f"{f['distance']:.2f}", "between samples; between training pictures it is 1"),
+            ("coverage", f"{f['coverage']:.1%}", "of as many training pictures have a sample near them"),
+            ("different samples", f"{f['vendi']:.1f}", f"(Vendi score); training pictures: {f['vendi_real']:.1f}"),
         ]
 
     def sheet(self) -> np.ndarray:
@@ -74,7 +70,7 @@ class Neighbours:
         nearest = [self._real(space, order) for space in (self.pixels, self.features)]
         blocks = np.stack([self.samples.images[order], *nearest], axis=1)  # [n, 3, H, W, C]
         triples = np.stack([images.grid(block, 3, GAP // 2) for block in blocks])
-        return images.grid(triples, COLUMNS, 3 * GAP)
+        return images.enlarge(images.grid(triples, COLUMNS, 3 * GAP), SIDE)
 
     def recipe(self) -> dict[str, Any]:
         """What the sheet needs to be made again."""
@@ -125,7 +121,7 @@ def find(
         "pictures_copied": float(len(np.unique(pixels.index[pixels.near]))),
         "distance": mean_distance(pictures[:COMPARED])
         / max(mean_distance(real.images[np.sort(some[:COMPARED])]), 1e-9),
-        "coverage": metrics.manifold(ours, theirs[some[:PAIRED]])["coverage"].value,
+        "coverage": metrics.manifold(ours, theirs[some[: min(PAIRED, n)]])["coverage"].value,
         "vendi": metrics.vendi(ours).value,
         "vendi_real": metrics.vendi(theirs).value,
     }
