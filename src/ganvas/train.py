@@ -159,7 +159,7 @@ class _Loop:
                     self.adjust()
                     scalars = self.method.step(batches)
                     self.pending.append((batches.nimg, scalars))
-                    self.method.update_averages(batches.nimg - before)
+                    self.method.update_averages(batches.nimg - before, batches.nimg)
                     done = batches.nimg >= self.total
 
                     def due(every: int, before: int = before, done: bool = done) -> bool:

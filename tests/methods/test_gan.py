@@ -152,3 +152,16 @@ def test_state_of_the_extras_comes_back() -> None:
     other.load_extra_state(one.extra_state())
     assert torch.equal(other.extra_state()["small_sets"], one.extra_state()["small_sets"])
     assert one.held.real != 0 and one.balance.ratio != 0
+
+
+def test_the_average_forgets_by_its_half_life_and_sooner_early_in_a_run() -> None:
+    method = make(ema_images=100)
+    average, trained = method.averages["G"], method.modules["G"]
+    for seen, left in ((10_000, 0.5), (2_000, 0.5), (1_000, 0.25), (100, 0.5**20)):  # shares after 100 images
+        with torch.no_grad():
+            for parameter in average.parameters():
+                parameter.fill_(1.0)
+            for parameter in trained.parameters():
+                parameter.fill_(0.0)
+        method.update_averages(100, seen)
+        assert next(average.parameters()).flatten()[0].item() == pytest.approx(left, rel=1e-3, abs=1e-6)

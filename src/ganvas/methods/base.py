@@ -19,6 +19,8 @@ from ganvas.device import Compute, to_device
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
 
+EMA_RAMP = 0.05  # of the images seen, at most, is the half-life of the averages
+
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -41,7 +43,7 @@ class MethodSettings(Settings):
     latent_size: PositiveInt = 100
     """numbers in a latent vector"""
     ema_images: NonNegativeInt = 0
-    """half-life of the moving average of G's weights, in images seen; 0 = none"""
+    """half-life of the moving average of G's weights, in images seen (shorter early in a run); 0 = none"""
 
 
 class Method(ABC):
@@ -199,11 +201,14 @@ class Method(ABC):
     # -- for the engine to use ----------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def update_averages(self, images: int) -> None:
-        """Move the averages on by a step that saw `images` images."""
+    def update_averages(self, images: int, seen: int) -> None:
+        """Move the averages on by a step that saw `images` images, `seen` in all.
+
+        Early in a run they look back less far, so that the initial weights are soon forgotten (Karras et al., 2020).
+        """
         if not self.averages:
             return
-        keep = 0.5 ** (images / self.settings.ema_images)
+        keep = 0.5 ** (images / min(self.settings.ema_images, EMA_RAMP * seen))
         for name, average in self.averages.items():
             trained = self.modules[name].state_dict()
             for key, value in average.state_dict().items():
