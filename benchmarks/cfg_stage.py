@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from ganvas import recipe as recipes
+from ganvas.backbones.thin import FromImage, ToImage
 from ganvas.config import merge, parse_assignments
 from ganvas.data import Batches, ImageSet, load
 from ganvas.device import choose, keep_freed_memory
@@ -27,12 +28,21 @@ from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
 from ganvas.recipe import Recipe
 
 
+def plain(network: nn.Module) -> nn.Module:
+    """The network with PyTorch's own convolutions next to the image."""
+    for module in network.modules():
+        for ours, theirs in ((FromImage, nn.Conv2d), (ToImage, nn.ConvTranspose2d)):
+            if isinstance(module, ours):
+                module.__class__ = theirs  # type: ignore[assignment]
+    return network
+
+
 def published(recipe: Recipe, data: ImageSet, device: torch.device) -> Callable[[], None]:
     """A stage as the authors' program goes about it."""
     s = recipe.method
     assert isinstance(s, CFGGANSettings)
-    G = recipe.network.generator(data.spec._replace(num_classes=0), s.latent_size).to(device)
-    D = recipe.network.discriminator(data.spec._replace(num_classes=0)).to(device)
+    G = plain(recipe.network.generator(data.spec._replace(num_classes=0), s.latent_size)).to(device)
+    D = plain(recipe.network.discriminator(data.spec._replace(num_classes=0))).to(device)
     stored = [copy.deepcopy(D).requires_grad_(False) for _ in range(s.steps)]
     d_optimizer = torch.optim.RMSprop(D.parameters(), s.d_lr, s.alpha, 1e-18, foreach=False)
     images = from_uint8(torch.from_numpy(data.images))
