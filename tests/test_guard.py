@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -76,13 +75,6 @@ def test_lost_classes_and_stagnation() -> None:
     found = first_alarm(log(movement=[0.3, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
     assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "stagnation", 300)
     assert first_alarm(log(movement=[0.3, *[0.001] * 20])) is None
-
-
-def test_mean_distance() -> None:
-    pictures = np.zeros((3, 2, 2, 1), np.uint8)
-    pictures[2] = 6
-    assert guard.mean_distance(pictures) == pytest.approx(4)  # 0, 6, 6
-    assert guard.mean_distance(pictures[:1]) == 0
 
 
 # -- in training -------------------------------------------------------------------------------------------------------

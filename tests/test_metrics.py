@@ -671,3 +671,10 @@ def test_copies_deceive_every_score_but_the_copy_rate() -> None:
     assert max(copied["fid"], copied["kid"]) < min(honest["fid"], 1e-6)
     real = nearness(unseen, train, unseen)
     assert metrics.copy_rate(nearness(train, train, unseen), real).value == 1
+
+
+def test_mean_distance() -> None:
+    pictures = np.zeros((3, 2, 2, 1), np.uint8)
+    pictures[2] = 6
+    assert metrics.mean_distance(pictures) == pytest.approx(4)  # 0, 6, 6
+    assert metrics.mean_distance(pictures[:1]) == 0

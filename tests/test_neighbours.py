@@ -115,10 +115,14 @@ def test_the_command_writes_a_sheet_that_says_how_it_was_made(
     assert recipe is not None and recipe["seeds"] == list(range(12)) and recipe["figures"]["coverage"] <= 1
 
 
+def test_another_kind_of_file_is_refused_before_anything_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["neighbours", "nowhere", "--out", "near.gif"])
+    assert stopped.value.code == 2
+    assert "name a .png file" in capsys.readouterr().err
+
+
 def test_too_few_pictures_are_refused(tiny: Callable[..., Recipe], folder: Path, tmp_path: Path) -> None:
     run = trained(tiny, folder, tmp_path / "run")
     with pytest.raises(UserError, match="3 samples are too few"):
         neighbours.find(run, n=3, device="cpu")
-    found = neighbours.find(run, n=8, device="cpu")
-    with pytest.raises(UserError, match=r"name a \.png file"):
-        neighbours.save(found, tmp_path / "near.gif")

@@ -37,6 +37,7 @@ def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
     for rules, message in (
         ({"rate": {}}, "'rate' of method 'gan': choose one of: augment_p"),
         ({"beta1": {}}, "'beta1' of method 'gan'"),
+        ({"most_g_steps": {}}, "'most_g_steps' of method 'gan'"),
         ({"d_lr": {}}, r"'d_lr', which has no value: set method\.d_lr"),
         ({"conditional": {}}, "'conditional' of method"),
         ({"lr": {"start": 50, "end": 40}}, "ends before it starts"),

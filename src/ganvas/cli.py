@@ -53,7 +53,6 @@ from ganvas.metrics import METRICS
 from ganvas.morph import Morph
 from ganvas.neighbours import SHOWN
 from ganvas.neighbours import find as find_neighbours
-from ganvas.neighbours import save as save_neighbours
 from ganvas.plot import draw_figures, draw_together
 from ganvas.run import Record, Run
 from ganvas.train import seconds_per_image
@@ -673,9 +672,11 @@ def neighbours(
     out_path
         The sheet, a .png file.
     """
+    if out_path.suffix.lower() != ".png":
+        raise UserError(f"cannot write the sheet as '{out_path}': name a .png file")
     with err.status(f"looking for the neighbours of {n:,} samples"):
         found = find_neighbours(run, checkpoint, n=n, seed=seed, evaluator=evaluator, data_dir=data_dir, device=device)
-        save_neighbours(found, out_path)
+        images.save_png(out_path, found.sheet(), found.recipe())
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, figure, what in found.rows():
         table.add_row(name, figure, escape(what))

@@ -72,11 +72,7 @@ def evaluate(
     """
     model = sampling.load(path, checkpoint, device)
     recipe, train = model.run.recipe(), model.data(data_dir)
-    chosen = (
-        evaluators.load(evaluator, device)
-        if evaluator
-        else evaluators.choose_for(train.spec, train.classes, train.fingerprint, device)
-    )
+    chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator)
     test = load_unseen(recipe.data, train, data_dir)
     judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity)
     found = judge(model.method)
@@ -166,7 +162,7 @@ class Judge:
         }
         self.key = _hash(self.protocol)
         self.knows = evaluator.knows(train.classes)
-        self.reference = Reference.of(_measure(evaluator, real).features, self._shares(real))
+        self.reference = Reference.of(measure(evaluator, real).features, self._shares(real))
         self.copies = Copies(train, test)
         self.rows = self._reference_rows()
 
@@ -397,7 +393,7 @@ class Copies:
         return seen / unseen.clamp_min(1e-6)
 
 
-def _measure(evaluator: Evaluator, data: ImageSet) -> Measured:
+def measure(evaluator: Evaluator, data: ImageSet) -> Measured:
     """What the evaluator sees in a set, kept in the cache."""
     file = cache_dir() / "evaluations" / f"features-{data.fingerprint[:16]}-{evaluator.sha256[:16]}.safetensors"
     kept = _read(file, "features", "probabilities")

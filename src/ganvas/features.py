@@ -120,9 +120,13 @@ def _with_channels(pixels: Tensor, channels: int) -> Tensor:
 # -- which one --------------------------------------------------------------------------------------------------------
 
 
-def choose_for(spec: ImageSpec, classes: Sequence[str], sha256: str, device: str = "auto") -> Evaluator:
-    """The evaluator for a training set: one trained on just these pictures, else one that knows these classes, else
-    general features for colour (`cifar10`) or grey pictures (`digits`)."""
+def choose_for(
+    spec: ImageSpec, classes: Sequence[str], sha256: str, device: str = "auto", name: str | None = None
+) -> Evaluator:
+    """The evaluator for a training set: that of this name or file, else one trained on just these pictures, else one
+    that knows these classes, else general features for colour (`cifar10`) or grey pictures (`digits`)."""
+    if name:
+        return load(name, device)
     bundled = [load(name, device) for name in BUNDLED]
     for evaluator in bundled:
         if evaluator.facts["data"]["sha256"] == sha256:

@@ -9,7 +9,6 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ganvas.run import Record
 
@@ -133,9 +132,3 @@ def _split(records: Sequence[Record], *names: str) -> tuple[list[Record], list[R
     known = [record for record in records if all(record.get(name) is not None for name in names)]
     past = known[-CONFIRM - PAST : -CONFIRM]
     return (past, known[-CONFIRM:]) if len(past) >= LEAST_PAST else ([], [])
-
-
-def mean_distance(pictures: np.ndarray) -> float:
-    """The mean distance between two different pictures of uint8 [N, ...], in grey levels per pixel value (RMS)."""
-    flat = torch.from_numpy(pictures).flatten(1).float()
-    return float(torch.pdist(flat).mean()) / flat.shape[1] ** 0.5 if len(flat) > 1 else 0.0

@@ -305,6 +305,12 @@ def copy_rate(samples: Tensor, real: Tensor) -> Score:
 # -- variety ----------------------------------------------------------------------------------------------------------
 
 
+def mean_distance(pictures: np.ndarray) -> float:
+    """The mean distance between two different pictures of uint8 [N, ...], in grey levels per pixel value (RMS)."""
+    flat = torch.from_numpy(pictures).flatten(1).float()
+    return float(torch.pdist(flat).mean()) / flat.shape[1] ** 0.5 if len(flat) > 1 else 0.0
+
+
 def vendi(features: Tensor) -> Score:
     """Vendi score (Friedman & Dieng, 2023) with the cosine kernel: exp of the entropy of the kernel's eigenvalues.
 

@@ -17,13 +17,12 @@ from ganvas import features as evaluators
 from ganvas import images, metrics, sample
 from ganvas.data import ImageSet
 from ganvas.errors import UserError
-from ganvas.features import Evaluator
-from ganvas.guard import mean_distance
+from ganvas.evaluate import PAIRED, measure
 from ganvas.images import GAP
 
 NEAR = 0.5  # of the distance between training pictures
-LEAST_SAMPLES, LEAST_REAL = 8, 8
-COMPARED, PAIRED = 1_000, 10_000  # pictures of either side, at most, in the mean distance and in the coverage
+LEAST = 8  # samples, and training pictures: neighbourhoods need more than 5
+COMPARED = 1_000  # pictures of either side, at most, whose mean distance is taken
 COLUMNS = 4  # of the sheet, three pictures each
 SHOWN = 32
 SIDE = 900  # pixels of the sheet at least; small pictures are enlarged
@@ -100,40 +99,29 @@ def find(
     """
     model = sample.load(path, checkpoint, device)
     real = model.data(data_dir)
-    if n < LEAST_SAMPLES or len(real) < LEAST_REAL:
-        few = f"{n} samples" if n < LEAST_SAMPLES else f"{len(real)} training pictures"
-        raise UserError(f"{few} are too few to compare: {LEAST_SAMPLES} or more are needed")
-    chosen = (
-        evaluators.load(evaluator, device)
-        if evaluator
-        else evaluators.choose_for(real.spec, real.classes, real.fingerprint, device)
-    )
+    if min(n, len(real)) < LEAST:
+        few = f"{n} samples" if n < LEAST else f"{len(real)} training pictures"
+        raise UserError(f"{few} are too few to compare: {LEAST} or more are needed")
+    chosen = evaluators.choose_for(real.spec, real.classes, real.fingerprint, device, evaluator)
     drawn = model.sample(n, seed=seed)
     pictures = np.ascontiguousarray(np.moveaxis(drawn.images, -1, 1))
     flips = model.run.recipe().data.flips
     pixels = _pixel_space(pictures, real, flips)
-    ours, theirs = (_features(chosen, part) for part in (pictures, real.images))
+    ours, theirs = chosen.measure(pictures).features, measure(chosen, real).features
     features = _space(ours, theirs, theirs, mirrored=False)
     some = np.random.default_rng(0).permutation(len(real))
     figures = {
         "near_copies_pixels": float(pixels.near.mean()),
         "near_copies_features": float(features.near.mean()),
         "pictures_copied": float(len(np.unique(pixels.index[pixels.near]))),
-        "distance": mean_distance(pictures[:COMPARED])
-        / max(mean_distance(real.images[np.sort(some[:COMPARED])]), 1e-9),
+        "distance": metrics.mean_distance(pictures[:COMPARED])
+        / max(metrics.mean_distance(real.images[some[:COMPARED]]), 1e-9),  # identical pictures have none
         "coverage": metrics.manifold(ours, theirs[some[: min(PAIRED, n)]])["coverage"].value,
         "vendi": metrics.vendi(ours).value,
         "vendi_real": metrics.vendi(theirs).value,
     }
     facts = {**model.provenance(), "evaluator": chosen.sha256, "data": real.fingerprint, "mirror images": flips}
     return Neighbours(drawn, real, pixels, features, figures, facts)
-
-
-def save(found: Neighbours, out: Path) -> None:
-    """Write the sheet; raises UserError for another kind of file."""
-    if out.suffix.lower() != ".png":
-        raise UserError(f"cannot write the sheet as '{out}': name a .png file")
-    images.save_png(out, found.sheet(), found.recipe())
 
 
 def _pixel_space(pictures: np.ndarray, real: ImageSet, flips: bool) -> Space:
@@ -154,7 +142,3 @@ def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor, mirrored: bool) -> Spa
     apart, _ = metrics.nearest(theirs[asked], theirs, own=asked)
     quotient = distance / apart[place].clamp_min(1e-6)
     return Space(index.cpu().numpy(), turned.cpu().numpy(), quotient.cpu().numpy())
-
-
-def _features(evaluator: Evaluator, pictures: np.ndarray) -> Tensor:
-    return evaluator.measure(pictures).features

@@ -393,7 +393,7 @@ class Watch:
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
         self.labels = data.labels[chosen] if method.conditional and data.labels is not None else None
         self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
-        self.real = guard.mean_distance(data.images[chosen])
+        self.real = metrics.mean_distance(data.images[chosen])
         self.before: np.ndarray | None = None
 
     def __call__(self, method: Method) -> dict[str, float]:
@@ -403,7 +403,7 @@ class Watch:
         if before is None or not self.real:
             return {}
         moved = np.sqrt(np.square(now.astype(np.float32) - before).mean())
-        values = {"diversity": guard.mean_distance(now) / self.real, "movement": float(moved) / self.real}
+        values = {"diversity": metrics.mean_distance(now) / self.real, "movement": float(moved) / self.real}
         return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 

@@ -1,7 +1,7 @@
 """Convolutions with an image on one side, whose few channels leave a CPU's convolution kernels with little to do.
 
 They are nn.Conv2d and nn.ConvTranspose2d in all but time. What the kernels do badly is the way back to the image: 5x5
-with stride 2 between one channel and 64 runs at a twentieth of the speed of a matrix product. So there it is one: each
+with stride 2 between one channel and 64 runs at a tenth of the speed of a matrix product. So there it is one: each
 pixel of the maps times the kernel gives a patch of the image, and patches are added up where they overlap; and the
 gradient of the kernel is the product of all patches with all maps. Elsewhere (GPU, bf16 autocast) they are the plain
 layers.

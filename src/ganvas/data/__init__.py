@@ -115,7 +115,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
         raise UserError(f"there is no folder or file '{name}' (looked in {Path.cwd()})")
     raise UserError(
         f"there is no set and no folder '{name}': {nearest(name, NAMED)} "
-        "(a path, or a hub id owner/name, is possible as well)"
+        "(or give --data a path, or a hub id owner/name)"
     )
 
 
