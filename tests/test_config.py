@@ -17,6 +17,8 @@ class Oven(Settings):
     """how the heat moves"""
     racks: tuple[int, ...] = (1, 2)
     """racks in use"""
+    minutes: int | None = None
+    """until it rings"""
 
 
 def test_help_comes_from_the_docstring_of_a_field() -> None:
@@ -27,7 +29,7 @@ def test_help_comes_from_the_docstring_of_a_field() -> None:
     ("values", "message"),
     [
         ({"heet": 1}, "unknown setting 'oven.heet': did you mean 'heat'?"),
-        ({"xyz": 1}, "unknown setting 'oven.xyz': choose one of: heat, mode, racks"),
+        ({"xyz": 1}, "unknown setting 'oven.xyz': choose one of: heat, minutes, mode, racks"),
         ({"heat": -1}, "setting 'oven.heat' is -1: input should be greater than 0"),
         ({"heat": "warm"}, "setting 'oven.heat' is 'warm': input should be a valid number"),
         ({"heat": float("nan")}, "setting 'oven.heat' is nan"),
@@ -40,6 +42,13 @@ def test_a_mistake_is_one_line_that_names_the_field(values: dict[str, object], m
         parse(Oven, values, "oven")
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+
+
+def test_a_field_that_may_be_without_a_value_takes_none() -> None:
+    assert parse(Oven, {"minutes": "none"}, "oven").minutes is None
+    assert parse(Oven, merge({"minutes": 5}, {"minutes": "none"}), "oven") == Oven()
+    with pytest.raises(UserError, match=r"'oven\.heat' is 'none'"):
+        parse(Oven, {"heat": "none"}, "oven")
 
 
 def test_assignments_are_toml_values_or_plain_text() -> None:

@@ -6,15 +6,24 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ganvas.errors import UserError, nearest
 
 
 class Settings(BaseModel):
-    """A frozen group of named, validated fields; the docstring under a field is its help line, with its unit."""
+    """A frozen group of named, validated fields; the docstring under a field is its help line, with its unit.
+
+    A field that may be without a value takes "none", as TOML and the command line have no word for it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_value(cls, values: dict[str, Any]) -> dict[str, Any]:
+        fields = cls.model_fields
+        return {k: v for k, v in values.items() if v != "none" or k not in fields or fields[k].default is not None}
 
 
 FRESH_WITH_NAME = ("network", "method")

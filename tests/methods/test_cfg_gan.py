@@ -140,12 +140,43 @@ def test_before_the_first_stage_nothing_is_moved() -> None:
 def test_an_image_moves_by_itself() -> None:
     method = make()
     x = torch.rand(9, 1, 8, 8)
-    together = method.move(x, method.D)
+    together = method.move(x, method.D, 0.7)
     for i in range(9):
-        torch.testing.assert_close(method.move(x[i : i + 1], method.D)[0], together[i])
+        torch.testing.assert_close(method.move(x[i : i + 1], method.D, 0.7)[0], together[i])
     assert all(parameter.grad is None for parameter in method.D.parameters())
     with pytest.raises(UserError, match=r"network\.d_norm=none"):
         make(ImageSpec(1, 16, 16, 0), d_norm="batch")
+
+
+class Bowl(nn.Module):
+    """d(x) = -bend/2 |x - 1|²: a step of η brings 1 - η bend / 2 of what the gradient promises."""
+
+    def __init__(self, bend: float) -> None:
+        super().__init__()
+        self.bend = bend
+
+    def forward(self, x: Tensor, labels: None) -> Tensor:
+        return -self.bend / 2 * (x - 1).flatten(1).square().sum(1, keepdim=True)
+
+
+def test_a_step_is_halved_until_it_rises_as_promised() -> None:
+    x = torch.rand(5, 1, 8, 8)
+    for bend, rise, eta, share in ((1, 0.5, 0.8, 0.6), (4, 0.5, 0.2, 0.6), (4, 0.7, 0.1, 0.8), (4, None, 0.8, -0.6)):
+        found, brought = make(eta=0.8, rise=rise).step_size(x, Bowl(bend))
+        assert found == pytest.approx(eta)
+        assert brought.item() == pytest.approx(share, abs=1e-4)
+
+
+def test_generation_repeats_the_steps_that_were_found() -> None:
+    method = make(eta=200.0, rise=0.9, fakes="pool", d_lr=1e-2)
+    method.step(Images(SPEC))
+    assert len(set(method.etas)) > 1
+    other = make(eta=200.0, rise=0.9, fakes="pool")
+    other.load_extra_state(method.extra_state())
+    for name, module in method.modules.items():
+        other.modules[name].load_state_dict(module.state_dict())
+    z, x = method.pool
+    torch.testing.assert_close(other.decode(z), x.clamp(-1, 1), rtol=1e-4, atol=1e-4)
 
 
 def test_the_rate_of_the_fit_falls_when_its_loss_rises(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,4 +198,7 @@ def test_a_stage_sees_its_images_once() -> None:
     batches = Images(SPEC)
     record = make().step(batches)
     assert batches.pulled == 6
-    assert record.keys() == {"d_loss", "g_loss", "d_real", "d_fake", "update_size", "approximation"}
+    assert record.keys() == {
+        *("d_loss", "g_loss", "d_real", "d_fake"),
+        *("update_size", "eta", "rise", "approximation"),
+    }

@@ -7,6 +7,10 @@ x <- x + η ∇d(x). G starts the way, `steps` stored discriminators d_0, d_1, .
 - then for each t: `d_steps` times d learns, by logistic regression, to tell real images from G(z) moved through
   d_0 ... d_(t-1); a copy of it is stored as d_t. It begins each t, and each stage, where it stood.
 
+A step that is too long lowers d instead of raising it, and then d tells moved images at a glance. With `rise`, η is
+what a backtracking line search finds (Armijo, 1966): halved, from `eta` on, until d rises by that share of what its
+gradient promises.
+
 A stage moves all its images together: those that d learns from later, and the `pool` that G will learn from.
 With `fakes = "fresh"` every update of d has latents of its own, as published for xICFG; with `"pool"` they are drawn
 from the pool (as in the ICML paper), which saves two fifths of the gradients.
@@ -38,6 +42,8 @@ from ganvas.methods.base import (
 )
 
 CHUNK = 128  # images that are moved at once; the result is the same for any other number
+PROBE = 64  # images on which the length of a step is tried
+MOST_HALVINGS = 12  # of η; then the gradient is no guide at all
 
 
 class CFGGANSettings(MethodSettings):
@@ -49,7 +55,9 @@ class CFGGANSettings(MethodSettings):
     d_steps: PositiveInt = 1
     """updates of the discriminator per functional gradient step, each on a new batch (U)"""
     eta: PositiveFloat = 2.5
-    """length of a functional gradient step, times the gradient (η)"""
+    """length of a functional gradient step, times the gradient (η); with `rise`, the greatest"""
+    rise: float | None = Field(None, ge=0, lt=1)
+    """least share of the rise that d's gradient promises; η is halved until a step brings it (none: η stays)"""
     fakes: Literal["fresh", "pool"] = "fresh"
     """whose images the discriminator learns from: those of new latents each time, or some of the pool"""
     pool: PositiveInt = 640
@@ -85,6 +93,7 @@ class CFGGAN(Method):
         self.stored.requires_grad_(False)
         self.optimizers = {"D": rmsprop(self.D, s.d_lr, s.alpha)}
         self.moves = 0  # how many discriminators are stored
+        self.etas = [s.eta] * s.steps
         pixels = spec.channels * spec.height * spec.width
         z = self.randn(s.pool, s.latent_size)
         start = (z @ (self.randn(s.latent_size, pixels) * s.start_std)).clamp(-1, 1)
@@ -116,8 +125,11 @@ class CFGGAN(Method):
                     fake = x[torch.randint(s.pool, (size,), generator=self.noise).to(x.device)]
                 records.append(self._learn(reals[len(records)], fake))
             self.stored[t].load_state_dict(self.D.state_dict())
-            moved = self.move(x, self.stored[t])
-            records[-1]["update_size"] = (moved - x).abs().mean()
+            self.etas[t] = s.eta
+            if s.rise is not None or t == s.steps - 1:
+                self.etas[t], records[-1]["rise"] = self.step_size(x[:PROBE], self.stored[t])
+            moved = self.move(x, self.stored[t], self.etas[t])
+            records[-1] |= {"update_size": (moved - x).abs().mean(), "eta": torch.tensor(self.etas[t])}
             x = moved
         self.pool, self.moves = (z[: s.pool], x), s.steps
 
@@ -145,20 +157,35 @@ class CFGGAN(Method):
             before = mean
         return torch.tensor(2 * mean / target[0].numel())
 
-    def move(self, x: Tensor, d: nn.Module, exact: bool = False) -> Tensor:
+    @torch.no_grad()
+    def step_size(self, x: Tensor, d: nn.Module) -> tuple[float, Tensor]:
+        """η for a step of images [N, C, H, W], and how much d rises by it, as a share of what ∇d promises (η |∇d|²)."""
+        s = self.settings
+        before, gradient = self._ascent(x, d)
+        slope = gradient.flatten(1).square().sum(1).mean()
+        for halvings in range(MOST_HALVINGS):
+            eta = s.eta / 2**halvings
+            share = (self._logit(d, x + eta * gradient) - before).mean() / (eta * slope)
+            if s.rise is None or share >= s.rise:
+                break
+        return eta, share
+
+    def move(self, x: Tensor, d: nn.Module, eta: float, exact: bool = False) -> Tensor:
         """One functional gradient step of images [N, C, H, W], each by itself: x + η ∇d(x); `exact`: in float32."""
-        parts = []
-        for part in x.split(CHUNK):
-            with torch.enable_grad():
-                place = part.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(self._logit(d, place, exact).sum(), place)
-            parts.append(part + self.settings.eta * gradient)
-        return torch.cat(parts)
+        return torch.cat([part + eta * self._ascent(part, d, exact)[1] for part in x.split(CHUNK)])
+
+    def _ascent(self, x: Tensor, d: nn.Module, exact: bool = False) -> tuple[Tensor, Tensor]:
+        """d(x) [N] and its gradient at each image of x [N, C, H, W]."""
+        with torch.enable_grad():
+            place = x.detach().requires_grad_()
+            logit = self._logit(d, place, exact)
+            (gradient,) = torch.autograd.grad(logit.sum(), place)
+        return logit.detach(), gradient
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         images = self.draw(z, None, size)
-        for d in list(self.stored)[: self.moves][: self.steps_used]:
-            images = self.move(images, d, exact=True)
+        for d, eta in list(zip(self.stored, self.etas, strict=True))[: self.moves][: self.steps_used]:
+            images = self.move(images, d, eta, exact=True)
         return images.clamp(-1, 1)
 
     def use_steps(self, steps: int) -> None:
@@ -167,12 +194,18 @@ class CFGGAN(Method):
         self.steps_used = steps
 
     def extra_state(self) -> dict[str, Tensor]:
-        return {"pool_z": self.pool[0], "pool_x": self.pool[1], "moves": torch.tensor(self.moves)}
+        return {
+            "pool_z": self.pool[0],
+            "pool_x": self.pool[1],
+            "moves": torch.tensor(self.moves),
+            "etas": torch.tensor(self.etas, dtype=torch.float64),
+        }
 
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
         device = self.compute.device
         self.pool = tensors["pool_z"].to(device), tensors["pool_x"].to(device)
         self.moves = int(tensors["moves"])
+        self.etas = tensors["etas"].tolist() if "etas" in tensors else [self.settings.eta] * self.settings.steps
 
     def _learn(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """One update of d."""
