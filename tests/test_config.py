@@ -21,6 +21,10 @@ class Oven(Settings):
     """until it rings"""
 
 
+class Kitchen(Settings):
+    oven: Oven
+
+
 def test_help_comes_from_the_docstring_of_a_field() -> None:
     assert Oven.model_fields["heat"].description == "degrees Celsius"
 
@@ -49,6 +53,11 @@ def test_a_field_that_may_be_without_a_value_takes_none() -> None:
     assert parse(Oven, merge({"minutes": 5}, {"minutes": "none"}), "oven") == Oven()
     with pytest.raises(UserError, match=r"'oven\.heat' is 'none'"):
         parse(Oven, {"heat": "none"}, "oven")
+
+
+def test_a_value_in_the_place_of_a_group_is_named() -> None:
+    with pytest.raises(UserError, match=r"'kitchen\.oven' is 5"):
+        parse(Kitchen, {"oven": 5}, "kitchen")
 
 
 def test_assignments_are_toml_values_or_plain_text() -> None:

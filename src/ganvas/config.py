@@ -21,9 +21,11 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_value(cls, values: dict[str, Any]) -> dict[str, Any]:
-        fields = cls.model_fields
-        return {k: v for k, v in values.items() if v != "none" or k not in fields or fields[k].default is not None}
+    def _without_value(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):  # pydantic says what is wrong with it
+            return values
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {key: value for key, value in values.items() if value != "none" or key not in optional}
 
 
 FRESH_WITH_NAME = ("network", "method")

@@ -37,6 +37,8 @@ MONITORS = {
     "gradient_penalty": "gradient penalty",
     "approximation": "error of the approximation",
     "update_size": "size of an image's update",
+    "eta": "length of a functional gradient step",
+    "rise": "rise of D by it, share of the promise",
     "d_grad_norm": "gradient norm of D",
     "g_grad_norm": "gradient norm of G",
     "d_norm": "weight norm of D",
