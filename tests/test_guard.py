@@ -61,6 +61,14 @@ def test_domination_of_either_side_sudden_not_slow_and_not_for_one_record() -> N
     assert not guard.domination(log(d_loss=[1.0, 0.01, 0.01], g_loss=[1.0, 9.0, 9.0]))  # too early to tell
 
 
+def test_overshoot_of_the_steps_of_images() -> None:
+    found = first_alarm(log(rise=[0.57, 0.4, 0.2, 0.09, 0.2, 0.09, 0.04, 0.02]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (700, "overshoot", 500)
+    assert "D rises by 4% of what its gradient promises, once by 57%" in found[1].said
+    assert first_alarm(log(rise=[-2.0, 0.05, 0.2, 0.05, -1.0, -3.0])) is None  # it never was better
+    assert first_alarm(log(rise=[0.6, 0.2, 0.11, 0.09, 0.11])) is None
+
+
 def test_collapse_of_diversity() -> None:
     found = first_alarm(log(diversity=[0.1, 0.5, 0.9, 0.95, 0.9, 0.3, 0.9, 0.3, 0.2, 0.2]))
     assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "collapse", 700)

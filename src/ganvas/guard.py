@@ -21,11 +21,12 @@ ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the
 STILL = 1e-4  # change of the pictures from one record to the next, as a share of the distance between real ones
 STILL_RECORDS = 6
 REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
+PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
 LOST_CLASSES = 0.5  # share of the classes once present that is gone
 
 
 class Alarm(NamedTuple):
-    kind: str  # non-finite, domination, collapse, stagnation
+    kind: str  # non-finite, domination, overshoot, collapse, stagnation
     side: str  # whose learning ran away: G, D or both
     said: str  # in plain words, without a full stop
     since: int  # images seen when it had not begun yet
@@ -34,7 +35,8 @@ class Alarm(NamedTuple):
 def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
     """What is wrong at the end of `records`, if anything; `logistic` losses have a floor of 0."""
     whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
-    return (domination(whole) if logistic else None) or collapse(whole) or lost_classes(whole) or stagnation(whole)
+    found = domination(whole) if logistic else None
+    return found or overshoot(whole) or collapse(whole) or lost_classes(whole) or stagnation(whole)
 
 
 def horizon(records: Sequence[Record]) -> int:
@@ -50,7 +52,11 @@ def remembered(records: Sequence[Record]) -> set[int]:
     Beyond these it is the newest `REACH + PAST` that matter.
     """
     found: set[int] = set()
-    for name, share, most in (("diversity", COLLAPSED, 1.0), ("classes_present", 1 - LOST_CLASSES, np.inf)):
+    for name, share, most in (
+        ("diversity", COLLAPSED, 1.0),
+        ("classes_present", 1 - LOST_CLASSES, np.inf),
+        ("rise", EMPTY / PROMISING, PROMISING),
+    ):
         known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
         if known:
             best = max(known, key=lambda i: records[i][name])
@@ -78,6 +84,22 @@ def domination(records: Sequence[Record]) -> Alarm | None:
                 past[-1]["nimg"],
             )
     return None
+
+
+def overshoot(records: Sequence[Record]) -> Alarm | None:
+    """The steps of the images have become too long for D's gradient: soon they lead away from what D calls real."""
+    known = [record for record in records if record.get("rise") is not None]
+    last = known[-CONFIRM:]
+    best = max((record["rise"] for record in known), default=0.0)
+    if best < PROMISING or any(record["rise"] > EMPTY for record in last):
+        return None
+    return Alarm(
+        "overshoot",
+        "D",
+        f"the steps of the images are too long: D rises by {last[-1]['rise']:.0%} of what its gradient promises, "
+        f"once by {best:.0%}",
+        [record["nimg"] for record in known if record["rise"] > EMPTY][-1],
+    )
 
 
 def collapse(records: Sequence[Record]) -> Alarm | None:
