@@ -56,6 +56,13 @@ def test_identity_is_what_decides_the_weights(tiny: Callable[..., Recipe]) -> No
     assert one != tiny(data={"size": 8}).identity()
 
 
+def test_marks_are_names_and_what_is_not_at_its_default(tiny: Callable[..., Recipe]) -> None:
+    marks = tiny(method={"beta1": 0.9, "lecam": 0.0}).marks()
+    assert marks["method.name"] == "gan" and marks["method.beta1"] == 0.9
+    assert not {"method.lecam", "method.augment_target", "train.guard", "data.name"} & marks.keys()
+    assert marks != tiny().marks() and tiny().marks() == tiny(train={"keep": 9}).marks()
+
+
 def test_another_name_of_a_setting() -> None:
     assert recipes.load("small-dcgan", {"method": {"g_advantage": 50}}).method.model_dump()["g_steps"] == 50
     with pytest.raises(UserError, match=r"g_advantage' is another name of 'method\.g_steps': give one"):

@@ -84,7 +84,7 @@ def evaluate(
 
 def origin(recipe: Recipe, at: Mapping[str, Any], sha256: str) -> Evaluation:
     """Which run and checkpoint an evaluation is of (`at` has its nimg, epoch and seconds), and what computed it."""
-    settings = {key: value for key, value in recipe.identity().items() if key != "train.seed"}
+    settings = {key: value for key, value in recipe.marks().items() if key != "train.seed"}
     return {
         "run": {"recipe": recipe.name, "seed": recipe.train.seed, "identity": _hash(settings)},
         "checkpoint": {

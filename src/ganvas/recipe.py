@@ -176,6 +176,11 @@ class Recipe:
         settings = {f"{s}.{key}": value for s in SECTIONS for key, value in self.as_dict()[s].items()}
         return {key: value for key, value in settings.items() if key not in free}
 
+    def marks(self) -> dict[str, Any]:
+        """Of `identity`, names and what is not at its default: a setting that a later version adds changes nothing."""
+        defaults = {f"{s}.{key}": f.default for s in SECTIONS for key, f in type(getattr(self, s)).model_fields.items()}
+        return {k: v for k, v in self.identity().items() if k.endswith(".name") or v != defaults[k]}
+
 
 def from_dict(values: Mapping[str, Any]) -> Recipe:
     """A recipe from the sections of a TOML file; raises UserError for an unknown section, name, key or value."""
