@@ -73,6 +73,9 @@ def test_collapse_of_diversity() -> None:
     found = first_alarm(log(diversity=[0.1, 0.5, 0.9, 0.95, 0.9, 0.3, 0.9, 0.3, 0.2, 0.2]))
     assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "collapse", 700)
     assert first_alarm(log(diversity=[0.05, 0.2, 0.01, 0.01, 0.01])) is None  # it never had any
+    assert first_alarm(log(diversity=[0.77, 0.78, 0.6, 0.4, 0.25, 0.2, 0.2, 0.25])) is None  # it was born with it
+    found = first_alarm(log(diversity=[0.77, 0.4, 0.2, 0.1, 0.2, 0.5, 0.8, 0.2, 0.1]))
+    assert found is not None and (found[0], found[1].since) == (900, 700)
     assert first_alarm(log(diversity=[0.9, 0.8, 0.7, 0.6, 0.5, 0.5])) is None
     assert first_alarm(log(diversity=[0.5, 13.0, 9.0, 4.0, 1.1, 1.0, 0.9])) is None  # more than the data have
 

@@ -18,6 +18,7 @@ LEAST_PAST = 3
 FALL, RISE = 8.0, 4.0  # of the losses, as factors, when one side suddenly dominates
 COLLAPSED = 0.35  # diversity, as a share of its best so far
 ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the data has nothing to lose yet
+GROWN = 1.1  # times the diversity that an untrained generator was born with: from here on it is learned
 STILL = 1e-4  # change of the pictures from one record to the next, as a share of the distance between real ones
 STILL_RECORDS = 6
 REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
@@ -58,6 +59,10 @@ def remembered(records: Sequence[Record]) -> set[int]:
         ("rise", EMPTY / PROMISING, PROMISING),
     ):
         known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
+        if known and name == "diversity":
+            shows, noise = _born([records[i][name] for i in known])
+            found |= {known[0], known[shows]}
+            known = known[noise:]
         if known:
             best = max(known, key=lambda i: records[i][name])
             least = share * min(records[best][name], most)
@@ -105,10 +110,11 @@ def overshoot(records: Sequence[Record]) -> Alarm | None:
 def collapse(records: Sequence[Record]) -> Alarm | None:
     """The samples, once diverse, have become alike."""
     known = [record for record in records if "diversity" in record]
-    if len(known) <= CONFIRM:
+    learned = known[_born([record["diversity"] for record in known])[1] :]
+    if len(learned) <= CONFIRM:
         return None
-    best = max(known, key=lambda record: record["diversity"])
-    last = known[-CONFIRM:]
+    best = max(learned, key=lambda record: record["diversity"])
+    last = learned[-CONFIRM:]
     least = COLLAPSED * min(best["diversity"], 1.0)  # more than the data have is none to lose
     if best["diversity"] < ONCE_DIVERSE or any(r["diversity"] > least for r in last):
         return None
@@ -120,6 +126,20 @@ def collapse(records: Sequence[Record]) -> Alarm | None:
         f"after {best['diversity']:.0%} at {best['nimg']:,} images",
         healthy[-1],
     )
+
+
+def _born(diversity: Sequence[float]) -> tuple[int, int]:
+    """Where it shows whether the diversity at the start was that of noise, and how many records are about noise.
+
+    Random weights may draw pictures as different as real ones. If that falls before it grows, nothing that was learned
+    is lost.
+    """
+    for i, value in enumerate(diversity):
+        if value > GROWN * diversity[0]:
+            return i, 0
+        if value <= COLLAPSED * min(diversity[0], 1.0):
+            return i, i + 1
+    return 0, 0
 
 
 def lost_classes(records: Sequence[Record]) -> Alarm | None:
