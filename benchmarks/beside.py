@@ -46,7 +46,7 @@ def main() -> None:
         title, _, place = word.rpartition("=")
         axes.imshow(picture(place), cmap="gray", vmin=0, vmax=255)
         axes.set_title(title)
-    figure.savefig(args.out, dpi=110)
+    figure.savefig(args.out, dpi=110, bbox_inches="tight", pad_inches=0.05)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ from ganvas.run import Run, now
 
 
 def test_a_lock_is_held_once_and_leaves_nothing_where_nothing_came_of_it(tmp_path: Path) -> None:
-    run = Run(tmp_path / "run")
+    run = Run(tmp_path / "runs" / "a")
     with run.lock():
-        with pytest.raises(UserError, match="another process"), Run(tmp_path / "run").lock():
+        with pytest.raises(UserError, match="another process"), Run(run.path).lock():
             pass
-        assert Run(tmp_path / "run").in_use()
-    assert not run.path.exists()
+        assert Run(run.path).in_use()
+    assert list(tmp_path.iterdir()) == []
+
+    run.path.parent.mkdir()  # somebody's own folder stays
+    with run.lock():
+        pass
+    assert list(tmp_path.iterdir()) == [run.path.parent] and list(run.path.parent.iterdir()) == []
 
 
 def test_a_lock_keeps_a_run_and_sweeps_half_written_files(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class Run:
         """Hold the run for writing; raises UserError while another process holds it. The lock dies with its process."""
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"'{self.path}' is a file: give --out a folder")
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         self.path.mkdir(parents=True, exist_ok=True)
         lock = self._lock()
         try:
@@ -89,7 +90,8 @@ class Run:
             if not self.is_run():  # nothing came of it: leave nothing behind
                 with suppress(OSError):
                     Path(lock.lock_file).unlink()
-                    self.path.rmdir()
+                    for folder in made:
+                        folder.rmdir()
             lock.release()
 
     def in_use(self) -> bool:
