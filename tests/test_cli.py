@@ -445,6 +445,8 @@ def test_mistakes_in_painting(
         (["paint", "--random", "tanh", "--checkpoint", "last"], "--checkpoint does nothing with --random"),
         (["paint", painter, "--size", 0], "1 or more"),
         (["paint", "--like", "x.png", "--seed", 5], "--seed does nothing with --like"),
+        (["paint", "--like", "x.png", "--truncation", 0], "--truncation does nothing with --like"),
+        (["paint", painter, "--weights", 0], "--weights does nothing without --random"),
         (["paint", "--random", "tanh", "--label", 5], "--label does nothing with --random"),
         (["morph", painter, "--seed", 5], "stands still"),
         (["morph", painter, "--zoom-to", 0], "above 0"),

@@ -218,6 +218,12 @@ def test_every_network_learns(recipe: Recipe, trained: Path, model: Model) -> No
     assert [r["nimg"] for r in records] == sorted(r["nimg"] for r in records)
     assert records[-1]["nimg"] >= recipe.total_images(60)
     assert all(torch.tensor(value).isfinite() for record in records for value in record.values())
+    trained_ones = [name for name, m in model.method.modules.items() if any(p.requires_grad for p in m.parameters())]
+    norms = {f"{name.lower()}{norm}" for name in trained_ones for norm in ("_norm", "_grad_norm")}
+    recorded = {key for record in records for key in record}
+    assert recorded >= {"diversity", "movement", "score", *norms}
+    if recipe.method.name != "toy":
+        assert recorded >= {"d_loss", "g_loss", "d_real", "d_fake"}
     before, _ = pack(recipe.build(model.method.spec, model.method.compute))
     after = newest(trained)
     for name in model.method.modules:
@@ -265,11 +271,13 @@ def test_a_size_is_honoured_or_refused(model: Model) -> None:
 
 
 def test_encoding_gives_latents_or_is_refused(model: Model) -> None:
+    pictures = torch.zeros(2, 16, 16, 1, dtype=torch.uint8).numpy()
     try:
-        latents = model.method.encode(torch.zeros(2, 1, 16, 16))
-        assert latents.shape == (2, model.method.settings.latent_size)
+        assert model.encode(pictures).shape == (2, model.method.settings.latent_size)
     except UserError as refusal:
         assert "no encoder" in str(refusal)
+    with pytest.raises(UserError, match=r"cannot encode uint8 \[2, 16, 8, 1\]: .* uint8 \[N, 16, 16, 1\]"):
+        model.encode(pictures[:, :, :8])
 
 
 def test_the_average_follows_the_weights(tiny: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -81,11 +81,34 @@ def test_collapse_of_diversity() -> None:
 
 
 def test_lost_classes_and_stagnation() -> None:
-    found = first_alarm(log(classes_present=[3, None, 10, 9, None, 4, 4]))
-    assert found is not None and (found[0], found[1].since) == (700, 400)
+    found = first_alarm(log(classes=[1.2, None, 9.1, 8.5, None, 3.0, 3.1]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (700, "collapse", 400)
+    assert "as mixed as 3.1 equal classes, after 9.1 at 300 images" in found[1].said
+    assert first_alarm(log(classes=[1.2, 2.9, 1.0, 1.0, 1.0])) is None  # too few to lose any
+    assert first_alarm(log(classes=[1.2, 9.1, 3.0, 3.3, 3.0, 5.0])) is None
     found = first_alarm(log(movement=[0.3, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
     assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "stagnation", 300)
     assert first_alarm(log(movement=[0.3, *[0.001] * 20])) is None
+
+
+def test_a_generator_that_never_begins() -> None:
+    lost = {"d_loss": [0.1, *[1e-3] * 8], "g_loss": [3.0, *[9.0] * 8]}
+    found = first_alarm(log(**lost, diversity=[0.02] * 9))
+    assert found is not None and (found[0], found[1].kind, found[1].side, found[1].since) == (
+        700,
+        "domination",
+        "D",
+        100,
+    )
+    assert (
+        "for 6 records the discriminator has known every picture (loss 0.001) and the samples are alike"
+        in found[1].said
+    )
+    found = first_alarm(log(d_loss=[1e-3] * 6, g_loss=[9.0] * 6, diversity=[0.02] * 6))
+    assert found is not None and found[1].since == 0
+    assert first_alarm(log(**lost, diversity=[0.02] * 5 + [0.2] + [0.02] * 3)) is None  # it stirs
+    assert first_alarm(log(d_loss=[0.02] * 9, g_loss=[3.0] * 9, diversity=[0.02] * 9)) is None
+    assert guard.check(log(d_loss=[-5.0] * 9, g_loss=[5.0] * 9, diversity=[0.02] * 9), logistic=False) is None
 
 
 # -- in training -------------------------------------------------------------------------------------------------------
@@ -128,6 +151,20 @@ def test_a_rollback_restores_lowers_and_goes_on(
     assert (event["nimg"], event["back_to"], event["factors"], event["done"]) == (200, 120, {"d_lr": 0.5}, True)
     assert [record["nimg"] for record in event["records"]] == [140, 160, 180, 200]
     assert run.recipe().method.d_lr is None  # type: ignore[attr-defined]
+
+
+def test_tensorboard_forgets_what_was_lost(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Scalars("d_loss")
+    assert [event.step for event in events] == list(range(20, 401, 20))
+    assert all(event.value > 1 for event in events)
 
 
 def test_a_run_that_is_killed_after_a_rollback_ends_the_same(

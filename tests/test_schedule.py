@@ -38,6 +38,9 @@ def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
         ({"rate": {}}, "'rate' of method 'gan': choose one of: augment_p"),
         ({"beta1": {}}, "'beta1' of method 'gan'"),
         ({"most_g_steps": {}}, "'most_g_steps' of method 'gan'"),
+        ({"d_outputs": {}}, "'d_outputs' of method 'gan'"),
+        ({"augment_p": {"factor": 1.5}}, r"schedule\.augment_p' goes too far: .*'method\.augment_p' is 1\.5"),
+        ({"augment_p": {"on": "score", "factor": 1.1}}, "goes too far"),
         ({"d_lr": {}}, r"'d_lr', which has no value: set method\.d_lr"),
         ({"conditional": {}}, "'conditional' of method"),
         ({"lr": {"start": 50, "end": 40}}, "ends before it starts"),
@@ -59,6 +62,14 @@ def test_settings_follow_the_schedule_and_stay_with_the_checkpoint(tiny: Callabl
     assert [record.get("g_steps", 1) for record in records] == [1, 1, 2, 2, 2, 3, *[3] * 6]
     assert load(tmp_path / "run", device="cpu").method.settings.lr == pytest.approx(rates[-1])  # type: ignore[attr-defined]
     assert Run(tmp_path / "run").recipe() == recipe
+
+
+def test_a_whole_number_that_is_none_stays_none(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    method = {"name": "cppn_vae_gan", "vae_steps": 0}
+    network = {"name": "cppn", "kind": "softplus", "width": 4, "std": 0.2, "encoder_width": 8}
+    recipe = tiny(network=network, method=method, train={"schedule": {"vae_steps": {}}, "images": 40})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    assert load(tmp_path / "run", device="cpu").method.settings.vae_steps == 0  # type: ignore[attr-defined]
 
 
 def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]) -> None:

@@ -1,5 +1,8 @@
 import errno
 import json
+import os
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 import torch
 
 from ganvas import checkpoint, files, images
+from ganvas.budget import fewer_sheets
 from ganvas.data import Batches
 from ganvas.errors import RunFailed, UserError
 from ganvas.methods.gan import GAN
@@ -48,6 +52,22 @@ def test_sheets_grow_a_row_per_epoch(tiny: Callable[..., Recipe], tmp_path: Path
     model = load(run.path, device="cpu")
     assert recipe is not None
     assert (model.sample(1, label=0, seed=recipe["seeds"][0]).images[0] == last[2:18, 2:18]).all()
+
+
+def test_the_strip_of_a_long_run_has_some_of_its_sheets(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["ganvas.train"], "STRIP_ROWS", 4)
+    list(train(tiny(train={"sample_every": 20}), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    chosen = fewer_sheets(list(range(0, 241, 20)), 4)
+    assert len(run.sheets()) == 13 and len(chosen) <= 4 and {0, 240} <= {*chosen}
+    rows = [images.load_png(run.sheet(nimg))[0][:18] for nimg in chosen]
+    strip, _ = images.load_png(run.sheet_file)
+    assert (strip == torch.cat([torch.tensor(row) for row in rows]).numpy()).all()
+    run.sheet_file.unlink()
+    list(train(tiny(train={"sample_every": 20}), run.path, device="cpu"))
+    assert (images.load_png(run.sheet_file)[0] == strip).all()
 
 
 def test_newest_and_best_checkpoints_are_kept(
@@ -177,6 +197,46 @@ def test_a_full_memory_is_one_line(
     with pytest.raises(RunFailed, match=r"out of memory: lower train\.batch_size"):
         list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").state().startswith("failed: out of memory")
+
+
+def test_batch_norm_of_one_value_is_one_line(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    network = {"name": "resnet", "base": 4, "g_blocks": 2, "d_norm": "batch", "d_smallest": 1}
+    recipe = tiny(network=network, data={"size": 8}, train={"batch_size": 1})
+    with pytest.raises(RunFailed, match=r"batch norm needs more than one picture: raise train\.batch_size"):
+        list(train(recipe, tmp_path / "run", device="cpu"))
+
+
+def test_gradients_from_before_a_rollback_are_forgotten(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where D pauses: its gradient is that of an update long ago."""
+    plain_step, calls = GAN.step, iter(range(99))
+
+    def step(self: GAN, batches: object) -> dict[str, torch.Tensor]:
+        call = next(calls)
+        scalars = plain_step(self, batches)  # type: ignore[arg-type]
+        gradient = next(self.D.parameters()).grad
+        if call == 4 and gradient is not None:
+            gradient.fill_(float("nan"))
+        elif call > 4:
+            self.optimizers["D"].zero_grad()
+        return scalars
+
+    monkeypatch.setattr(GAN, "step", step)
+    with pytest.warns(UserWarning, match="d_grad_norm became nan"):
+        list(train(tiny(train={"log_every": 20}), tmp_path / "run", device="cpu"))
+    assert len(Run(tmp_path / "run").events()) == 1
+
+
+def test_the_records_around_a_stop_are_marked(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    def stop(nimg: int, total: int) -> None:
+        if nimg == 100:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    list(train(tiny(), tmp_path / "run", device="cpu", tick=stop))
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    partial = [(r["nimg"], r.get("stopped"), r.get("resumed")) for r in Run(tmp_path / "run").records()[3:6]]
+    assert partial == [(100, True, None), (120, None, True), (160, None, None)]
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_state(

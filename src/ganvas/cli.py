@@ -220,7 +220,7 @@ def _report_end(run: Run, trained: bool) -> int:
     sheets = run.sheets()
     _line(f"Trained on {nimg:,} images. Pictures:")
     for file, what in [
-        (sheets[-1], "samples from fixed latents"),
+        *[(sheet, "samples from fixed latents") for sheet in sheets[-1:]],
         (run.sheet_file, "the same latents, a row per epoch"),
         *[(file, "figure") for file in figures if file.suffix == ".png"],
     ]:
@@ -402,7 +402,8 @@ class Subject:
     def _refuse(self, *names: str, why: str) -> None:
         words = {"seeds": "seed", "labels": "label", "images": "image"}
         for name in names:
-            if getattr(self, name) not in (None, False):
+            value = getattr(self, name)
+            if value is not None and value is not False:  # 0 is a word too
                 raise UserError(f"--{words.get(name, name)} does nothing {why}")
 
 

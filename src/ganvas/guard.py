@@ -1,14 +1,12 @@
 """What goes wrong in training, told from the records of a run: pure functions, so that any log can be judged again.
 
-Every test compares a run with its own past, for a few records in a row: levels differ from method to method by orders
+Tests compare a run with its own past, for a few records in a row: levels differ from method to method by orders
 of magnitude, and a single bad record is no collapse. A record is a mean over `train.log_every` images.
 """
 
 from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
-
-import numpy as np
 
 from ganvas.run import Record
 
@@ -23,7 +21,8 @@ STILL = 1e-4  # change of the pictures from one record to the next, as a share o
 STILL_RECORDS = 6
 REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
 PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
-LOST_CLASSES = 0.5  # share of the classes once present that is gone
+MANY_CLASSES = 3.0  # with fewer there is nothing to lose yet
+ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
 
 
 class Alarm(NamedTuple):
@@ -35,16 +34,22 @@ class Alarm(NamedTuple):
 
 def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
     """What is wrong at the end of `records`, if anything; `logistic` losses have a floor of 0."""
-    whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
+    whole = [record for record in records if is_whole(record)]
     found = domination(whole) if logistic else None
-    return found or overshoot(whole) or collapse(whole) or lost_classes(whole) or stagnation(whole)
+    found = found or overshoot(whole) or collapse(whole) or lost_classes(whole) or stagnation(whole)
+    return found or (beaten(whole) if logistic else None)
+
+
+def is_whole(record: Record) -> bool:
+    """Not before or after a stop between two records: those are means over fewer images."""
+    return not record.get("stopped") and not record.get("resumed")
 
 
 def horizon(records: Sequence[Record]) -> int:
     """Images seen before which no alarm can say that the trouble began: what was saved until then may be needed."""
-    evaluated = [record for record in records if record.get("classes_present") is not None]
-    ends = [seen[-count]["nimg"] for seen, count in ((records, REACH), (evaluated, CONFIRM + 1)) if len(seen) >= count]
-    return min(ends) if ends else 0
+    whole = [record for record in records if is_whole(record)]
+    losses = [record for record in whole if record.get("d_loss") is not None]  # where D pauses, not in every record
+    return min((seen[-REACH]["nimg"] if len(seen) >= REACH else 0 for seen in (whole, losses) if seen), default=0)
 
 
 def remembered(records: Sequence[Record]) -> set[int]:
@@ -55,10 +60,10 @@ def remembered(records: Sequence[Record]) -> set[int]:
     found: set[int] = set()
     for name, share, most in (
         ("diversity", COLLAPSED, 1.0),
-        ("classes_present", 1 - LOST_CLASSES, np.inf),
+        ("classes", COLLAPSED, float("inf")),
         ("rise", EMPTY / PROMISING, PROMISING),
     ):
-        known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
+        known = [i for i, record in enumerate(records) if record.get(name) is not None and is_whole(record)]
         if known and name == "diversity":
             shows, noise = _born([records[i][name] for i in known])
             found |= {known[0], known[shows]}
@@ -143,16 +148,21 @@ def _born(diversity: Sequence[float]) -> tuple[int, int]:
 
 
 def lost_classes(records: Sequence[Record]) -> Alarm | None:
-    """Classes that were once drawn are missing in the evaluations."""
-    known = [record for record in records if record.get("classes_present") is not None]
+    """Of the classes that were once drawn few are left."""
+    known = [record for record in records if record.get("classes") is not None]
     if len(known) <= CONFIRM:
         return None
-    best = max(record["classes_present"] for record in known)
-    if best < 2 or any(record["classes_present"] > (1 - LOST_CLASSES) * best for record in known[-CONFIRM:]):
+    best = max(known, key=lambda record: record["classes"])
+    if best["classes"] < MANY_CLASSES or any(r["classes"] > COLLAPSED * best["classes"] for r in known[-CONFIRM:]):
         return None
-    now = known[-1]["classes_present"]
-    healthy = [r["nimg"] for r in known if r["classes_present"] > (1 - LOST_CLASSES) * best]
-    return Alarm("collapse", "G", f"classes are lost: {now:.0f} are drawn, {best:.0f} were", healthy[-1])
+    healthy = [r["nimg"] for r in known if r["classes"] > COLLAPSED * best["classes"]]
+    return Alarm(
+        "collapse",
+        "G",
+        f"classes are lost: the samples are as mixed as {known[-1]['classes']:.1f} equal classes, after "
+        f"{best['classes']:.1f} at {best['nimg']:,} images",
+        healthy[-1],
+    )
 
 
 def stagnation(records: Sequence[Record]) -> Alarm | None:
@@ -166,6 +176,21 @@ def stagnation(records: Sequence[Record]) -> Alarm | None:
         "D",
         f"the pictures have not changed for {last[-1]['nimg'] - last[0]['nimg']:,} images: nothing is learned",
         known[-STILL_RECORDS - 1]["nimg"],
+    )
+
+
+def beaten(records: Sequence[Record]) -> Alarm | None:
+    """D tells every picture at a glance and the samples are all alike, perhaps from the first record on."""
+    known = [record for record in records if record.get("d_loss") is not None and "diversity" in record]
+    last = known[-STILL_RECORDS:]
+    if len(last) < STILL_RECORDS or any(r["d_loss"] > ALL_KNOWN or r["diversity"] > ALL_ALIKE for r in last):
+        return None
+    return Alarm(
+        "domination",
+        "D",
+        f"the generator learns nothing: for {STILL_RECORDS} records the discriminator has known every picture (loss "
+        f"{last[-1]['d_loss']:.2g}) and the samples are alike",
+        known[-STILL_RECORDS - 1]["nimg"] if len(known) > STILL_RECORDS else 0,
     )
 
 

@@ -368,6 +368,12 @@ def classes_present(predicted: Tensor, shares: Tensor) -> Score:
     return Score(float(((counts >= PRESENT * shares * len(predicted)) & (shares > 0)).sum()), None)
 
 
+def effective_classes(predicted: Tensor) -> float:
+    """How many equally frequent classes would be as mixed as these, int64 [N]: e to the entropy of their shares."""
+    shares = torch.bincount(predicted).double() / len(predicted)
+    return math.exp(-torch.special.xlogy(shares, shares).sum().item())
+
+
 def label_accuracy(predicted: Tensor, labels: Tensor) -> Score:
     """Share of the samples whose most likely class is the one that was asked for."""
     return _mean(predicted == labels)

@@ -24,10 +24,9 @@ from ganvas.config import parse
 from ganvas.data import ImageSet, load_files
 from ganvas.device import choose
 from ganvas.errors import UserError
-from ganvas.images import from_uint8
 from ganvas.palette import Bits, Palette
 from ganvas.run import Run
-from ganvas.sample import DECODE_BATCH, LAST_SEED, Model
+from ganvas.sample import LAST_SEED, Model
 from ganvas.version import VERSION
 
 BAND = 2**20  # samples that are painted between two visits to the file
@@ -145,7 +144,7 @@ def of_class(model: Model, label: str, data: ImageSet) -> Tensor:
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(data.labels == index))[:ENCODED]
     if not len(chosen):
         raise UserError(f"the run has seen no picture of '{label}': choose another label")
-    return _encode(model, data.images[chosen])
+    return model.encode(np.moveaxis(data.images[chosen], 1, -1))
 
 
 def encoded(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
@@ -154,19 +153,7 @@ def encoded(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor
     Raises UserError for a file that is not a picture, and for a run without encoder.
     """
     pictures = load_files(files, model.run.recipe().data, model.method.spec)
-    return _encode(model, 255 - pictures if invert else pictures)
-
-
-def _encode(model: Model, pictures: np.ndarray) -> Tensor:
-    """uint8 [N, C, H, W] -> [N, latent_size]; in batches of one size, so that a latent is the same in any company."""
-    parts = []
-    for start in range(0, len(pictures), DECODE_BATCH):
-        chunk = pictures[start : start + DECODE_BATCH]
-        filled = np.concatenate([chunk, np.zeros((DECODE_BATCH - len(chunk), *chunk.shape[1:]), np.uint8)])
-        parts.append(
-            model.method.encode(from_uint8(torch.from_numpy(filled).to(model.method.compute.device)))[: len(chunk)]
-        )
-    return torch.cat(parts)
+    return model.encode(np.moveaxis(255 - pictures if invert else pictures, 1, -1))
 
 
 @dataclass(frozen=True)

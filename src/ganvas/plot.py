@@ -43,7 +43,10 @@ MONITORS = {
     "g_grad_norm": "gradient norm of G",
     "d_norm": "weight norm of D",
     "g_norm": "weight norm of G",
+    "e_grad_norm": "gradient norm of the encoder",
+    "e_norm": "weight norm of the encoder",
     "diversity": "diversity of samples",
+    "classes": "effective classes of samples",
     "movement": "movement of samples",
 }
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)

@@ -47,6 +47,16 @@ class Rule(Settings):
     end: PositiveInt | None = None
     """images seen when it ends; none: with the run"""
 
+    def bounded(self, factor: float) -> float:
+        """What may become of a factor."""
+        return min(max(factor, self.least), 1 / self.least)
+
+    def utmost(self) -> float:
+        """The factor that is farthest from 1 which it may come to."""
+        if self.on == "images":
+            return self.bounded(self.factor)
+        return self.least if self.factor < 1 else 1 / self.least if self.factor > 1 else 1.0
+
     @field_validator("on")
     @classmethod
     def _is_known(cls, on: str) -> str:
@@ -203,7 +213,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
     )
     values = {key: value for key, value in recipe.method.model_dump().items() if key not in recipe.method.ONCE}
     numbers = [key for key, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)]
-    for field in recipe.train.schedule:
+    for field, rule in recipe.train.schedule.items():
         if field in values and values[field] is None:
             raise UserError(f"setting 'train.schedule' cannot change '{field}', which has no value: set method.{field}")
         if field not in numbers:
@@ -211,6 +221,12 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
                 f"setting 'train.schedule' cannot change '{field}' of method '{recipe.method.name}': "
                 f"{nearest(field, numbers)}"
             )
+        value = values[field] * rule.utmost()
+        value = max(min(1, values[field]), round(value)) if isinstance(values[field], int) else value
+        try:
+            parse(type(recipe.method), {**section["method"], field: value}, "method")
+        except UserError as error:
+            raise UserError(f"setting 'train.schedule.{field}' goes too far: {error}") from None
     return recipe
 
 

@@ -52,6 +52,24 @@ class Model:
         labels = self._labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds)
 
+    def encode(self, pictures: np.ndarray) -> torch.Tensor:
+        """uint8 [N, H, W, C], of the size of the training pictures -> latents [N, latent_size].
+
+        A picture has the same latent, bit for bit, in any company. Raises UserError for pictures of another kind, and
+        for a method without encoder.
+        """
+        spec = self.method.spec
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != (spec.height, spec.width, spec.channels):
+            wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
+            raise UserError(f"cannot encode {pictures.dtype} {list(pictures.shape)}: pictures of this run are {wanted}")
+        parts = []
+        for start in range(0, len(pictures), DECODE_BATCH):
+            chunk = np.moveaxis(pictures[start : start + DECODE_BATCH], -1, 1)
+            filled = np.concatenate([chunk, np.zeros((DECODE_BATCH - len(chunk), *chunk.shape[1:]), np.uint8)])
+            z = self.method.encode(images.from_uint8(torch.from_numpy(filled).to(self.method.compute.device)))
+            parts.append(z[: len(chunk)])
+        return torch.cat(parts) if parts else torch.empty(0, self.method.settings.latent_size)
+
     def data(self, data_dir: Path | None = None) -> ImageSet:
         """The training pictures; raises UserError when they are not there, or are others."""
         data = load_data(self.run.recipe().data, "train", data_dir)

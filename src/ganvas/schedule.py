@@ -24,7 +24,7 @@ class Schedule:
     def _line(self, rule: Rule, nimg: int) -> float:
         end = rule.end or self.total
         done = min(1.0, max(0.0, (nimg - rule.start) / max(1, end - rule.start)))
-        return _bounded(1 + (rule.factor - 1) * done, rule)
+        return rule.bounded(1 + (rule.factor - 1) * done)
 
     def see(self, record: Record) -> list[str]:
         """Take note of a record; the fields that change, as their score has not improved for so long."""
@@ -40,7 +40,7 @@ class Schedule:
             self.waited[field] += 1
             if self.waited[field] >= rule.patience:
                 before, self.waited[field] = self.scales[field], 0
-                self.scales[field] = _bounded(before * rule.factor, rule)
+                self.scales[field] = rule.bounded(before * rule.factor)
                 changed += [field] if self.scales[field] != before else []
         return changed
 
@@ -51,7 +51,3 @@ class Schedule:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `state` returned."""
         self.scales, self.best, self.waited = dict(state["scales"]), dict(state["best"]), dict(state["waited"])
-
-
-def _bounded(factor: float, rule: Rule) -> float:
-    return min(max(factor, rule.least), 1 / rule.least)

@@ -395,7 +395,7 @@ class Sweep:
                 return None
             asked = self.study.ask(self._distributions())
             if "name" not in asked.user_attrs:  # a new point
-                point = {key: _drawn(value) for key, value in asked.params.items()}
+                point = {key: _drawn(value, asked.distributions[key]) for key, value in asked.params.items()}
                 if self.plan.name(point) in points:
                     self.study.tell(asked.number, state=state.FAIL)
                     continue
@@ -591,11 +591,13 @@ def _reason(log: Path) -> str:
     return [*(lines[-1:] or ["it said nothing"]), *errors][-1]
 
 
-def _drawn(value: Any) -> Any:
-    """A value that Optuna chose, as a setting."""
+def _drawn(value: Any, distribution: Any) -> Any:
+    """A value that Optuna chose from a distribution, as a setting."""
     if isinstance(value, str):
         return json.loads(value)
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    if isinstance(value, float):  # rounded, but not over the edge
+        return min(max(float(f"{value:.{DIGITS}g}"), distribution.low), distribution.high)
+    return value
 
 
 def _cores() -> int:

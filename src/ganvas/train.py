@@ -26,6 +26,7 @@ from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
 from ganvas.errors import RunFailed, UserError, out_of_memory
 from ganvas.evaluate import Judge, origin
+from ganvas.features import Evaluator
 from ganvas.files import say_size
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
@@ -35,6 +36,7 @@ from ganvas.sample import decode
 from ganvas.schedule import Schedule
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
+STRIP_ROWS = 100
 SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
 SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
 TENSORBOARD_HEADER_BYTES = 1_000  # of an empty file of events, at most
@@ -76,13 +78,18 @@ def train(
         if compute.device.type == "cpu":
             keep_freed_memory()
         repeatable()
-        torch.manual_seed(recipe.train.seed)
+        evaluator = None
+        if data.classes or recipe.train.eval_every:
+            evaluator = features.choose_for(data.spec, data.classes, data.fingerprint, device)
+        torch.manual_seed(recipe.train.seed)  # after the evaluator, which draws its first weights
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device, recipe.data.flips)
-        judge = _judge(recipe, data, data_dir, method, device) if recipe.train.eval_every else None
+        judge = None
+        if evaluator is not None and recipe.train.eval_every:
+            judge = _judge(recipe, data, data_dir, method, evaluator)
         within = _budget(run, recipe, data, method)
         run.finish_going_back()
-        loop = _Loop(run, recipe, method, batches, judge)
+        loop = _Loop(run, recipe, method, batches, evaluator, judge)
 
         state, damages = run.newest_checkpoint()
         for damage in damages:
@@ -115,7 +122,15 @@ def train(
 class _Loop:
     """One session of a run."""
 
-    def __init__(self, run: Run, recipe: Recipe, method: Method, batches: Batches, judge: Judge | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        recipe: Recipe,
+        method: Method,
+        batches: Batches,
+        evaluator: Evaluator | None,
+        judge: Judge | None,
+    ) -> None:
         self.run, self.recipe, self.settings = run, recipe, recipe.train
         self.method, self.batches, self.judge = method, batches, judge
         self.total = recipe.total_images(len(batches.data))
@@ -124,7 +139,8 @@ class _Loop:
             if source in self.rules:
                 self.rules.setdefault(field, self.rules[source])
         self.schedule = Schedule(self.rules, self.total)
-        self.score, self.watch = Score(batches.data, method), Watch(batches.data, method)
+        self.score, self.watch = Score(batches.data, method), Watch(batches.data, method, evaluator)
+        self.sheets = Sheets(run, batches.data)
         self.events = run.events()
         self.first_values = {field: getattr(method.settings, field) for field in self.settings.schedule}
         for brakes in method.brakes().values():
@@ -134,13 +150,15 @@ class _Loop:
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put the method, the data and the schedule where a checkpoint has them; the guard keeps what it has done."""
         unpack(self.method, tensors, values)
+        for optimizer in self.method.optimizers.values():
+            optimizer.zero_grad()  # the next record tells their norms, and they are of what was left behind
         self.batches.nimg = values.get("nimg", 0)
         self.schedule = Schedule(self.rules, self.total)
         if values.get("schedule"):
             self.schedule.load_state(values["schedule"])
 
     def go(self, tick: Callable[[int, int], None] | None) -> Iterator[Record]:
-        settings, data, batches, run = self.settings, self.batches.data, self.batches, self.run
+        settings, batches, run = self.settings, self.batches, self.run
         sample_every, checkpoint_every = self.intervals()
         self.started = time.monotonic() - self.seconds
         self.start_from_here()
@@ -148,9 +166,9 @@ class _Loop:
             stop = stack.enter_context(_stop_signals())
             board = stack.enter_context(closing(_Board(run, batches.nimg)))
             if batches.nimg == 0:
-                write_sheet(run, self.method, data, 0)
+                self.sheets.write(self.method, 0)
             elif not run.sheet_file.is_file():
-                write_rows(run, data, batches.nimg)
+                self.sheets.write_strip(batches.nimg)
             if tick:
                 tick(batches.nimg, self.total)
             try:
@@ -209,6 +227,7 @@ class _Loop:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
         self.recorded = self.batches.nimg, self.elapsed()
         self.saved = self.batches.nimg
+        self.resumed = bool(self.records) and bool(self.records[-1].get("stopped"))
         self.batches.shuffle = len(self.rollbacks())
         self.watch(self.method)
 
@@ -225,7 +244,10 @@ class _Loop:
                 factors[field] *= factor
         wanted = {field: self.first_values[field] * factor for field, factor in factors.items()}
         whole = {field for field, value in self.first_values.items() if isinstance(value, int)}
-        wanted = {field: max(1, round(value)) if field in whole else value for field, value in wanted.items()}
+        least = {field: min(1, value) for field, value in self.first_values.items()}
+        wanted = {
+            field: max(least[field], round(value)) if field in whole else value for field, value in wanted.items()
+        }
         changes = {field: value for field, value in wanted.items() if getattr(self.method.settings, field) != value}
         if changes:
             self.method.change(**changes)
@@ -253,7 +275,7 @@ class _Loop:
             self.go_back(alarm, entry)
             return
         if sampling:
-            write_sheet(self.run, self.method, self.batches.data, self.batches.nimg)
+            self.sheets.write(self.method, self.batches.nimg)
         self.schedule.see(entry)
         self.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
         if saving:
@@ -270,6 +292,8 @@ class _Loop:
             entry["images_per_second"] = round((nimg - self.recorded[0]) / max(elapsed - self.recorded[1], 1e-9), 1)
             entry |= _means(self.pending) | _floats({**self.method.monitor(), **_norms(self.method)}, nimg)
             entry |= self.watch(self.method) | self.method.changed
+            entry |= {"resumed": True} if self.resumed else {}
+            self.resumed = False
         self.pending.clear()
         self.recorded = nimg, elapsed
         return entry
@@ -359,9 +383,8 @@ def _budget(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget 
     return Budget(run, limit, checkpoint=max(saved), sheet=sheet, keep=recipe.train.keep)
 
 
-def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, device: str) -> Judge:
+def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> Judge:
     """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
-    evaluator = features.choose_for(data.spec, data.classes, data.fingerprint, device)
     judge = Judge(data, load_unseen(recipe.data, data, data_dir), evaluator, n=recipe.train.eval_samples)
     why_not = None if recipe.train.best == SCORE else judge.refusal(recipe.train.best, method)
     if why_not:
@@ -387,23 +410,29 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
 
 
 class Watch:
-    """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look."""
+    """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look, and
+    how many classes there are among them where the evaluator knows the classes."""
 
-    def __init__(self, data: ImageSet, method: Method) -> None:
+    def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
         self.labels = data.labels[chosen] if method.conditional and data.labels is not None else None
         self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
         self.real = metrics.mean_distance(data.images[chosen])
+        self.evaluator = evaluator if evaluator is not None and evaluator.knows(data.classes) else None
         self.before: np.ndarray | None = None
 
     def __call__(self, method: Method) -> dict[str, float]:
-        """Shares of the mean distance between two real images."""
+        """`diversity` and `movement` as shares of the mean distance between two real images, effective `classes`."""
         now = decode(method, self.seeds, self.labels)
         before, self.before = self.before, now
         if before is None or not self.real:
             return {}
         moved = np.sqrt(np.square(now.astype(np.float32) - before).mean())
         values = {"diversity": metrics.mean_distance(now) / self.real, "movement": float(moved) / self.real}
+        if self.evaluator is not None:
+            values["classes"] = metrics.effective_classes(
+                self.evaluator.measure(np.moveaxis(now, -1, 1)).probabilities.argmax(1)
+            )
         return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
@@ -428,27 +457,42 @@ def _pixels(pictures: np.ndarray) -> Tensor:
     return torch.from_numpy(pictures).flatten(1).float().mul(2 / 255).sub(1)
 
 
-def write_sheet(run: Run, method: Method, data: ImageSet, nimg: int) -> None:
-    """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet."""
-    columns = _columns(method, data)
-    seeds = list(range(SHEET_ROWS * columns))
-    labels = np.arange(len(seeds)) % columns if method.conditional else None
-    sheet = images.grid(decode(method, seeds, labels), columns)
-    recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
-    run.write(run.sheet(nimg), images.png(sheet, recipe))
-    write_rows(run, data, nimg, recipe)
+class Sheets:
+    """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet.
 
+    Of a long run it has `STRIP_ROWS` rows at geometric distances.
+    """
 
-def write_rows(run: Run, data: ImageSet, nimg: int, recipe: Mapping[str, Any] | None = None) -> None:
-    """`sheet.png`: the first row of every sheet of up to `nimg` images."""
-    rows = []
-    for file in run.sheets():
-        if int(file.stem) <= nimg:
-            with suppress(OSError):  # a sheet that somebody damaged costs its row
-                rows.append(images.load_png(file)[0][: data.spec.height + images.GAP])
-    if rows:
-        picture = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
-        run.write(run.sheet_file, images.png(picture, recipe))
+    def __init__(self, run: Run, data: ImageSet) -> None:
+        self.run, self.data = run, data
+        self.rows: dict[int, np.ndarray] = {}  # by images seen, so that no sheet is read twice
+
+    def write(self, method: Method, nimg: int) -> None:
+        columns = _columns(method, self.data)
+        seeds = list(range(SHEET_ROWS * columns))
+        labels = np.arange(len(seeds)) % columns if method.conditional else None
+        sheet = images.grid(decode(method, seeds, labels), columns)
+        recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
+        self.run.write(self.run.sheet(nimg), images.png(sheet, recipe))
+        self.rows[nimg] = self._first_row(sheet)
+        self.write_strip(nimg, recipe)
+
+    def write_strip(self, nimg: int, recipe: Mapping[str, Any] | None = None) -> None:
+        """`sheet.png`, from the sheets of up to `nimg` images."""
+        seen = [int(file.stem) for file in self.run.sheets() if int(file.stem) <= nimg]
+        chosen = budget.fewer_sheets(seen, STRIP_ROWS)
+        for at in chosen:
+            if at not in self.rows:
+                with suppress(OSError, SyntaxError, ValueError):  # a sheet that somebody damaged costs its row
+                    self.rows[at] = self._first_row(images.load_png(self.run.sheet(at))[0])
+        self.rows = {at: self.rows[at] for at in chosen if at in self.rows}
+        if self.rows:
+            rows = list(self.rows.values())
+            picture = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
+            self.run.write(self.run.sheet_file, images.png(picture, recipe))
+
+    def _first_row(self, sheet: np.ndarray) -> np.ndarray:
+        return sheet[: self.data.spec.height + images.GAP].copy()
 
 
 def _columns(method: Method, data: ImageSet) -> int:
@@ -549,6 +593,8 @@ def _in_one_line(error: Exception, run: Run) -> str | None:
     """What a full disk or a full memory means to the user; None for what should never have happened."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
+    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):  # torch, of batch norm
+        return "batch norm needs more than one picture: raise train.batch_size, or leave it out (network.d_norm=none)"
     if out_of_memory(error):
         return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is whole"
     return None
@@ -591,6 +637,7 @@ class _Board:
     def __init__(self, run: Run, nimg: int) -> None:
         self.run, self.folder = run, run.path / "tensorboard"
         self.writer: Any = None
+        self.newest = 0  # images seen at the last record
         limit = run.recipe().train.disk_limit()
         self.limit = float("inf") if limit is None else budget.kept_free(limit)["tensorboard"]
         if find_spec("tensorboard") is None:
@@ -604,7 +651,8 @@ class _Board:
         """Send a record that is in the log already."""
         if self.writer is None:
             return
-        if self.taken + budget.tensorboard_size(record) > self.limit:
+        gone_back = record["nimg"] <= self.newest
+        if gone_back or self.taken + budget.tensorboard_size(record) > self.limit:
             self._write_again()
         else:
             self._write(record, time.time())
@@ -621,6 +669,7 @@ class _Board:
 
     def _write(self, record: Record, at: float) -> None:
         self.taken += budget.tensorboard_size(record)
+        self.newest = record["nimg"]
         for name, value in record.items():
             if name != "nimg":
                 self.writer.add_scalar(name, value, record["nimg"], at)

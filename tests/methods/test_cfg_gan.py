@@ -34,6 +34,16 @@ def ascend(x: Tensor, d: nn.Module, eta: float) -> Tensor:
     return torch.cat(moved)
 
 
+def length(x: Tensor, d: nn.Module, eta: float, rise: float | None) -> float:
+    """The first of η, η/2, η/4, ... by which d rises, on average, by the share `rise` of what its gradient promises."""
+    while rise is not None:
+        promised = eta * sum((new - old).div(eta).square().sum() for new, old in zip(ascend(x, d, eta), x, strict=True))
+        if (d(ascend(x, d, eta)) - d(x)).sum() >= rise * promised:
+            break
+        eta /= 2
+    return eta
+
+
 def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module]:
     """xICFG as it is written down, without any thrift; draws its random numbers where the method does."""
     s, noise = method.settings, torch.Generator().manual_seed(0)
@@ -42,6 +52,7 @@ def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module
     z = torch.randn(s.pool, 5, generator=noise)
     target = (z @ (torch.randn(5, 64, generator=noise) * s.start_std)).clamp(-1, 1).view(-1, 1, 8, 8)
     stored: list[nn.Module] = []
+    etas: list[float] = []
     for _ in range(stages):
         optimizer, lr, cuts, before = rms(G, s.g_lr), s.g_lr, 0, None
         for _ in range(s.fit_epochs):
@@ -65,7 +76,7 @@ def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module
         G.eval()
         count = s.steps * s.d_steps
         z = torch.randn(s.pool + (6 * count if s.fakes == "fresh" else 0), 5, generator=noise)
-        stored = []
+        stored, etas = [], []
         for t in range(s.steps):
             for u in range(s.d_steps):
                 real = batches.next()[0].double()
@@ -75,24 +86,29 @@ def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module
                 else:
                     latents = z[torch.randint(s.pool, (6,), generator=noise)]
                 fake = G(latents).detach()
-                for d in stored:  # the whole way again
-                    fake = ascend(fake, d, s.eta)
+                for d, eta in zip(stored, etas, strict=True):  # the whole way again
+                    fake = ascend(fake, d, eta)
                 loss = torch.log(1 + torch.exp(-D(real))).mean() + torch.log(1 + torch.exp(D(fake))).mean()
                 d_optimizer.zero_grad()
                 loss.backward()
                 d_optimizer.step()
+            x = G(z[: len(z) - 6 * (t + 1) * s.d_steps] if s.fakes == "fresh" else z).detach()  # all that is not used
+            for d, eta in zip(stored, etas, strict=True):
+                x = ascend(x, d, eta)
             stored.append(copy.deepcopy(D))
+            etas.append(length(x, stored[-1], s.eta, s.rise))
         z = z[: s.pool]
         target = G(z).detach()
-        for d in stored:
-            target = ascend(target, d, s.eta)
+        for d, eta in zip(stored, etas, strict=True):
+            target = ascend(target, d, eta)
         G.train()
     return stored
 
 
+@pytest.mark.parametrize(("eta", "rise"), [(0.7, None), (200.0, 0.9)])
 @pytest.mark.parametrize("fakes", ["fresh", "pool"])
-def test_stages_equal_the_algorithm(fakes: str, float64: None) -> None:
-    ours, plain = make(fakes=fakes), make(fakes=fakes)
+def test_stages_equal_the_algorithm(fakes: str, eta: float, rise: float | None, float64: None) -> None:
+    ours, plain = (make(fakes=fakes, eta=eta, rise=rise) for _ in range(2))
     batches = Images(SPEC)
     reals = iter([batches.next() for _ in range(12)])
     source = type("Source", (), {"next": lambda self: (lambda b: b._replace(images=b.images.double()))(next(reals))})()
@@ -102,6 +118,7 @@ def test_stages_equal_the_algorithm(fakes: str, float64: None) -> None:
     for mine, theirs in ((ours.G, plain.G), (ours.D, plain.D), *zip(ours.stored, stored, strict=True)):
         for key, value in theirs.state_dict().items():
             torch.testing.assert_close(mine.state_dict()[key], value, rtol=1e-6, atol=1e-9)
+    assert (min(ours.etas) < eta) == (rise is not None)
 
 
 def test_generation_is_so_many_gradient_steps() -> None:
@@ -165,6 +182,11 @@ def test_a_step_is_halved_until_it_rises_as_promised() -> None:
         found, brought = make(eta=0.8, rise=rise).step_size(x, Bowl(bend))
         assert found == pytest.approx(eta)
         assert brought.item() == pytest.approx(share, abs=1e-4)
+
+
+def test_a_flat_discriminator_promises_nothing() -> None:
+    _, brought = make(eta=0.8, rise=0.5).step_size(torch.rand(5, 1, 8, 8), Bowl(0))
+    assert brought.item() == 0
 
 
 def test_generation_repeats_the_steps_that_were_found() -> None:

@@ -38,7 +38,7 @@ D_NORMS: dict[str, Norm] = {
 class ResNet(Backbone):
     """Residual blocks. WGAN-GP's for CIFAR-10: base=128, max_filters=128, g_blocks=3, d_smallest=8 (latents of 128).
 
-    CFG-GAN's for 64x64: the defaults with d_pool=false, and d_norm=batch for its variant with batch norm.
+    CFG-GAN's for 64x64: the defaults with d_pool=false.
     """
 
     name: Literal["resnet"] = "resnet"

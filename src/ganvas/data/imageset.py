@@ -62,7 +62,7 @@ class Batches:
     """Endless batches in an order that `seed` fixes: each epoch is a permutation of the set, and no image is left over.
 
     The number of images drawn is the whole state, so a stream resumes at any position by setting `nimg`; another
-    `shuffle` gives other permutations from there on.
+    `shuffle` gives other permutations from there on: the epoch under way may then repeat some images and miss others.
     A batch may straddle two epochs, and a set smaller than a batch simply straddles more of them.
     """
 

@@ -161,11 +161,12 @@ class CFGGAN(Method):
     def step_size(self, x: Tensor, d: nn.Module) -> tuple[float, Tensor]:
         """η for a step of images [N, C, H, W], and how much d rises by it, as a share of what ∇d promises (η |∇d|²)."""
         s = self.settings
-        before, gradient = self._ascent(x, d)
+        before, gradient = self._ascent(x, d, exact=True)  # small differences of large logits
         slope = gradient.flatten(1).square().sum(1).mean()
         for halvings in range(MOST_HALVINGS):
             eta = s.eta / 2**halvings
-            share = (self._logit(d, x + eta * gradient) - before).mean() / (eta * slope)
+            rise = (self._logit(d, x + eta * gradient, exact=True) - before).mean()
+            share = torch.where(slope > 0, rise / (eta * slope), 0.0)  # where d is flat, nothing was promised
             if s.rise is None or share >= s.rise:
                 break
         return eta, share

@@ -32,7 +32,7 @@ VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first lat
 class GANSettings(TwoRateSettings):
     """The settings of the plain and the conditional GAN."""
 
-    ONCE: ClassVar[tuple[str, ...]] = (*TwoRateSettings.ONCE, "most_g_steps", "augment_target")
+    ONCE: ClassVar[tuple[str, ...]] = (*TwoRateSettings.ONCE, "most_g_steps", "augment_target", "d_outputs")
     ALIASES: ClassVar[dict[str, str]] = {"g_advantage": "g_steps"}
 
     name: Literal["gan"] = "gan"
