@@ -6,7 +6,7 @@
 - large: 3240×3240 pixels; the plain modules take it in tiles
 - train: 100 images of 28×28 pixels forward and backward, with the gradients of all weights and of the latents
 - memory: what the training step adds to the peak of a process of its own
-- exact: how far 1080×1080 pixels are from those of the plain modules in float64
+- exact: how far 1080×1080 pixels, and the gradients of a training step, are from those of the plain modules in float64
 - wide: the other published network, 4 layers of 128 units; ours computes it in tiles
 - files: a painting from the run to the PNG file, of 28, 1080, 3240 and 32768 pixels square, each in its own process
 
@@ -145,6 +145,22 @@ def exact(ways: list[str]) -> None:
     }
     for way, pixels in found.items():
         print(f"exact  {way:13} differs by {(pixels - truth).abs().max().item():.1e} from float64, at most")
+
+    z, place, noise = torch.randn(10, LATENT), View(28, 28).coordinates(), torch.randn(10, 784, 1)
+
+    def gradients(net: ResidualNetwork, plain: bool = False) -> Tensor:
+        """Of all weights and latents, in a row."""
+        kind = next(net.parameters()).dtype
+        inputs = z.detach().to(kind).requires_grad_()
+        pixels = (net.plain if plain else net)(inputs, place.to(kind))
+        weights = [*net.parameters(), inputs]
+        return torch.cat([g.flatten() for g in torch.autograd.grad(pixels, weights, noise.to(kind))]).double()
+
+    true_gradients = gradients(copy.deepcopy(G).double(), plain=True)
+    for way in ("plain", *ways):
+        off = by(way, lambda way=way: gradients(G, plain=way == "plain"))() - true_gradients  # type: ignore[misc]
+        share = (off.norm() / true_gradients.norm()).item()
+        print(f"exact  {way:13} gradients differ by {share:.1e} of their norm from float64")
 
 
 def wide(rounds: int, clock: Callable[[], float], images: int = 100) -> None:
