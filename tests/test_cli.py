@@ -1,6 +1,7 @@
 """The command line as a user meets it: in this process for speed, and as a real process where that matters."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -141,6 +142,7 @@ def test_recipes_are_listed_and_shown_in_full(capsys: pytest.CaptureFixture[str]
     assert ganvas("recipes", "mnist-cdcgan") == 0
     shown = capsys.readouterr().out
     assert "method.beta1" in shown
+    assert re.search(r"method\.d_lr +none ", shown) and re.search(r"method\.conditional +true ", shown)
     assert "learning rate of G, and" in shown
 
 

@@ -41,7 +41,7 @@ from ganvas.backbones import Backbone
 from ganvas.backbones.cppn import CPPN, View
 from ganvas.budget import room_for_figures
 from ganvas.compare import compare as compare_runs
-from ganvas.config import merge, parse, parse_assignments
+from ganvas.config import merge, parse, parse_assignments, typed
 from ganvas.data import DataSettings
 from ganvas.data import check as data_check
 from ganvas.errors import UserError, out_of_memory
@@ -1056,9 +1056,9 @@ def list_recipes(name: str | None = None) -> None:
         for key, field in type(settings).model_fields.items():
             value, what = getattr(settings, key), f"[dim]{field.description or ''}[/]"
             if not isinstance(value, dict) or not value:
-                table.add_row(f"  {section}.{key}", "" if value == {} else str(value), what)
+                table.add_row(f"  {section}.{key}", "" if value == {} else typed(value), what)
             for name, rule in value.items() if isinstance(value, dict) else ():
-                words = " ".join(f"{k}={v}" for k, v in rule.model_dump(exclude_defaults=True).items())
+                words = " ".join(f"{k}={typed(v)}" for k, v in rule.model_dump(exclude_defaults=True).items())
                 table.add_row(f"  {section}.{key}.{name}", words)
         out.print(table)
 

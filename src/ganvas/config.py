@@ -86,6 +86,13 @@ def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
     return nested
 
 
+def typed(value: Any) -> str:
+    """A value as it is typed behind `section.key=`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
 def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ganvas import budget, checkpoint, features, guard, images, metrics
 from ganvas.budget import Budget
+from ganvas.config import typed
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.device import choose, keep_freed_memory, repeatable
@@ -561,7 +562,7 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
     for key in {**old, **new}:
         if old.get(key) != new.get(key):
             raise UserError(
-                f"'{run.path}' was trained with {key}={old.get(key)}, not {new.get(key)}: "
+                f"'{run.path}' was trained with {key}={typed(old.get(key))}, not {typed(new.get(key))}: "
                 "use another --out for other settings, or the old settings to go on"
             )
 
