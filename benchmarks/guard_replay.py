@@ -16,11 +16,12 @@ from ganvas.run import Record, Run
 
 
 def histories(run: Run) -> Iterator[list[Record]]:
-    """The records of a run, and those that led to each rollback."""
-    for event in run.events():
+    """The records that led to each rollback, and those of the run as it is."""
+    found = [run.records()]
+    for event in reversed(run.events()):
         if event["back_to"] is not None:
-            yield [*(record for record in run.records() if record["nimg"] <= event["back_to"]), *event["records"]]
-    yield run.records()
+            found.append([*(record for record in found[-1] if record["nimg"] <= event["back_to"]), *event["records"]])
+    yield from reversed(found)
 
 
 def first_alarm(records: list[Record], logistic: bool) -> str | None:

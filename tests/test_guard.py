@@ -91,6 +91,18 @@ def test_lost_classes_and_stagnation() -> None:
     assert first_alarm(log(movement=[0.3, *[0.001] * 20])) is None
 
 
+def test_the_horizon_is_before_what_an_alarm_can_say() -> None:
+    d_loss = [value for loss in [*[1.36] * 8, 0.01, 0.01] for value in (loss, None, None, None, None)][:-4]
+    records = log(d_loss=d_loss, g_loss=[0.7] * 40 + [9.0] * 6)
+    found = first_alarm(records)
+    assert found is not None and (found[0], found[1].since) == (4600, 3600)
+    assert guard.horizon(records) <= 3600
+    whole = log(d_loss=[1.0] * 20)
+    assert guard.horizon(whole) == 1400 and guard.horizon(whole[:6]) == 0
+    stops = [{**record, "stopped": True} for record in whole[-3:]]
+    assert guard.horizon([*whole, *stops]) == 1400
+
+
 def test_a_generator_that_never_begins() -> None:
     lost = {"d_loss": [0.1, *[1e-3] * 8], "g_loss": [3.0, *[9.0] * 8]}
     found = first_alarm(log(**lost, diversity=[0.02] * 9))
@@ -160,6 +172,23 @@ def test_tensorboard_forgets_what_was_lost(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Scalars("d_loss")
+    assert [event.step for event in events] == list(range(20, 401, 20))
+    assert all(event.value > 1 for event in events)
+
+
+def test_tensorboard_forgets_it_in_a_later_session_too(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sick(monkeypatch, healthy_lr=5e-4)
+    for record in train(watched(), tmp_path / "run", device="cpu"):
+        if record["nimg"] == 180:  # one record before the alarm
+            break
     with pytest.warns(UserWarning, match="guard"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Scalars("d_loss")

@@ -545,6 +545,12 @@ def test_errors_of_class_kl_are_calibrated() -> None:
     assert 0.8 < spread_over_error(scores) < 1.25
 
 
+def test_effective_classes() -> None:
+    assert metrics.effective_classes(torch.arange(700) % 7) == pytest.approx(7)
+    assert metrics.effective_classes(torch.full((64,), 3)) == pytest.approx(1)
+    assert metrics.effective_classes(torch.tensor([0, 0, 0, 1])) == pytest.approx(4 / 3**0.75)
+
+
 def test_a_class_is_present_from_a_tenth_of_its_share() -> None:
     shares = torch.tensor([0.5, 0.4, 0.1, 0.0])
 

@@ -271,6 +271,14 @@ def test_a_search_finds_its_way_and_goes_on(tiny: Callable[..., Recipe], tmp_pat
     assert kids == sorted(kids) and len(rows) == 10
 
 
+def test_a_drawn_value_is_rounded_within_its_range() -> None:
+    optuna = pytest.importorskip("optuna")
+    near_one = optuna.distributions.FloatDistribution(0.999, 0.99999)
+    assert sweep._drawn(0.99998, near_one) == 0.99999
+    assert sweep._drawn(0.123456, optuna.distributions.FloatDistribution(0, 1)) == pytest.approx(0.1235, abs=1e-3)
+    assert sweep._drawn("[1, 2]", near_one) == [1, 2]
+
+
 def test_a_search_ends_when_it_has_seen_every_point(
     tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended
 ) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from ganvas import checkpoint, files, images
+from ganvas import checkpoint, features, files, images
 from ganvas.budget import fewer_sheets
 from ganvas.data import Batches
 from ganvas.errors import RunFailed, UserError
+from ganvas.features import Evaluator
 from ganvas.methods.gan import GAN
 from ganvas.recipe import Recipe
 from ganvas.run import Run
@@ -199,6 +200,21 @@ def test_a_full_memory_is_one_line(
     assert Run(tmp_path / "run").state().startswith("failed: out of memory")
 
 
+def test_classes_are_counted_where_an_evaluator_knows_them(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def halves(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(pixels), 1), torch.eye(3)[torch.arange(len(pixels)) % 2]
+
+    def evaluator(*classes: str) -> Evaluator:
+        return Evaluator("halves", "", 16, 1, classes, {}, halves, torch.device("cpu"))
+
+    monkeypatch.setattr(features, "choose_for", lambda *_: evaluator("across", "down", "slanted"))
+    assert list(train(tiny(), tmp_path / "known", device="cpu"))[-1]["classes"] == pytest.approx(2)
+    monkeypatch.setattr(features, "choose_for", lambda *_: evaluator("0", "1", "2"))
+    assert "classes" not in list(train(tiny(), tmp_path / "unknown", device="cpu"))[-1]
+
+
 def test_batch_norm_of_one_value_is_one_line(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     network = {"name": "resnet", "base": 4, "g_blocks": 2, "d_norm": "batch", "d_smallest": 1}
     recipe = tiny(network=network, data={"size": 8}, train={"batch_size": 1})
@@ -228,15 +244,21 @@ def test_gradients_from_before_a_rollback_are_forgotten(
     assert len(Run(tmp_path / "run").events()) == 1
 
 
-def test_the_records_around_a_stop_are_marked(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+def test_a_record_is_the_same_with_a_stop_in_between(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     def stop(nimg: int, total: int) -> None:
         if nimg == 100:
             os.kill(os.getpid(), signal.SIGTERM)
 
     list(train(tiny(), tmp_path / "run", device="cpu", tick=stop))
     list(train(tiny(), tmp_path / "run", device="cpu"))
-    partial = [(r["nimg"], r.get("stopped"), r.get("resumed")) for r in Run(tmp_path / "run").records()[3:6]]
-    assert partial == [(100, True, None), (120, None, True), (160, None, None)]
+    list(train(tiny(), tmp_path / "whole", device="cpu"))
+    timeless = [
+        [{k: v for k, v in r.items() if "second" not in k} for r in Run(tmp_path / name).records()]
+        for name in ("run", "whole")
+    ]
+    (partial,) = [record for record in timeless[0] if record not in timeless[1]]
+    assert partial["nimg"] == 100 and partial["stopped"]
+    assert [record for record in timeless[0] if record != partial] == timeless[1]
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_state(
@@ -312,9 +334,10 @@ def test_tensorboard_gets_the_records(tiny: Callable[..., Recipe], tmp_path: Pat
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    records = list(train(tiny(), tmp_path / "run", device="cpu"))
+    list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
+    list(train(tiny(), tmp_path / "run", device="cpu"))
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
-    assert [event.step for event in events.Scalars("d_loss")] == [record["nimg"] for record in records]
+    assert [event.step for event in events.Scalars("d_loss")] == [40, 60, 80, 120, 160, 180, 200, 240]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -221,7 +221,7 @@ def _report_end(run: Run, trained: bool) -> int:
     _line(f"Trained on {nimg:,} images. Pictures:")
     for file, what in [
         *[(sheet, "samples from fixed latents") for sheet in sheets[-1:]],
-        (run.sheet_file, "the same latents, a row per epoch"),
+        (run.sheet_file, "the same latents, a row of each sheet"),
         *[(file, "figure") for file in figures if file.suffix == ".png"],
     ]:
         _line(f"  {file}  ({what})")

@@ -21,7 +21,7 @@ STILL = 1e-4  # change of the pictures from one record to the next, as a share o
 STILL_RECORDS = 6
 REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
 PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
-MANY_CLASSES = 3.0  # with fewer there is nothing to lose yet
+MANY_CLASSES = 5.0  # with fewer there is nothing to lose yet
 ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
 
 
@@ -34,36 +34,30 @@ class Alarm(NamedTuple):
 
 def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
     """What is wrong at the end of `records`, if anything; `logistic` losses have a floor of 0."""
-    whole = [record for record in records if is_whole(record)]
+    whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
     found = domination(whole) if logistic else None
     found = found or overshoot(whole) or collapse(whole) or lost_classes(whole) or stagnation(whole)
     return found or (beaten(whole) if logistic else None)
 
 
-def is_whole(record: Record) -> bool:
-    """Not before or after a stop between two records: those are means over fewer images."""
-    return not record.get("stopped") and not record.get("resumed")
-
-
 def horizon(records: Sequence[Record]) -> int:
     """Images seen before which no alarm can say that the trouble began: what was saved until then may be needed."""
-    whole = [record for record in records if is_whole(record)]
+    whole = [record for record in records if not record.get("stopped")]
     losses = [record for record in whole if record.get("d_loss") is not None]  # where D pauses, not in every record
     return min((seen[-REACH]["nimg"] if len(seen) >= REACH else 0 for seen in (whole, losses) if seen), default=0)
 
 
 def remembered(records: Sequence[Record]) -> set[int]:
-    """Indices of the records that the tests look back at, however old: without them, `check` would say other things.
-
-    Beyond these it is the newest `REACH + PAST` that matter.
-    """
-    found: set[int] = set()
+    """Indices of the records that the tests look back at, however old: without them, `check` would say other things."""
+    whole = [i for i, record in enumerate(records) if not record.get("stopped")]
+    losses = [i for i in whole if records[i].get("d_loss") is not None]
+    found = {*whole[-REACH - PAST :], *losses[-REACH - PAST :]}
     for name, share, most in (
         ("diversity", COLLAPSED, 1.0),
         ("classes", COLLAPSED, float("inf")),
         ("rise", EMPTY / PROMISING, PROMISING),
     ):
-        known = [i for i, record in enumerate(records) if record.get(name) is not None and is_whole(record)]
+        known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
         if known and name == "diversity":
             shows, noise = _born([records[i][name] for i in known])
             found |= {known[0], known[shows]}

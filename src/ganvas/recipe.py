@@ -226,7 +226,8 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
         try:
             parse(type(recipe.method), {**section["method"], field: value}, "method")
         except UserError as error:
-            raise UserError(f"setting 'train.schedule.{field}' goes too far: {error}") from None
+            nearer = f"raise train.schedule.{field}.least" if rule.on != "images" else "choose another factor"
+            raise UserError(f"setting 'train.schedule.{field}' goes too far ({error}): {nearer}") from None
     return recipe
 
 

@@ -2,7 +2,7 @@
 
 recipe.toml    every setting as it was resolved          log.jsonl     one record per line
 run.json       versions, machine, data, state            samples/      sample sheets by images seen
-checkpoints/   newest and best, each with its sha256     sheet.png     one row of samples per epoch
+checkpoints/   newest and best, each with its sha256     sheet.png     a row of each sheet, 128 at most
 evaluations/   scores of checkpoints, with provenance    guard.json    when the guard stepped in, and what was lost
 """
 
@@ -269,16 +269,19 @@ class Run:
         *,
         schedule: Mapping[str, Any] | None = None,
         safe: int | None = None,
-        stopped: bool = False,
+        stopped: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
     ) -> str:
         """Write a checkpoint, then delete all but the newest `keep` and the best; returns its sha256.
 
-        `by` names the kind of `score`; `schedule` is the state of the schedule. The newest one of up to
-        `safe` images is spared too, as the guard may need it. One where a run was `stopped` goes with the next.
+        `by` names the kind of `score`; `schedule` is the state of the schedule. The newest one of up to `safe` images
+        is spared too, as the guard may need it. One where a run was `stopped`, with the tensors and values of what was
+        under way, goes with the next.
         """
         tensors, values = pack(method)
         values |= {"nimg": nimg, "seconds": seconds, "schedule": schedule}
-        note = {"score": score, "by": by} | ({"stopped": True} if stopped else {})
+        if stopped is not None:
+            tensors, values = {**tensors, **stopped[0]}, {**values, "under_way": stopped[1]}
+        note = {"score": score, "by": by} | ({"stopped": True} if stopped is not None else {})
         self.safe = safe
         digest = checkpoint.save(self.checkpoints, nimg, tensors, values, note, self.room)
         regular = self.regular_checkpoints()

@@ -37,7 +37,7 @@ from ganvas.sample import decode
 from ganvas.schedule import Schedule
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
-STRIP_ROWS = 100
+STRIP_ROWS = 128
 SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
 SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
 TENSORBOARD_HEADER_BYTES = 1_000  # of an empty file of events, at most
@@ -147,6 +147,7 @@ class _Loop:
         for brakes in method.brakes().values():
             self.first_values |= brakes
         self.seconds = max((event["seconds"] for event in self.events), default=0.0)  # of training until now
+        self.stopped_at: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None
 
     def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Put the method, the data and the schedule where a checkpoint has them; the guard keeps what it has done."""
@@ -154,6 +155,7 @@ class _Loop:
         for optimizer in self.method.optimizers.values():
             optimizer.zero_grad()  # the next record tells their norms, and they are of what was left behind
         self.batches.nimg = values.get("nimg", 0)
+        self.stopped_at = (tensors, values["under_way"]) if values.get("under_way") else None
         self.schedule = Schedule(self.rules, self.total)
         if values.get("schedule"):
             self.schedule.load_state(values["schedule"])
@@ -195,11 +197,12 @@ class _Loop:
             except GeneratorExit:
                 stop.set()
             if batches.nimg > self.saved:  # stopped between two checkpoints
+                under_way = self.under_way()
                 if self.pending:
                     self.log({**self.record(), "stopped": True})
                 if broken := first_non_finite(self.method):
                     raise NonFinite(f"weights of {broken} are no longer finite after {batches.nimg:,} images")
-                self.checkpoint(None, stopped=True)
+                self.checkpoint(None, stopped=under_way)
             run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
 
     def intervals(self) -> tuple[int, int]:
@@ -228,9 +231,26 @@ class _Loop:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
         self.recorded = self.batches.nimg, self.elapsed()
         self.saved = self.batches.nimg
-        self.resumed = bool(self.records) and bool(self.records[-1].get("stopped"))
         self.batches.shuffle = len(self.rollbacks())
         self.watch(self.method)
+        if self.stopped_at:
+            self.go_on_with(*self.stopped_at)
+            self.stopped_at = None
+
+    def under_way(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What the next record is made of so far, as tensors and JSON values, for `go_on_with`."""
+        pending = [(nimg, {name: float(value) for name, value in scalars.items()}) for nimg, scalars in self.pending]
+        before = {} if self.watch.before is None else {"watched": torch.from_numpy(self.watch.before)}
+        return before, {"pending": pending, "recorded": self.recorded}
+
+    def go_on_with(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """So that a record is the same whether there was a stop in between or not."""
+        self.pending = [
+            (nimg, {name: torch.tensor(value) for name, value in scalars.items()})
+            for nimg, scalars in values["pending"]
+        ]
+        self.recorded = values["recorded"][0], values["recorded"][1]
+        self.watch.before = tensors["watched"].numpy() if "watched" in tensors else None
 
     def elapsed(self) -> float:
         return time.monotonic() - self.started
@@ -293,8 +313,6 @@ class _Loop:
             entry["images_per_second"] = round((nimg - self.recorded[0]) / max(elapsed - self.recorded[1], 1e-9), 1)
             entry |= _means(self.pending) | _floats({**self.method.monitor(), **_norms(self.method)}, nimg)
             entry |= self.watch(self.method) | self.method.changed
-            entry |= {"resumed": True} if self.resumed else {}
-            self.resumed = False
         self.pending.clear()
         self.recorded = nimg, elapsed
         return entry
@@ -303,8 +321,10 @@ class _Loop:
         self.run.log(entry)
         self.records.append(entry)
 
-    def checkpoint(self, value: float | None, stopped: bool = False) -> str:
-        """Save everything; its sha256."""
+    def checkpoint(
+        self, value: float | None, stopped: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None
+    ) -> str:
+        """Save everything; its sha256. `stopped` between two records, with what was under way."""
         settings, nimg, seconds = self.settings, self.batches.nimg, self.recorded[1]
         self.saved = nimg
         return self.run.save_checkpoint(
@@ -461,7 +481,7 @@ def _pixels(pictures: np.ndarray) -> Tensor:
 class Sheets:
     """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet.
 
-    Of a long run it has `STRIP_ROWS` rows at geometric distances.
+    Of a long run it has at most `STRIP_ROWS` rows, at geometric distances.
     """
 
     def __init__(self, run: Run, data: ImageSet) -> None:
@@ -638,7 +658,7 @@ class _Board:
     def __init__(self, run: Run, nimg: int) -> None:
         self.run, self.folder = run, run.path / "tensorboard"
         self.writer: Any = None
-        self.newest = 0  # images seen at the last record
+        self.newest = nimg  # images seen at the last record
         limit = run.recipe().train.disk_limit()
         self.limit = float("inf") if limit is None else budget.kept_free(limit)["tensorboard"]
         if find_spec("tensorboard") is None:
@@ -646,7 +666,7 @@ class _Board:
         if run.records() and not budget.sizes(self.folder):
             self._write_again()
         else:
-            self._open(nimg)
+            self._open(nimg + 1 if nimg else 0)
 
     def __call__(self, record: Record) -> None:
         """Send a record that is in the log already."""
