@@ -65,6 +65,23 @@ def test_one_batch_equals_the_published_rule(d_learns: bool, channels: int) -> N
             torch.testing.assert_close(ours.modules[name].state_dict()[key], value, rtol=1e-3, atol=2e-5, msg=key)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_some_pixels_stand_for_all(channels: int) -> None:
+    spec = SPEC._replace(channels=channels)
+    some, plain = make(spec, vae_pixels=16), make(spec)
+    x, _ = Images(spec).next()
+    loss = some._autoencode(x)
+    chosen = torch.randperm(64, generator=plain.noise)[:16]
+    z, kl = plain.infer(x)
+    pixels = plain.G.logits(z)[:, chosen].sigmoid()
+    values = (x.permute(0, 2, 3, 1).reshape(6, 64, channels)[:, chosen] + 1) / 2
+    nats = -(values * pixels.log() + (1 - values) * (1 - pixels).log()).sum() / (6 * 16)
+    torch.testing.assert_close(loss, nats + kl.mean() / 64)
+
+    whole, plain = make(spec, vae_pixels=64), make(spec)
+    torch.testing.assert_close(whole._autoencode(x), plain._redraw(x)[1])
+
+
 def test_the_thresholds() -> None:
     def count(**settings: float) -> tuple[int, int]:
         record = make(vae_steps=0, **settings).step(Images(SPEC))

@@ -189,9 +189,10 @@ class PixelGenerator(nn.Module):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return to_images(self.logits(z, labels).float().sigmoid(), *self.size)
 
-    def logits(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the sigmoid is taken of: [B, H * W, C]."""
-        return self.pixels.logits(self.latent(z, labels), self.get_buffer("place"))
+    def logits(self, z: Tensor, labels: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+        """What the sigmoid is taken of: [B, H * W, C], or [B, P, C] of the pixels number `at`, int64 [P]."""
+        place = self.get_buffer("place")
+        return self.pixels.logits(self.latent(z, labels), place if at is None else place[at])
 
     def latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the pixel network is given: z with the label, if there is one. [B, latent + classes]"""

@@ -3,7 +3,7 @@
 After "Generating Large Images from Latent Vectors" (otoro.net, 2016). An image x becomes a latent z ~ E(x) and a new
 image G(z). With VAE = (Bernoulli reconstruction + KL) / pixels, for one batch:
 
-- `vae_steps` times E and G lower VAE;
+- `vae_steps` times E and G lower VAE (with `vae_pixels`, of some pixels only: each is painted by itself);
 - up to `g_steps` times they lower `adversarial` · -log D(G(z)) + VAE, until -log D(G(z)) is below `g_stop`;
 - D lowers -(log D(x) + log(1 - D(G(z)))) / 2 once, if that is above `d_above` while G's loss is below `d_unless_g`.
 
@@ -28,6 +28,8 @@ class CPPNVAEGANSettings(EncodingSettings):
     name: Literal["cppn_vae_gan"] = "cppn_vae_gan"
     vae_steps: NonNegativeInt = 4
     """updates of E and G as an autoencoder per batch"""
+    vae_pixels: PositiveInt | None = None
+    """pixels of each image, others for each of these updates, that they compare; none: all of them"""
     g_steps: PositiveInt = 4
     """most updates of E and G against D per batch"""
     adversarial: NonNegativeFloat = 1.0
@@ -73,7 +75,7 @@ class CPPNVAEGAN(EncodingMethod):
         real, _ = batches.next()
 
         for _ in range(s.vae_steps):
-            descend(self.optimizers["VAE"], self._redraw(real)[1])
+            descend(self.optimizers["VAE"], self._autoencode(real))
 
         g_steps = 0
         while g_steps < s.g_steps:
@@ -99,13 +101,29 @@ class CPPNVAEGAN(EncodingMethod):
             record[f"accuracy_{name}"] = right.float().mean()
         return {name: value.detach() for name, value in record.items()}
 
+    def _autoencode(self, real: Tensor) -> Tensor:
+        """(Reconstruction + KL) / pixels, in nats, the reconstruction being the mean over some pixels."""
+        pixels, some = self.spec.height * self.spec.width, self.settings.vae_pixels
+        if some is None or some >= pixels:
+            return self._redraw(real)[1]
+        chosen = torch.randperm(pixels, generator=self.noise)[:some].to(real.device)
+        z, kl = self.infer(real)
+        with self.compute.autocast():
+            logits = self.G.logits(z, at=chosen)
+        reconstruction = F.binary_cross_entropy_with_logits(logits.float(), shares(real)[:, chosen], reduction="sum")
+        return reconstruction / (len(real) * some) + kl.mean() / pixels
+
     def _redraw(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """New images of real ones, (reconstruction + KL) / pixels, and KL, the means over the batch in nats."""
         z, kl = self.infer(real)
         with self.compute.autocast():
             logits = self.G.logits(z)
         logits = logits.float()
-        values = (real.permute(0, 2, 3, 1).flatten(1, 2) + 1) / 2  # [B, pixels, C] in [0, 1]
-        reconstruction = F.binary_cross_entropy_with_logits(logits, values, reduction="sum") / len(real)
+        reconstruction = F.binary_cross_entropy_with_logits(logits, shares(real), reduction="sum") / len(real)
         images = to_images(logits.sigmoid(), self.spec.height, self.spec.width)
         return images, (reconstruction + kl.mean()) / (self.spec.height * self.spec.width), kl.mean()
+
+
+def shares(images: Tensor) -> Tensor:
+    """Images [B, C, H, W] in [-1, 1] -> their pixels [B, H * W, C] in [0, 1]."""
+    return (images.permute(0, 2, 3, 1).flatten(1, 2) + 1) / 2
