@@ -179,3 +179,18 @@ def test_painting_leaves_no_graph_and_training_does() -> None:
     to_images(G(z, View(5, 5).coordinates()), 5, 5).sum().backward()
     assert z.grad is not None
     assert all(parameter.grad is not None for parameter in G.parameters())
+
+
+def test_layers_that_are_computed_again_have_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    G = CPPN(kind="softplus", width=8, layers=3, std=0.3).network(1, 4)
+    z, place = torch.randn(5, 4, requires_grad=True), View(6, 6).coordinates()
+
+    def gradients() -> list[torch.Tensor]:
+        return list(torch.autograd.grad(G(z, place).square().sum(), [z, *G.parameters()]))
+
+    kept = gradients()
+    monkeypatch.setattr(cppn, "KEPT", 0)
+    monkeypatch.setattr(cppn, "TILE", 2 * 36 * 8)  # two images at a time
+    for again, once in zip(gradients(), kept, strict=True):
+        torch.testing.assert_close(again, once)

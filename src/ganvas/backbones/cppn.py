@@ -35,6 +35,7 @@ from ganvas.images import ImageSpec
 
 MOST_SAMPLES = 32  # per side of a pixel
 TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
+KEPT = 2**24  # numbers in all layers that are kept for the backward pass; of more they are computed again
 LANES = 64  # blocks are multiples of it: a vector instruction and what is left over at the end round differently
 CONVOLUTIONS = 3  # of the discriminator
 
@@ -165,7 +166,8 @@ class LayeredNetwork(PixelNetwork):
     def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
         compute = super().logits
         parts = z.split(max(1, TILE // (len(coordinates) * self.output.in_features)))
-        if torch.is_grad_enabled():  # layers are computed again for the backward pass: to keep them all takes gigabytes
+        numbers = len(z) * len(coordinates) * self.output.in_features * (1 + len(self.layers))
+        if torch.is_grad_enabled() and numbers > KEPT:  # to keep them all would take gigabytes
             again = partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
             return torch.cat([again(part, coordinates) for part in parts])
         return torch.cat([compute(part, coordinates) for part in parts])
