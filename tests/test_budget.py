@@ -99,7 +99,7 @@ def log_of(length: int, seed: int = 0) -> list[dict[str, Any]]:
         record |= {"d_loss": draw.choice([0.001, draw.uniform(0.001, 9)])} if draw.random() < often else {}
         record |= {"diversity": draw.uniform(0, 1) ** 4, "movement": draw.choice([0.0, 0.0, 0.0, 0.5])}
         record |= {"score": draw.random()} if i % 10 == 0 else {}
-        record |= {"classes": draw.choice([2.0, 4.0, 10.0])}
+        record |= {"classes": draw.choice([0.2, 0.4, 1.0])}
         record |= {"fid": draw.random()} if i % 30 == 0 else {}
         record |= {"stopped": True} if i % 10 and draw.random() < 0.02 else {}
         records.append(record)

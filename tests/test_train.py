@@ -210,7 +210,7 @@ def test_classes_are_counted_where_an_evaluator_knows_them(
         return Evaluator("halves", "", 16, 1, classes, {}, halves, torch.device("cpu"))
 
     monkeypatch.setattr(features, "choose_for", lambda *_: evaluator("across", "down", "slanted"))
-    assert list(train(tiny(), tmp_path / "known", device="cpu"))[-1]["classes"] == pytest.approx(2)
+    assert list(train(tiny(), tmp_path / "known", device="cpu"))[-1]["classes"] == pytest.approx(1)
     monkeypatch.setattr(features, "choose_for", lambda *_: evaluator("0", "1", "2"))
     assert "classes" not in list(train(tiny(), tmp_path / "unknown", device="cpu"))[-1]
 

@@ -21,7 +21,7 @@ STILL = 1e-4  # change of the pictures from one record to the next, as a share o
 STILL_RECORDS = 6
 REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
 PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
-MANY_CLASSES = 5.0  # with fewer there is nothing to lose yet
+MANY_CLASSES = 0.6  # share of those of real pictures; noise may seem to have some, and below this none are lost
 ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
 
 
@@ -153,8 +153,8 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
     return Alarm(
         "collapse",
         "G",
-        f"classes are lost: the samples are as mixed as {known[-1]['classes']:.1f} equal classes, after "
-        f"{best['classes']:.1f} at {best['nimg']:,} images",
+        f"classes are lost: the samples have {known[-1]['classes']:.0%} of the classes of real images, after "
+        f"{best['classes']:.0%} at {best['nimg']:,} images",
         healthy[-1],
     )
 

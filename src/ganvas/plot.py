@@ -46,7 +46,7 @@ MONITORS = {
     "e_grad_norm": "gradient norm of the encoder",
     "e_norm": "weight norm of the encoder",
     "diversity": "diversity of samples",
-    "classes": "effective classes of samples",
+    "classes": "classes of samples",
     "movement": "movement of samples",
 }
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)

@@ -432,7 +432,7 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
 
 class Watch:
     """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look, and
-    how many classes there are among them where the evaluator knows the classes."""
+    how many classes there are among them where the evaluator knows the classes (their effective number)."""
 
     def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
@@ -440,10 +440,11 @@ class Watch:
         self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
         self.real = metrics.mean_distance(data.images[chosen])
         self.evaluator = evaluator if evaluator is not None and evaluator.knows(data.classes) else None
+        self.real_classes = self._classes(data.images[chosen])
         self.before: np.ndarray | None = None
 
     def __call__(self, method: Method) -> dict[str, float]:
-        """`diversity` and `movement` as shares of the mean distance between two real images, effective `classes`."""
+        """`diversity`, `movement` and `classes`, as shares of what real images have."""
         now = decode(method, self.seeds, self.labels)
         before, self.before = self.before, now
         if before is None or not self.real:
@@ -451,10 +452,14 @@ class Watch:
         moved = np.sqrt(np.square(now.astype(np.float32) - before).mean())
         values = {"diversity": metrics.mean_distance(now) / self.real, "movement": float(moved) / self.real}
         if self.evaluator is not None:
-            values["classes"] = metrics.effective_classes(
-                self.evaluator.measure(np.moveaxis(now, -1, 1)).probabilities.argmax(1)
-            )
+            values["classes"] = self._classes(np.moveaxis(now, -1, 1)) / self.real_classes
         return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+    def _classes(self, pictures: np.ndarray) -> float:
+        """The effective number of classes that the evaluator sees in uint8 [N, C, H, W]; 0 where there is none."""
+        if self.evaluator is None:
+            return 0.0
+        return metrics.effective_classes(self.evaluator.measure(pictures).probabilities.argmax(1))
 
 
 class Score:
