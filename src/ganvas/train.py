@@ -45,6 +45,7 @@ SCORE_IMAGES = 1_000
 SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
 SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
 WATCHED = 64  # samples that are looked at with every record
+STEP_BYTES = 500  # of what a step returns, in the checkpoint of a stop, at most
 WATCH_FIRST_SEED = 3_000_000
 
 
@@ -399,7 +400,10 @@ def _budget(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget 
     limit = recipe.train.disk_limit()
     if limit is None:
         return None
-    saved = [budget.checkpoint_size(method), *(file.stat().st_size for file in run.checkpoints.glob("*.safetensors"))]
+    steps = -(-recipe.train.log_every // recipe.train.batch_size)
+    under_way = WATCHED * method.spec.channels * method.spec.height * method.spec.width + steps * STEP_BYTES
+    saved = [budget.checkpoint_size(method) + under_way]  # that of a stop between two records is the largest
+    saved += [file.stat().st_size for file in run.checkpoints.glob("*.safetensors")]
     sheet = _sheet_of_real(method, data).nbytes + SHEET_RECIPE_BYTES  # a PNG is never larger than its pixels
     return Budget(run, limit, checkpoint=max(saved), sheet=sheet, keep=recipe.train.keep)
 
