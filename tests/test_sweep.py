@@ -18,7 +18,8 @@ from ganvas.config import parse_assignments
 from ganvas.errors import UserError
 from ganvas.recipe import Recipe
 from ganvas.run import Run
-from ganvas.sweep import Plan, Range, Sweep, Trial
+from ganvas.sweep import Plan, Range, Sweep, Trial, processes
+from ganvas.sweep.journal import drawn
 from tests.evaluated import make_run
 from tests.test_kill import posix_only, wait_for
 
@@ -76,7 +77,7 @@ class Pretended:
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Pretended:
     pytest.importorskip("optuna")
     stands_in = Pretended()
-    monkeypatch.setattr(sweep, "run_ganvas", stands_in)
+    monkeypatch.setattr(processes, "run_ganvas", stands_in)
     return stands_in
 
 
@@ -203,7 +204,7 @@ def test_what_a_kill_leaves_behind(tiny: Callable[..., Recipe], tmp_path: Path, 
     sweeping = Sweep(plan, tmp_path / "s")
     steps = sweeping.go()
     next(steps)
-    killed = sweeping.study.ask().user_attrs["name"]
+    killed = sweeping.journal.study.ask().user_attrs["name"]
     steps.close()
     journal = tmp_path / "s" / "journal.log"
     journal.write_bytes(journal.read_bytes() + b'{"op_code": 6, "wor')
@@ -274,9 +275,9 @@ def test_a_search_finds_its_way_and_goes_on(tiny: Callable[..., Recipe], tmp_pat
 def test_a_drawn_value_is_rounded_within_its_range() -> None:
     optuna = pytest.importorskip("optuna")
     near_one = optuna.distributions.FloatDistribution(0.999, 0.99999)
-    assert sweep._drawn(0.99998, near_one) == 0.99999
-    assert sweep._drawn(0.123456, optuna.distributions.FloatDistribution(0, 1)) == pytest.approx(0.1235, abs=1e-3)
-    assert sweep._drawn("[1, 2]", near_one) == [1, 2]
+    assert drawn(0.99998, near_one) == 0.99999
+    assert drawn(0.123456, optuna.distributions.FloatDistribution(0, 1)) == pytest.approx(0.1235, abs=1e-3)
+    assert drawn("[1, 2]", near_one) == [1, 2]
 
 
 def test_a_search_ends_when_it_has_seen_every_point(
@@ -308,7 +309,7 @@ def test_a_failed_point_of_a_search_is_taken_up_with_its_settings(
     sweeping = Sweep(search(tiny(), *words, trials=1, seeds=2), tmp_path / "s", retry=True)
     found = last(sweeping)
     assert [(trial.state, trial.point) for trial in found.values()] == [("finished", first.point)] * 2
-    assert len({json.dumps(trial.params) for trial in sweeping.study.trials}) == 1
+    assert len({json.dumps(trial.params) for trial in sweeping.journal.study.trials}) == 1
 
 
 # -- results ----------------------------------------------------------------------------------------------------------

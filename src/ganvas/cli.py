@@ -919,7 +919,7 @@ def sweep(
     folder = out_dir or Path("sweeps") / plan.recipe.name
     sweeping = sweeps.Sweep(plan, folder, jobs=jobs, data_dir=data_dir, device=device, on=on, retry=retry)
     found = _watch(sweeping, plan)
-    if sweeping.stops:
+    if sweeping.stop:
         _line(f"Stopped after {sum(trial.done for trial in found)} whole runs. The same command goes on from here.")
         return 130
     return _report_sweep(plan, found, folder)
