@@ -17,6 +17,7 @@ FLOORS = [
     {"sample", "plot"},
     {"evaluate", "compare", "paint", "schedule", "guard"},
     {"budget"},
+    {"monitor", "board"},
     {"train", "report", "morph", "neighbours"},
     {"sweep"},
     {"cli", "__init__", "__main__"},

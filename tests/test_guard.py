@@ -10,10 +10,11 @@ import torch
 from ganvas import guard
 from ganvas.errors import RunFailed
 from ganvas.methods import GAN
+from ganvas.monitor import Score, Watch
 from ganvas.recipe import Recipe
 from ganvas.run import Run
 from ganvas.sample import load
-from ganvas.train import Score, Watch, train
+from ganvas.train import train
 from tests.conftest import same_tensors
 
 SEED_003 = [  # what the seed's run logged: stage, D loss, G loss

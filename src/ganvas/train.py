@@ -11,7 +11,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas import budget, checkpoint, features, guard, images, metrics
+from ganvas import budget, checkpoint, features, guard, images
+from ganvas.board import Board
 from ganvas.budget import Budget
 from ganvas.config import typed
 from ganvas.data import Batches, ImageSet, load_unseen
@@ -31,22 +31,14 @@ from ganvas.features import Evaluator
 from ganvas.files import say_size
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
+from ganvas.monitor import WATCHED, NonFinite, Score, Sheets, Watch, floats, means, norms, sheet_of_real
 from ganvas.recipe import SCORE, Recipe
 from ganvas.run import Record, Run, first_non_finite, now, pack, session_facts, unpack
-from ganvas.sample import decode
 from ganvas.schedule import Schedule
 
-SHEET_ROWS, SHEET_COLUMNS = 8, 10
-STRIP_ROWS = 128
-SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
 SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
-TENSORBOARD_HEADER_BYTES = 1_000  # of an empty file of events, at most
-SCORE_IMAGES = 1_000
 SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
-SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
-WATCHED = 64  # samples that are looked at with every record
 STEP_BYTES = 500  # of what a step returns, in the checkpoint of a stop, at most
-WATCH_FIRST_SEED = 3_000_000
 
 
 def train(
@@ -168,7 +160,7 @@ class _Loop:
         self.start_from_here()
         with ExitStack() as stack:
             stop = stack.enter_context(_stop_signals())
-            board = stack.enter_context(closing(_Board(run, batches.nimg)))
+            board = stack.enter_context(closing(Board(run, batches.nimg)))
             if batches.nimg == 0:
                 self.sheets.write(self.method, 0)
             elif not run.sheet_file.is_file():
@@ -219,7 +211,7 @@ class _Loop:
         evaluations = self.total // self.settings.eval_every if self.settings.eval_every else 0
         counts["checkpoints"] = min(counts["checkpoints"] + evaluations, self.settings.keep + 2)
         one = budget.checkpoint_size(self.method)
-        sheet = len(images.png(_sheet_of_real(self.method, self.batches.data)))
+        sheet = len(images.png(sheet_of_real(self.method, self.batches.data)))
         size, limit = budget.expected_size(one, sheet, evaluations=evaluations, **counts), self.settings.disk_limit()
         said = f"disk: {say_size(one)} per checkpoint, about {say_size(size)} in all at the end; "
         if limit is None:
@@ -312,7 +304,7 @@ class _Loop:
         entry: Record = {"nimg": nimg, "epoch": round(self.batches.epoch, 4), "seconds": round(elapsed, 3)}
         if self.pending:
             entry["images_per_second"] = round((nimg - self.recorded[0]) / max(elapsed - self.recorded[1], 1e-9), 1)
-            entry |= _means(self.pending) | _floats({**self.method.monitor(), **_norms(self.method)}, nimg)
+            entry |= means(self.pending) | floats({**self.method.monitor(), **norms(self.method)}, nimg)
             entry |= self.watch(self.method) | self.method.changed
         self.pending.clear()
         self.recorded = nimg, elapsed
@@ -404,7 +396,7 @@ def _budget(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget 
     under_way = WATCHED * method.spec.channels * method.spec.height * method.spec.width + steps * STEP_BYTES
     saved = [budget.checkpoint_size(method) + under_way]  # that of a stop between two records is the largest
     saved += [file.stat().st_size for file in run.checkpoints.glob("*.safetensors")]
-    sheet = _sheet_of_real(method, data).nbytes + SHEET_RECIPE_BYTES  # a PNG is never larger than its pixels
+    sheet = sheet_of_real(method, data).nbytes + SHEET_RECIPE_BYTES  # a PNG is never larger than its pixels
     return Budget(run, limit, checkpoint=max(saved), sheet=sheet, keep=recipe.train.keep)
 
 
@@ -429,158 +421,9 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
     best = float("inf")
     for _ in range(steps + 1):
         start, before = time.perf_counter(), batches.nimg
-        _means([(0, method.step(batches))])  # reading the losses waits for the device
+        means([(0, method.step(batches))])  # reading the losses waits for the device
         best = min(best, (time.perf_counter() - start) / (batches.nimg - before))
     return best
-
-
-class Watch:
-    """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look, and
-    how many classes there are among them where the evaluator knows the classes (their effective number)."""
-
-    def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
-        chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
-        self.labels = data.labels[chosen] if method.conditional and data.labels is not None else None
-        self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
-        self.real = metrics.mean_distance(data.images[chosen])
-        self.evaluator = evaluator if evaluator is not None and evaluator.knows(data.classes) else None
-        self.real_classes = self._classes(data.images[chosen])
-        self.before: np.ndarray | None = None
-
-    def __call__(self, method: Method) -> dict[str, float]:
-        """`diversity`, `movement` and `classes`, as shares of what real images have."""
-        now = decode(method, self.seeds, self.labels)
-        before, self.before = self.before, now
-        if before is None or not self.real:
-            return {}
-        moved = np.sqrt(np.square(now.astype(np.float32) - before).mean())
-        values = {"diversity": metrics.mean_distance(now) / self.real, "movement": float(moved) / self.real}
-        if self.evaluator is not None:
-            values["classes"] = self._classes(np.moveaxis(now, -1, 1)) / self.real_classes
-        return {name: float(f"{value:.6g}") for name, value in values.items()}
-
-    def _classes(self, pictures: np.ndarray) -> float:
-        """The effective number of classes that the evaluator sees in uint8 [N, C, H, W]; 0 where there is none."""
-        if self.evaluator is None:
-            return 0.0
-        return metrics.effective_classes(self.evaluator.measure(pictures).probabilities.argmax(1))
-
-
-class Score:
-    """The cheap score of a checkpoint: sliced Wasserstein distance to real images; lower is better.
-
-    It compares as many generated images as real ones (at most 1,000), with the labels of the real ones, from latents
-    that are always the same: two checkpoints differ by their weights alone.
-    """
-
-    def __init__(self, data: ImageSet, method: Method) -> None:
-        chosen = np.random.default_rng(0).permutation(len(data))[:SCORE_IMAGES]
-        self.real = _pixels(np.moveaxis(data.images[np.sort(chosen)], 1, -1))
-        self.labels = data.labels[np.sort(chosen)] if method.conditional and data.labels is not None else None
-        self.seeds = list(range(SCORE_FIRST_SEED, SCORE_FIRST_SEED + len(chosen)))
-
-    def __call__(self, method: Method) -> float:
-        return round(metrics.sliced_wasserstein(_pixels(decode(method, self.seeds, self.labels)), self.real), 5)
-
-
-def _pixels(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(pictures).flatten(1).float().mul(2 / 255).sub(1)
-
-
-class Sheets:
-    """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet.
-
-    Of a long run it has at most `STRIP_ROWS` rows, at geometric distances.
-    """
-
-    def __init__(self, run: Run, data: ImageSet) -> None:
-        self.run, self.data = run, data
-        self.rows: dict[int, np.ndarray] = {}  # by images seen, so that no sheet is read twice
-
-    def write(self, method: Method, nimg: int) -> None:
-        columns = _columns(method, self.data)
-        seeds = list(range(SHEET_ROWS * columns))
-        labels = np.arange(len(seeds)) % columns if method.conditional else None
-        sheet = images.grid(decode(method, seeds, labels), columns)
-        recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
-        self.run.write(self.run.sheet(nimg), images.png(sheet, recipe))
-        self.rows[nimg] = self._first_row(sheet)
-        self.write_strip(nimg, recipe)
-
-    def write_strip(self, nimg: int, recipe: Mapping[str, Any] | None = None) -> None:
-        """`sheet.png`, from the sheets of up to `nimg` images."""
-        seen = [int(file.stem) for file in self.run.sheets() if int(file.stem) <= nimg]
-        chosen = budget.fewer_sheets(seen, STRIP_ROWS)
-        for at in chosen:
-            if at not in self.rows:
-                with suppress(OSError, SyntaxError, ValueError):  # a sheet that somebody damaged costs its row
-                    self.rows[at] = self._first_row(images.load_png(self.run.sheet(at))[0])
-        self.rows = {at: self.rows[at] for at in chosen if at in self.rows}
-        if self.rows:
-            rows = list(self.rows.values())
-            picture = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
-            self.run.write(self.run.sheet_file, images.png(picture, recipe))
-
-    def _first_row(self, sheet: np.ndarray) -> np.ndarray:
-        return sheet[: self.data.spec.height + images.GAP].copy()
-
-
-def _columns(method: Method, data: ImageSet) -> int:
-    return min(len(data.classes), SHEET_MOST_COLUMNS) if method.conditional else SHEET_COLUMNS
-
-
-def _sheet_of_real(method: Method, data: ImageSet) -> np.ndarray:
-    """A sheet of real pictures, uint8 [H, W, C], to know what one takes."""
-    columns = _columns(method, data)
-    chosen = np.arange(SHEET_ROWS * columns) % len(data)
-    return images.grid(np.moveaxis(data.images[chosen], 1, -1), columns)
-
-
-class NonFinite(RunFailed):
-    """A loss or a weight is no longer a number."""
-
-    def __init__(self, said: str) -> None:
-        super().__init__(
-            f"{said}: lower the learning rate, or start with another seed; the last good checkpoint is kept"
-        )
-        self.said = said
-
-
-@torch.no_grad()
-def _norms(method: Method) -> dict[str, Tensor]:
-    """Norms of each trained network's weights, and of its gradients in its last update."""
-    norms = {}
-    for name, module in method.modules.items():
-        weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
-        if weights:
-            norms[f"{name.lower()}_norm"] = torch.stack(torch._foreach_norm(weights)).norm()
-        gradients = [p.grad for p in weights if p.grad is not None]
-        if gradients:
-            norms[f"{name.lower()}_grad_norm"] = torch.stack(torch._foreach_norm(gradients)).norm()
-    return norms
-
-
-def _means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
-    """The mean of every scalar over the steps since the last record; raises NonFinite at one that is not."""
-    means = {}
-    for name in dict.fromkeys(name for _, scalars in pending for name in scalars):
-        steps = [nimg for nimg, scalars in pending if name in scalars]
-        values = torch.stack([scalars[name].float() for _, scalars in pending if name in scalars])
-        bad = (~values.isfinite()).nonzero()
-        if len(bad):
-            first = int(bad[0])
-            raise NonFinite(f"{name} became {values[first].item()} in the step that ended at {steps[first]:,} images")
-        means[name] = float(f"{values.mean().item():.6g}")
-    return means
-
-
-def _floats(scalars: dict[str, Tensor], nimg: int) -> dict[str, float]:
-    """The scalars, to six digits; raises NonFinite at one that is not."""
-    values = {name: value.item() for name, value in scalars.items()}
-    for name, value in values.items():
-        if not np.isfinite(value):
-            raise NonFinite(f"{name} became {value} after {nimg:,} images")
-    return {name: float(f"{value:.6g}") for name, value in values.items()}
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
@@ -655,63 +498,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, old in previous.items():
             signal.signal(number, old)
-
-
-class _Board:
-    """Sends records to TensorBoard, where that is installed.
-
-    When the files are as large as the budget lets them be, they are written again from the log, with as many records
-    as fill half of them; that is also where they come from when they are missing.
-    """
-
-    def __init__(self, run: Run, nimg: int) -> None:
-        self.run, self.folder = run, run.path / "tensorboard"
-        self.writer: Any = None
-        self.newest = nimg  # images seen at the last record
-        limit = run.recipe().train.disk_limit()
-        self.limit = float("inf") if limit is None else budget.kept_free(limit)["tensorboard"]
-        if find_spec("tensorboard") is None:
-            return
-        if run.records() and not budget.sizes(self.folder):
-            self._write_again()
-        else:
-            self._open(nimg + 1 if nimg else 0)
-
-    def __call__(self, record: Record) -> None:
-        """Send a record that is in the log already."""
-        if self.writer is None:
-            return
-        gone_back = record["nimg"] <= self.newest
-        if gone_back or self.taken + budget.tensorboard_size(record) > self.limit:
-            self._write_again()
-        else:
-            self._write(record, time.time())
-
-    def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
-
-    def _open(self, nimg: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.taken = sum(budget.sizes(self.folder).values()) + TENSORBOARD_HEADER_BYTES
-        self.writer = SummaryWriter(self.folder, purge_step=nimg)
-
-    def _write(self, record: Record, at: float) -> None:
-        self.taken += budget.tensorboard_size(record)
-        self.newest = record["nimg"]
-        for name, value in record.items():
-            if name != "nimg":
-                self.writer.add_scalar(name, value, record["nimg"], at)
-
-    def _write_again(self) -> None:
-        self.close()
-        budget.remove_events(self.run)
-        records = self.run.records()
-        while sum(budget.tensorboard_size(record) for record in records) > self.limit / 2:
-            fewer = budget.fewer_records(records, least=4)
-            records = fewer if len(fewer) < len(records) else records[len(records) // 2 + 1 :]
-        self._open(0)
-        now = time.time() - max((record["seconds"] for record in records), default=0)
-        for record in records:
-            self._write(record, now + record["seconds"])
