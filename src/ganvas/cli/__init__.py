@@ -1,0 +1,49 @@
+"""The command line: a few lines per command; everything it does can be done from Python too."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cyclopts import CycloptsError
+
+from ganvas.cli import looking, painting, scoring, sweeping, training  # each adds its commands to `app`
+from ganvas.cli.common import app, complain, say
+from ganvas.errors import UserError, out_of_memory
+
+__all__ = ["app", "looking", "main", "painting", "scoring", "sweeping", "training"]
+
+
+def main(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line (`words`, or those of the process).
+
+    A mistake becomes one line and exit code 2, never a traceback.
+    """
+    warnings.showwarning = lambda message, *_, **__: say("[yellow]warning:[/]", str(message))
+    try:
+        code = app(
+            sys.argv[1:] if words is None else words,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except UserError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except CycloptsError as error:
+        complain(" ".join(str(error).split()))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        complain("out of memory: make what you ask for smaller")
+        sys.exit(2)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        where = f": '{error.filename}'" if error.filename else ""
+        complain(f"{error.strerror or error}{where}")
+        sys.exit(2)
+    sys.exit(code or 0)

@@ -1,0 +1,81 @@
+"""What the commands share: the program, what it says and where, and its bar of progress."""
+
+from typing import Annotated, Any
+
+import torch
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ganvas import fused
+from ganvas.backbones import Backbone
+from ganvas.backbones.cppn import CPPN
+from ganvas.errors import UserError
+
+app = App(
+    name="ganvas",
+    help="Train GANs on small sets of images, measure them, and paint from them.",
+    help_format="plaintext",
+)
+data_app = App(name="data", help="Look at image data before training on it.")
+app.command(data_app)
+evaluator_app = App(name="evaluator", help="The networks that scores look through.")
+app.command(evaluator_app)
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative=(), metavar="KEY=VALUE")]
+
+
+def complain(text: str) -> None:
+    say("[bold red]error:[/]", text)
+
+
+def line(text: str) -> None:
+    """One line on stdout, however long, as it is."""
+    out.print(text, soft_wrap=True, markup=False)
+
+
+def say(word: str, text: str) -> None:
+    """One line on stderr; `text` may hold names with brackets, which are not markup."""
+    err.print(word, end=" ")
+    err.print(text, markup=False, soft_wrap=True)
+
+
+def say_if_slow(network: Backbone | CPPN, device: torch.device) -> None:
+    """One line where the compiled kernel would serve, but is not there."""
+    if isinstance(network, CPPN) and network.kind == "residual" and device.type == "cpu":
+        active, why = fused.status(network.sizes()[0])
+        if not active:
+            say("[yellow]note:[/]", f"without the compiled kernel, several times slower: {why}")
+
+
+def progress(unit: str = "images") -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[losses]}"),
+        console=err,
+        transient=False,
+        disable=not err.is_terminal,
+    )
+
+
+def section(values: Any, name: str) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise UserError(f"'{name}' is a section, not a value: write {name}.something={values}")
+    return values

@@ -1,0 +1,185 @@
+"""What there is: figures, runs, recipes, this machine, data."""
+
+import platform
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from cyclopts import Parameter
+from rich.markup import escape
+from rich.table import Column, Table
+
+from ganvas import device as devices
+from ganvas import fused
+from ganvas import paint as painting
+from ganvas import recipe as recipes
+from ganvas.cli.common import Words, app, data_app, err, line, out, section
+from ganvas.config import parse, parse_assignments, typed
+from ganvas.data import DataSettings
+from ganvas.data import check as data_check
+from ganvas.errors import UserError
+from ganvas.images import ImageSpec
+from ganvas.plot import draw_figures, draw_together
+from ganvas.run import Run
+from ganvas.train import seconds_per_image
+from ganvas.version import VERSION
+
+PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
+
+
+@app.command
+def plot(
+    *runs: Path,
+    at: str | None = None,
+    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+) -> None:
+    """Draw the figures of a run, as PNG and SVG: losses, score, samples by epoch, ...; or of several: balance, samples.
+
+    Parameters
+    ----------
+    runs
+        Folder of the run, whose figures go to its sub-folder figures/; or the folders of several, to draw together:
+        the balance of their losses, and their samples, a row per run.
+    at
+        Of several: a column for the samples after so many images seen, for example 10000,60000 (an iteration sees a
+        batch of them); the nearest sheet that a run has is shown. Five from beginning to end when left out.
+    out_dir
+        Of several: folder for the figures; figures/ in the folder that holds the runs when left out.
+    """
+    if not runs:
+        raise UserError("nothing to draw: name the folder of a run, or of several")
+    if len(runs) == 1 and (at is not None or out_dir is not None):
+        raise UserError("--at and --out are for the figures of several runs: name more, or leave them out")
+    numbers = [] if at is None else painting.read_numbers(at, "images seen")
+    for file in draw_figures(runs[0]) if len(runs) == 1 else draw_together(runs, numbers, out_dir):
+        line(str(file))
+
+
+@app.command
+def runs(folder: Path = Path("runs")) -> None:
+    """List the runs below a folder.
+
+    Parameters
+    ----------
+    folder
+        Where to look.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder '{folder}': name the one that holds your runs")
+    found = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
+    columns = ("recipe", "data", "images seen", "age", "score", "state")
+    table = Table(Column("run", overflow="fold"), *columns, box=None, header_style="bold", pad_edge=False)
+    for run in (run for run in found if run.is_run()):
+        table.add_row(*(escape(cell) for cell in (str(run.path), *_row(run))))
+    out.print(table if table.rows else f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    """The cells of a run in the table of runs, after its path."""
+    try:
+        info, records, state = run.info(), run.records(), run.state()
+        recipe, data, age = info["recipe"], info["data"]["name"], _age(info["started"])
+    except (UserError, KeyError):
+        return (*["-"] * 5, "run.json is damaged")
+    scores = [record["score"] for record in records if record.get("score") is not None]
+    nimg = f"{records[-1]['nimg']:,}" if records else "0"
+    return recipe, data, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state.partition(":")[0]
+
+
+def _age(since: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@app.command(name="recipes")
+def list_recipes(name: str | None = None) -> None:
+    """List the recipes, or show one with every setting it leaves at its default.
+
+    Parameters
+    ----------
+    name
+        Show this recipe in full.
+    """
+    if name is None:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for each in recipes.names():
+            table.add_row(f"[bold]{each}[/]", recipes.load(each).description)
+        out.print(table)
+        return
+    chosen = recipes.load(name)
+    out.print(f"{chosen.name}: {chosen.description}", soft_wrap=True)
+    for part in recipes.SECTIONS:
+        settings = getattr(chosen, part)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for key, field in type(settings).model_fields.items():
+            value, what = getattr(settings, key), f"[dim]{field.description or ''}[/]"
+            if not isinstance(value, dict) or not value:
+                table.add_row(f"  {part}.{key}", "" if value == {} else typed(value), what)
+            for name, rule in value.items() if isinstance(value, dict) else ():
+                words = " ".join(f"{k}={typed(v)}" for k, v in rule.model_dump(exclude_defaults=True).items())
+                table.add_row(f"  {part}.{key}.{name}", words)
+        out.print(table)
+
+
+@app.command
+def info(*, device: str = "auto") -> None:
+    """Show versions, the device, the precision, and which fast paths are active and why.
+
+    Parameters
+    ----------
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    """
+    compute = devices.choose(device)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("ganvas", VERSION)
+    table.add_row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    table.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else ""
+    table.add_row("device", f"{compute.device} {name}".strip())
+    table.add_row("precision", f"{compute.precision} ({compute.why})")
+    for path, active, why in [*devices.fast_paths(compute), ("compiled pixel network", *fused.status())]:
+        table.add_row(path, f"{'[green]on[/]' if active else '[yellow]off[/]'}  [dim]{why}[/]")
+    out.print(table)
+
+
+@data_app.command
+def check(
+    name: str,
+    *,
+    data_dir: Path | None = None,
+    changes: Words = None,
+) -> None:
+    """Report what is in a data set: counts, sizes, duplicates, unreadable files, memory.
+
+    Parameters
+    ----------
+    name
+        A named set, a folder of images, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    changes
+        Settings of the data, for example --set size=64 fit=letterbox.
+    """
+    settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
+    report = data_check.check(settings, data_dir)
+    spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
+    batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
+    usual = {"method": {"name": "gan", "conditional": bool(report.classes)}, "train": {"batch_size": batch}}
+    with suppress(UserError), err.status("timing a training step"):  # pictures too small for the network have no time
+        report = replace(report, seconds_per_image=seconds_per_image(recipes.from_dict(usual), spec))
+    for text in report.lines():
+        line(text)
+    if report.seconds_per_image:
+        out.print("(the time is that of a DCGAN with 64 base filters on this machine)")
+
+
+def _flat(words: list[str]) -> dict[str, Any]:
+    values = parse_assignments(words)
+    return {**section(values.pop("data", {}), "data"), **values}

@@ -1,0 +1,252 @@
+"""Scores of runs, and the networks that they look through."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.markup import escape
+from rich.table import Table
+
+from ganvas import features, files, images
+from ganvas import report as reports
+from ganvas.cli.common import Words, app, err, evaluator_app, line, out, progress, section
+from ganvas.compare import compare as compare_runs
+from ganvas.config import parse, parse_assignments
+from ganvas.data import DataSettings
+from ganvas.errors import UserError
+from ganvas.evaluate import FIRST_SEED
+from ganvas.evaluate import evaluate as evaluate_run
+from ganvas.neighbours import SHOWN
+from ganvas.neighbours import find as find_neighbours
+
+LINES = 20  # of progress, where there is no terminal for a bar
+
+
+@app.command
+def evaluate(
+    run: Path,
+    *,
+    checkpoint: str = "best",
+    n: int = 10_000,
+    split: Literal["train", "test"] = "train",
+    seed: int = FIRST_SEED,
+    evaluator: str | None = None,
+    fid_infinity: Annotated[bool, Parameter(negative=())] = False,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Score a run: FID, KID, inception score, precision, recall, diversity, classes, copies, each with its uncertainty.
+
+    The result stays in the run, with everything that decides whether it may be compared; `ganvas compare` reads it.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    checkpoint
+        best, last, or the images seen of a checkpoint.
+    n
+        How many samples to score; FID wants 2,000 or more.
+    split
+        The real pictures to compare with: those it was trained on, or the test pictures.
+    seed
+        Seed of the first sample; the next sample has the next seed.
+    evaluator
+        digits, cifar10, inception, one that you trained, or its file; chosen by the data when left out.
+    fid_infinity
+        Add FID extrapolated to infinitely many samples.
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    json_file
+        Write the result to this file as well.
+    """
+    found = evaluate_run(
+        run,
+        checkpoint,
+        n=n,
+        split=split,
+        seed=seed,
+        evaluator=evaluator,
+        infinity=fid_infinity,
+        data_dir=data_dir,
+        device=device,
+    )
+    if json_file:
+        files.write(json_file, (json.dumps(found, indent=1) + "\n").encode())
+    for part in reports.rich_evaluation(found, out.width):
+        out.print(part)
+    cost = found["cost"]
+    line(f"{cost['sampling_seconds']:.0f} s for the samples, {cost['scoring_seconds']:.0f} s for the scores")
+
+
+@app.command
+def neighbours(
+    run: Path,
+    *,
+    n: int = 1_000,
+    seed: int = 0,
+    checkpoint: str = "last",
+    evaluator: str | None = None,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    out_path: Annotated[Path, Parameter(name="--out")] = Path("neighbours.png"),
+) -> None:
+    """Show samples beside the training pictures nearest to them: has the run learned its pictures by heart?
+
+    In every triple: a sample, the picture nearest to it by pixels, the one nearest by features; likely copies first.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    n
+        How many samples to look at.
+    seed
+        Seed of the first sample; the next sample has the next seed.
+    checkpoint
+        last, best, or the images seen of a checkpoint.
+    evaluator
+        digits, cifar10, inception, one that you trained, or its file; chosen by the data when left out.
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    out_path
+        The sheet, a .png file.
+    """
+    if out_path.suffix.lower() != ".png":
+        raise UserError(f"cannot write the sheet as '{out_path}': name a .png file")
+    with err.status(f"looking for the neighbours of {n:,} samples"):
+        found = find_neighbours(run, checkpoint, n=n, seed=seed, evaluator=evaluator, data_dir=data_dir, device=device)
+        images.save_png(out_path, found.sheet(), found.recipe())
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, figure, what in found.rows():
+        table.add_row(name, figure, escape(what))
+    out.print(table)
+    line(f"The {min(n, SHOWN):,} samples most like a copy: {out_path}")
+
+
+@app.command
+def compare(
+    *runs: Path,
+    at_images: int | None = None,
+    at_seconds: float | None = None,
+    html: Path | None = None,
+    csv: Path | None = None,
+    markdown: Path | None = None,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Compare evaluated runs in one table (one per protocol: unlike scores never share a column), or as a report.
+
+    Parameters
+    ----------
+    runs
+        Folders of runs that `ganvas evaluate` has scored, or that were evaluated while they trained.
+    at_images
+        Compare at an equal budget: the last evaluation after at most so many images seen.
+    at_seconds
+        Compare at an equal budget: the last evaluation after at most so many seconds of training.
+    html
+        Write a report with tables, curves and samples: one file that opens from disk.
+    csv
+        Write the table as CSV, a line per score.
+    markdown
+        Write the table as Markdown.
+    json_file
+        Write everything, with provenance, as JSON.
+    """
+    compared = compare_runs(runs, at_images, at_seconds)
+    for part in reports.rich_tables(compared, out.width):
+        out.print(part)
+    for file, text in (
+        (html, reports.to_html),
+        (csv, reports.to_csv),
+        (markdown, reports.to_markdown),
+        (json_file, reports.to_json),
+    ):
+        if file:
+            files.write(file, text(compared).encode())
+            line(str(file))
+
+
+@evaluator_app.command(name="train")
+def train_evaluator(
+    *,
+    data: str,
+    data_dir: Path | None = None,
+    device: str = "auto",
+    out_file: Annotated[Path | None, Parameter(name="--out")] = None,
+    changes: Words = None,
+) -> None:
+    """Train an evaluator for labelled pictures; runs on the same pictures are then scored with it.
+
+    Parameters
+    ----------
+    data
+        A named set, a folder with a sub-folder per class, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    out_file
+        Write it to this .safetensors file; into the cache when left out.
+    changes
+        Settings of the classifier or the data, for example --set epochs=10 data.size=64.
+    """
+    values = parse_assignments(changes or [])
+    settings = parse(DataSettings, {**section(values.pop("data", {}), "data"), "name": data}, "data")
+    trained = features.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
+    with progress() as bar:
+        task, parts = bar.add_task(f"evaluator for {data}", total=None, losses=""), 0
+        for step in trained:
+            bar.update(task, completed=step.nimg, total=step.total, losses=f"loss {step.loss:.3f}")
+            if not bar.console.is_terminal and LINES * step.nimg // step.total > parts:
+                parts = LINES * step.nimg // step.total
+                err.print(f"{step.nimg:>10,} of {step.total:,} images  loss {step.loss:.3f}")
+    line(f"{trained.file}: {features.describe(trained.file)}")
+
+
+@evaluator_app.command(name="average")
+def average_evaluators(
+    *parents: Path,
+    data: str,
+    out_file: Annotated[Path, Parameter(name="--out")],
+    data_dir: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Average the weights of evaluators that went on from one state in different ways: often better than each.
+
+    Parameters
+    ----------
+    parents
+        Their .safetensors files, two or more.
+    data
+        The pictures that they were trained on.
+    out_file
+        Write it to this .safetensors file.
+    data_dir
+        Folder where named sets are looked for first.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    """
+    if len(parents) < 2:
+        raise UserError("name two evaluators or more")
+    settings = parse(DataSettings, {"name": data}, "data")
+    learned = features.load(str(parents[0]), device).facts["settings"]
+    trained = features.Training(settings, learned, data_dir=data_dir, device=device, out=out_file)
+    with err.status("averaging"):
+        trained.average(parents)
+    line(f"{trained.file}: {features.describe(trained.file)}")
+
+
+@evaluator_app.command(name="list")
+def list_evaluators() -> None:
+    """List the evaluators that can be used now."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, what, where in features.available():
+        table.add_row(f"[bold]{escape(name)}[/]", escape(what), f"[dim]{escape(where)}[/]")
+    out.print(table)

@@ -1,0 +1,126 @@
+"""Training a recipe."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ganvas import device as devices
+from ganvas import recipe as recipes
+from ganvas.budget import room_for_figures
+from ganvas.cli.common import Words, app, err, line, out, progress, say_if_slow
+from ganvas.config import merge, parse_assignments
+from ganvas.plot import draw_figures
+from ganvas.run import Record, Run
+from ganvas.train import train as train_run
+
+
+@app.command
+def train(
+    recipe: str,
+    *,
+    data: str | None = None,
+    data_dir: Path | None = None,
+    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+    epochs: float | None = None,
+    images: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    precision: devices.Precision | None = None,
+    guard: Literal["rollback", "stop", "off"] | None = None,
+    disk_budget: str | None = None,
+    changes: Words = None,
+) -> int:
+    """Train a recipe, or go on with a run that was stopped: the same command with the same --out resumes.
+
+    Parameters
+    ----------
+    recipe
+        A name from `ganvas recipes`, or the path of a .toml file.
+    data
+        What to learn: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
+    data_dir
+        Folder where named sets are looked for first.
+    out_dir
+        Folder of the run; runs/RECIPE when left out.
+    epochs
+        Length of the run, in passes over the data.
+    images
+        Length of the run, in images seen; overrides --epochs.
+    seed
+        Decides the initial weights, the order of the data and the noise (a whole number).
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    precision
+        Number format inside the networks; auto = bf16 where it is fast, else fp32.
+    guard
+        When training collapses: rollback (to the last good checkpoint, and on with smaller steps), stop, or off.
+    disk_budget
+        What the folder of the run takes at most: 500MB, 1.5GiB, or none for no limit; 2GB when left out.
+    changes
+        Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
+    """
+    asked: dict[str, Any] = {
+        "train": {
+            **{"epochs": epochs, "images": images, "seed": seed, "precision": precision, "guard": guard},
+            "disk_budget": disk_budget,
+        },
+        "data": {"name": data},
+    }
+    given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
+    if epochs is not None and images is None:
+        given["train"]["images"] = None
+    given = {part: values for part, values in given.items() if values}
+    chosen = recipes.load(recipe, merge(parse_assignments(changes or []), given))
+    run = Run(out_dir or Path("runs") / chosen.name)
+    say_if_slow(chosen.network, devices.choose(device).device)
+    last: Record = {}
+    with progress() as bar:
+        task = bar.add_task(chosen.name, total=None, losses="")
+        for last in train_run(
+            chosen,
+            run.path,
+            data_dir=data_dir,
+            device=device,
+            tick=lambda n, total: bar.update(task, completed=n, total=total),
+            say=lambda text: err.print(text, markup=False, soft_wrap=True),
+        ):
+            bar.update(task, losses=_losses(last))
+            if not bar.console.is_terminal:
+                err.print(f"{last['nimg']:>10,} images  epoch {last['epoch']:.2f}  {_losses(last)}")
+    return _report_end(run, bool(last))
+
+
+def _report_end(run: Run, trained: bool) -> int:
+    """Say what came of it and where the pictures are; the exit code."""
+    info = run.info()
+    nimg = max((record["nimg"] for record in run.records()), default=0)
+    if info["state"] == "stopped":
+        line(f"Stopped after {nimg:,} images. The same command goes on from here.")
+        return 130
+    if not trained:
+        out.print(
+            f"'{run.path}' is finished already ({nimg:,} images): a larger --epochs goes on.",
+            soft_wrap=True,
+            markup=False,
+        )
+    figures = draw_figures(run) if room_for_figures(run) else []
+    sheets = run.sheets()
+    line(f"Trained on {nimg:,} images. Pictures:")
+    for file, what in [
+        *[(sheet, "samples from fixed latents") for sheet in sheets[-1:]],
+        (run.sheet_file, "the same latents, a row of each sheet"),
+        *[(file, "figure") for file in figures if file.suffix == ".png"],
+    ]:
+        line(f"  {file}  ({what})")
+    if not figures:
+        line(f"The disk budget has no room for figures: `ganvas plot {run.path}` draws them nevertheless.")
+    return 0
+
+
+def _losses(record: Record) -> str:
+    shown = {"d_loss": "D", "g_loss": "G", "score": "score", "fid": "FID", "kid": "KID"}
+    parts = [f"{short} {record[name]:.3f}" for name, short in shown.items() if record.get(name) is not None]
+    if "images_per_second" in record:
+        parts.append(f"{record['images_per_second']:,.0f} images/s")
+    return "  ".join(parts)
