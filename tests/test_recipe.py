@@ -48,6 +48,14 @@ def test_length_in_images_overrides_epochs(tiny: Callable[..., Recipe]) -> None:
     assert tiny(train={"images": None, "epochs": 2.5}).total_images(60) == 150
 
 
+def test_a_length_in_epochs_takes_the_place_of_that_of_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[train]\nimages = 900\n")
+    assert recipes.load(str(file)).total_images(60) == 900
+    assert recipes.load(str(file), {"train": {"epochs": 2}}).total_images(60) == 120
+    assert recipes.load(str(file), {"train": {"epochs": 2, "images": 30}}).total_images(60) == 30
+
+
 def test_identity_is_what_decides_the_weights(tiny: Callable[..., Recipe]) -> None:
     one = tiny().identity()
     assert one == tiny(train={"images": 999, "keep": 9, "log_every": 7}).identity()

@@ -240,7 +240,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
         values, stem = read_toml(path), path.stem
     else:
         raise UserError(f"unknown recipe '{name}': {nearest(name, names())} (or the path of a .toml file)")
-    return from_dict(merge(by_real_names({"name": stem, **values}), by_real_names(changes or {})))
+    return from_dict(merge(by_real_names({"name": stem, **values}), as_meant(changes or {})))
 
 
 def by_real_names(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,6 +253,15 @@ def by_real_names(values: Mapping[str, Any]) -> dict[str, Any]:
         if aliases[alias] in section:
             raise UserError(f"'method.{alias}' is another name of 'method.{aliases[alias]}': give one of them")
     return {**values, "method": {aliases.get(key, key): value for key, value in section.items()}}
+
+
+def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a recipe, by real names; a length in epochs takes the place of the recipe's in images."""
+    meant = by_real_names(changes)
+    train = meant.get("train")
+    if isinstance(train, Mapping) and "epochs" in train and "images" not in train:
+        meant["train"] = {**train, "images": None}
+    return meant
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:

@@ -140,9 +140,8 @@ class Run:
     def start(self, recipe: Recipe, data: ImageSet) -> None:
         """Write down what this run is."""
         self.write_recipe(recipe)
-        before = (
-            self.info() if self.info_file.is_file() else {}
-        )  # a session that was killed before its first checkpoint
+        killed = self.info_file.is_file()  # before its first checkpoint
+        before = self.info() if killed else {}
         self.update_info(
             recipe=recipe.name,
             seed=recipe.train.seed,
@@ -388,12 +387,7 @@ def git_commit() -> str | None:
     here = Path(__file__).parent
     try:
         git = ["git", "-C", str(here)]
-        tracked = [
-            *git,
-            "ls-files",
-            "--error-unmatch",
-            Path(__file__).name,
-        ]  # not: installed inside somebody's checkout
+        tracked = [*git, "ls-files", "--error-unmatch", Path(__file__).name]  # not: installed in somebody's checkout
         subprocess.run(tracked, capture_output=True, check=True)
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain", "--", str(here)], capture_output=True, text=True)

@@ -88,9 +88,8 @@ def sweep(
         raise UserError("say what to vary: either --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
     if search is None and trials is not None:
         raise UserError("--trials does nothing with --grid, which has all its points: leave it out")
-    given: dict[str, Any] = {"train": {}, "data": {} if data is None else {"name": data}}
-    if epochs is not None or images is not None:
-        given["train"] = {"images": images} | ({} if epochs is None else {"epochs": epochs})
+    asked: dict[str, Any] = {"train": {"epochs": epochs, "images": images}, "data": {"name": data}}
+    given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
     given = {part: values for part, values in given.items() if values}
     plan = sweeps.Plan(
         recipes.load(recipe, merge(parse_assignments(changes or []), given)),

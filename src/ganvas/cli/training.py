@@ -68,8 +68,6 @@ def train(
         "data": {"name": data},
     }
     given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
-    if epochs is not None and images is None:
-        given["train"]["images"] = None
     given = {part: values for part, values in given.items() if values}
     chosen = recipes.load(recipe, merge(parse_assignments(changes or []), given))
     run = Run(out_dir or Path("runs") / chosen.name)

@@ -111,7 +111,7 @@ class Plan:
         return [{**first, key: value} for key, values in self.varied.items() for value in values]
 
     def recipe_of(self, point: Point) -> Recipe:
-        changes = recipes.by_real_names(parse_assignments(assignments(point)))
+        changes = recipes.as_meant(parse_assignments(assignments(point)))
         return recipes.from_dict(merge(self.recipe.as_dict(), changes))
 
     def name(self, point: Point, seed: int | None = None) -> str:
