@@ -73,6 +73,8 @@ def test_overshoot_of_the_steps_of_images() -> None:
 def test_collapse_of_diversity() -> None:
     found = first_alarm(log(diversity=[0.1, 0.5, 0.9, 0.95, 0.9, 0.3, 0.9, 0.3, 0.2, 0.2]))
     assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "collapse", 700)
+    slow = first_alarm(log(diversity=[0.1, 0.9, 0.95, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2]))
+    assert slow is not None and (slow[1].since, slow[1].sound) == (700, 400)
     assert first_alarm(log(diversity=[0.05, 0.2, 0.01, 0.01, 0.01])) is None  # it never had any
     assert first_alarm(log(diversity=[0.77, 0.78, 0.6, 0.4, 0.25, 0.2, 0.2, 0.25])) is None  # it was born with it
     found = first_alarm(log(diversity=[0.77, 0.4, 0.2, 0.1, 0.2, 0.5, 0.8, 0.2, 0.1]))
@@ -84,6 +86,8 @@ def test_collapse_of_diversity() -> None:
 def test_lost_classes_and_stagnation() -> None:
     found = first_alarm(log(classes=[0.12, None, 0.91, 0.85, None, 0.30, 0.31]))
     assert found is not None and (found[0], found[1].kind, found[1].since) == (700, "collapse", 400)
+    slow = first_alarm(log(classes=[0.12, 0.78, 0.72, 0.49, 0.41, 0.51, 0.2, 0.3, 0.48, 0.2, 0.2]))
+    assert slow is not None and (slow[1].since, slow[1].sound) == (900, 300)
     assert "the samples have 31% of the classes of real images, after 91% at 300 images" in found[1].said
     assert (
         first_alarm(log(classes=[0.24, 0.36, 0.45, 0.33, 0.2, 0.14, 0.13])) is None
@@ -266,6 +270,25 @@ def test_a_checkpoint_from_before_the_trouble_is_kept(
     with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 180 images"):
         list(train(watched(checkpoint_every=20), tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").records()[-1]["nimg"] == 400
+
+
+@pytest.mark.parametrize(("keep", "back_to"), [(2, 180), (6, 100)])
+def test_a_slow_slide_is_gone_back_to_the_top_of(
+    keep: int, back_to: int, watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as the newest checkpoints reach: diversity slides from 100 images on, and is gone at 200."""
+    plain_call = Watch.__call__
+    slide = {20: 0.5, 120: 0.6, 140: 0.55, 160: 0.5, 180: 0.4, 200: 0.2, 220: 0.1}
+
+    def sliding(self: Watch, method: GAN) -> dict[str, float]:
+        looks.append(1)
+        return {**plain_call(self, method), "diversity": slide.get(20 * (len(looks) - 1), 0.9)}
+
+    looks: list[int] = []
+    monkeypatch.setattr(Watch, "__call__", sliding)
+    monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
+    with pytest.warns(UserWarning, match=rf"samples have become alike.* Back to {back_to} images"):
+        list(train(watched(checkpoint_every=20, keep=keep), tmp_path / "run", device="cpu"))
 
 
 def test_each_side_has_its_own_brake_and_keeps_its_schedule(

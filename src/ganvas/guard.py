@@ -15,6 +15,7 @@ PAST = 8  # records before these that they are compared with, at most
 LEAST_PAST = 3
 FALL, RISE = 8.0, 4.0  # of the losses, as factors, when one side suddenly dominates
 COLLAPSED = 0.35  # diversity, as a share of its best so far
+SOUND = 0.7  # the same, where nothing is wrong yet
 ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the data has nothing to lose yet
 GROWN = 1.1  # times the diversity that an untrained generator was born with: from here on it is learned
 STILL = 1e-4  # change of the pictures from one record to the next, as a share of the distance between real ones
@@ -29,7 +30,8 @@ class Alarm(NamedTuple):
     kind: str  # non-finite, domination, overshoot, collapse, stagnation
     side: str  # whose learning ran away: G, D or both
     said: str  # in plain words, without a full stop
-    since: int  # images seen when it had not begun yet
+    since: int  # images seen when it was not there yet
+    sound: int = 0  # images seen when nothing led to it yet either; 0 where that cannot be told
 
 
 def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
@@ -64,8 +66,9 @@ def remembered(records: Sequence[Record]) -> set[int]:
             known = known[noise:]
         if known:
             best = max(known, key=lambda i: records[i][name])
-            least = share * min(records[best][name], most)
-            found |= {best, *[i for i in known if records[i][name] > least][-1:], *known[-CONFIRM - 1 :]}
+            found |= {best, *known[-CONFIRM - 1 :]}
+            for least in (share, SOUND):
+                found |= {*[i for i in known if records[i][name] > least * min(records[best][name], most)][-1:]}
     return found
 
 
@@ -117,13 +120,13 @@ def collapse(records: Sequence[Record]) -> Alarm | None:
     least = COLLAPSED * min(best["diversity"], 1.0)  # more than the data have is none to lose
     if best["diversity"] < ONCE_DIVERSE or any(r["diversity"] > least for r in last):
         return None
-    healthy = [r["nimg"] for r in known if r["diversity"] > least]
     return Alarm(
         "collapse",
         "G",
         f"the samples have become alike: their mean distance is {last[-1]['diversity']:.0%} of that of real images, "
         f"after {best['diversity']:.0%} at {best['nimg']:,} images",
-        healthy[-1],
+        since=_last_above(least, learned, "diversity"),
+        sound=_last_above(SOUND * min(best["diversity"], 1.0), learned, "diversity"),
     )
 
 
@@ -149,13 +152,13 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
     best = max(known, key=lambda record: record["classes"])
     if best["classes"] < MANY_CLASSES or any(r["classes"] > COLLAPSED * best["classes"] for r in known[-CONFIRM:]):
         return None
-    healthy = [r["nimg"] for r in known if r["classes"] > COLLAPSED * best["classes"]]
     return Alarm(
         "collapse",
         "G",
         f"classes are lost: the samples have {known[-1]['classes']:.0%} of the classes of real images, after "
         f"{best['classes']:.0%} at {best['nimg']:,} images",
-        healthy[-1],
+        since=_last_above(COLLAPSED * best["classes"], known, "classes"),
+        sound=_last_above(SOUND * best["classes"], known, "classes"),
     )
 
 
@@ -186,6 +189,12 @@ def beaten(records: Sequence[Record]) -> Alarm | None:
         f"{last[-1]['d_loss']:.2g}) and the samples are alike",
         known[-STILL_RECORDS - 1]["nimg"] if len(known) > STILL_RECORDS else 0,
     )
+
+
+def _last_above(least: float, records: Sequence[Record], name: str) -> int:
+    """Images seen at the last record in which `name` is more than `least`."""
+    found: int = [record["nimg"] for record in records if record[name] > least][-1]
+    return found
 
 
 def _split(records: Sequence[Record], *names: str) -> tuple[list[Record], list[Record]]:

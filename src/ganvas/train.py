@@ -363,7 +363,7 @@ class _Loop:
             lower = " and ".join(f"method.{field}" for field in fields) or "the learning rate"
             look_away = "" if alarm.kind == "non-finite" else ", or go on with --guard off"
             raise RunFailed(f"{said}{again}: lower {lower}{look_away}; the last good checkpoint is kept")
-        nimg, (tensors, values) = self.good_state(alarm.since)
+        nimg, (tensors, values) = self.good_state(alarm)
         lost = [record for record in [*self.records, *([] if entry is None else [entry])] if record["nimg"] > nimg]
         self.restore(tensors, values)
         self.run.go_back({**event, "back_to": nimg, "records": lost})
@@ -372,13 +372,17 @@ class _Loop:
         smaller = ", ".join(f"{field} × {self.settings.guard_factor:g}" for field in fields) or "the data reshuffled"
         warnings.warn(f"guard: {said}. Back to {nimg:,} images, with {smaller}.", stacklevel=2)
 
-    def good_state(self, since: int) -> tuple[int, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
-        """The images seen and the state of the newest checkpoint from before `since`, or of the start.
+    def good_state(self, alarm: guard.Alarm) -> tuple[int, tuple[Mapping[str, Tensor], Mapping[str, Any]]]:
+        """The images seen and the state of the newest checkpoint from before the trouble, or of the start.
 
-        Where there is an older one than was gone back to before, in vain, it is that.
+        That is one from when all was sound, if one of the newest `keep` is, else from just before. Where there is an
+        older one than was gone back to before, in vain, it is that.
         """
         tried = {event["back_to"] for event in self.rollbacks()}
-        before = [nimg for nimg in self.run.regular_checkpoints() if nimg <= since]
+        regular = self.run.regular_checkpoints()
+        before = [nimg for nimg in regular if nimg <= alarm.since]
+        if any(nimg <= alarm.sound for nimg in regular[-self.settings.keep :]):
+            before = [nimg for nimg in regular if nimg <= alarm.sound]
         for nimg in sorted(before, key=lambda nimg: (nimg not in tried, nimg), reverse=True):
             with suppress(checkpoint.Damaged):
                 state = checkpoint.load(self.run.checkpoints, nimg)
