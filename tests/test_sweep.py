@@ -214,6 +214,11 @@ def test_what_a_kill_leaves_behind(tiny: Callable[..., Recipe], tmp_path: Path, 
     assert [(trial.number, trial.state) for trial in found.values()] == [(0, "finished"), (1, "finished")]
 
 
+def test_lengths_in_epochs_take_the_place_of_that_in_images(tiny: Callable[..., Recipe]) -> None:
+    plan = grid(tiny(train={"images": 240}), "train.epochs=1,2")
+    assert [plan.recipe_of(point).total_images(60) for point in plan.points()] == [60, 120]
+
+
 def test_another_sweep_in_the_folder_is_refused(
     tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended
 ) -> None:
