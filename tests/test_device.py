@@ -19,9 +19,20 @@ def test_a_device_that_is_not_here_is_one_line(word: str) -> None:
         device.choose(word)
 
 
-@pytest.mark.parametrize(("amx", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_bf16_on_a_cpu_needs_amx(monkeypatch: pytest.MonkeyPatch, amx: bool, precision: str) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx, "avx512_bf16": True})
+@pytest.mark.parametrize(
+    ("can", "precision"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True, "cpu_name": "Intel(R) Xeon(R)"}, "bf16"),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel(R) Xeon(R)"}, "fp32"),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "AMD Ryzen 7"}, "bf16"),
+        ({"avx512_bf16": False, "cpu_name": "AMD Ryzen 5"}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_bf16_on_a_cpu_needs_instructions_that_are_fast(
+    monkeypatch: pytest.MonkeyPatch, can: dict[str, object], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
     assert device.choose("cpu").precision == precision
     assert device.choose("cpu", "bf16").precision == "bf16"
 

@@ -59,12 +59,30 @@ def test_layouts_do_not_change_the_result() -> None:
     torch.testing.assert_close(back(maps.contiguous(memory_format=torch.channels_last)), back(maps.contiguous()))
 
 
-def test_autocast_gets_the_plain_layers() -> None:
-    layer, back = FromImage(1, 4, 5, 2, 2), ToImage(4, 1, 5, 2, 2, output_padding=1)
-    with torch.autocast("cpu", torch.bfloat16):
-        maps = layer(torch.randn(2, 1, 8, 8))
-        assert maps.dtype == torch.bfloat16
-        assert back(maps).dtype == torch.bfloat16
+@pytest.mark.parametrize("channels", [1, 3])
+def test_under_autocast_they_compute_what_the_plain_layers_do(channels: int) -> None:
+    layer, back = FromImage(channels, 16, 5, 2, 2), ToImage(16, channels, 5, 2, 2, output_padding=1)
+    image = torch.randn(8, channels, 16, 16, requires_grad=True)
+
+    def run() -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = layer(image)
+            out = back(maps)
+        assert maps.dtype == out.dtype == torch.bfloat16
+        parameters = [*layer.parameters(), *back.parameters()]
+        return [maps, out, *torch.autograd.grad(out.float().square().sum(), [image, *parameters])]
+
+    ours = run()
+    layer.__class__, back.__class__ = nn.Conv2d, nn.ConvTranspose2d  # type: ignore[assignment]
+    for mine, plain in zip(ours, run(), strict=True):
+        assert mine.dtype == plain.dtype
+        assert (mine - plain).float().norm() < 0.01 * plain.float().norm()
+
+
+def test_maps_have_their_channels_last() -> None:
+    for channels in (1, 3):
+        maps = FromImage(channels, 8, 5, 2, 2)(torch.randn(4, channels, 16, 16))
+        assert maps.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_their_state_is_that_of_the_plain_layers() -> None:

@@ -2,16 +2,17 @@
 
 They are nn.Conv2d and nn.ConvTranspose2d in all but time. What the kernels do badly is the way back to the image: 5x5
 with stride 2 between one channel and 64 runs at a tenth of the speed of a matrix product. So there it is one: each
-pixel of the maps times the kernel gives a patch of the image, and patches are added up where they overlap; and the
-gradient of the kernel is the product of all patches with all maps. Elsewhere (GPU, bf16 autocast) they are the plain
-layers.
+pixel of the maps times the kernel gives a patch of the image, and patches are added up where they overlap. The other
+ways are convolutions that see pixels first and channels last. On other devices than CPUs they are the plain layers.
 """
 
+from itertools import product
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 Pair = tuple[int, ...]
 
@@ -20,31 +21,37 @@ class FromImage(nn.Conv2d):
     """image [B, C, H, W] -> maps [B, O, h, w]; zero padding, no dilation or groups."""
 
     def forward(self, image: Tensor) -> Tensor:
-        if not _pays(image):
+        if image.device.type != "cpu":
             return super().forward(image)
-        maps = _convolve(image, self.weight, self.stride, cast(Pair, self.padding))
-        return maps if self.bias is None else maps + self.bias[:, None, None]
+        image, weight, bias = _autocast(image, self.weight, self.bias)
+        maps = _convolve(image, weight, self.stride, cast(Pair, self.padding), bias)
+        return maps
 
 
 class ToImage(nn.ConvTranspose2d):
     """maps [B, O, h, w] -> image [B, C, H, W]; no dilation or groups."""
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if not _pays(maps) or output_size is not None:
+        if maps.device.type != "cpu" or output_size is not None:
             return super().forward(maps, output_size)
         padding = cast(Pair, self.padding)
         given = zip(maps.shape[2:], self.stride, padding, self.kernel_size, self.output_padding, strict=True)
         side = tuple((n - 1) * stride - 2 * pad + kernel + more for n, stride, pad, kernel, more in given)
-        image = _spread(maps, self.weight, side, self.stride, padding)
-        return image if self.bias is None else image + self.bias[:, None, None]
+        maps, weight, bias = _autocast(maps, self.weight, self.bias)
+        image = _spread(maps, weight, side, self.stride, padding)
+        return image if bias is None else image + bias[:, None, None]
 
 
-def _pays(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The three in the number format in which PyTorch's own layers would compute here."""
+    if not torch.is_autocast_enabled("cpu"):
+        return x, weight, bias
+    dtype = torch.get_autocast_dtype("cpu")
+    return x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
-def _convolve(image: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    maps: Tensor = _FromImage.apply(image, weight, stride, padding)  # type: ignore[no-untyped-call]
+def _convolve(image: Tensor, weight: Tensor, stride: Pair, padding: Pair, bias: Tensor | None = None) -> Tensor:
+    maps: Tensor = _FromImage.apply(image, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
     return maps
 
 
@@ -57,21 +64,22 @@ class _FromImage(torch.autograd.Function):
     """The convolution, with the gradients described above; they can be differentiated again, as penalties need."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
+    def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
         ctx.save_for_backward(image, weight)
         ctx.stride, ctx.padding = stride, padding
-        # Of one channel no layout can be told, so the convolution answers in the one that slows down what comes next.
-        return F.conv2d(image, weight, None, stride, padding).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(_pixels_first(image), weight, bias, stride, padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,), (image, weight) = gradients, ctx.saved_tensors
-        to_image = to_weight = None
+        to_image = to_weight = to_bias = None
         if ctx.needs_input_grad[0]:
             to_image = _spread(gradient, weight, tuple(image.shape[2:]), ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
-            to_weight = _weight_gradient(image, gradient, weight, ctx.stride, ctx.padding)
-        return to_image, to_weight, None, None
+            to_weight = conv2d_weight(_pixels_first(image), weight.shape, gradient, ctx.stride, ctx.padding)
+        if ctx.needs_input_grad[2]:
+            to_bias = gradient.sum((0, 2, 3))
+        return to_image, to_weight, to_bias, None, None
 
 
 class _ToImage(torch.autograd.Function):
@@ -81,25 +89,45 @@ class _ToImage(torch.autograd.Function):
     def forward(ctx: Any, maps: Tensor, weight: Tensor, side: Pair, stride: Pair, padding: Pair) -> Tensor:
         ctx.save_for_backward(maps, weight)
         ctx.stride, ctx.padding = stride, padding
-        patches = weight.flatten(1).t() @ maps.flatten(2)  # [B, C * k * k, h * w]
-        return F.fold(patches, side, weight.shape[2:], padding=padding, stride=stride)
+        pixels = maps.permute(0, 2, 3, 1).flatten(0, 2)  # [B * h * w, O]
+        patches = (weight.flatten(1).t() @ pixels.t()).view(*weight.shape[1:], len(maps), *maps.shape[2:])
+        return _add_up(patches, side, stride, padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (gradient,), (maps, weight) = gradients, ctx.saved_tensors
         to_maps = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_maps = F.conv2d(gradient, weight, None, ctx.stride, ctx.padding)
+            to_maps = _convolve(gradient, weight, ctx.stride, ctx.padding)
         if ctx.needs_input_grad[1]:
-            to_weight = _weight_gradient(gradient, maps, weight, ctx.stride, ctx.padding)
+            to_weight = conv2d_weight(_pixels_first(gradient), weight.shape, maps, ctx.stride, ctx.padding)
         return to_maps, to_weight, None, None, None
 
 
-def _weight_gradient(image: Tensor, maps: Tensor, weight: Tensor, stride: Pair, padding: Pair) -> Tensor:
-    """The sum of all patches of the image, each times its pixel of the maps: [O, C, k, k]."""
-    (height, width), channels = weight.shape[2:], image.shape[1]
-    padded = F.pad(image, (padding[1], padding[1], padding[0], padding[0]))
-    patches = padded.unfold(2, height, stride[0]).unfold(3, width, stride[1])  # [B, C, h, w, k, k]
-    patches = patches[:, :, : maps.shape[2], : maps.shape[3]].permute(0, 2, 3, 1, 4, 5)
-    columns = patches.reshape(-1, channels * height * width)
-    return (maps.permute(0, 2, 3, 1).flatten(0, 2).t() @ columns).view_as(weight)
+def _pixels_first(image: Tensor) -> Tensor:
+    """The same image [B, C, H, W] in channels-last layout, which is told from the strides even of one channel.
+
+    Of the strides that one channel has otherwise no layout can be told, and the convolution answers in the one that
+    slows down what comes next.
+    """
+    if image.shape[1] > 1:
+        return image.contiguous(memory_format=torch.channels_last)
+    return image.contiguous().view(len(image), *image.shape[2:], 1).permute(0, 3, 1, 2)
+
+
+def _add_up(patches: Tensor, side: Pair, stride: Pair, padding: Pair) -> Tensor:
+    """patches [C, k, k, B, h, w], of every pixel of the maps -> the image [B, C, *side] that they overlap in.
+
+    Pixels of the image that are a stride apart lie beside each other in `canvas`, so that every place of the kernel is
+    added in one piece. Sums are of float32 at least.
+    """
+    channels, *kernel, images, h, w = patches.shape
+    most = [n + (k - 1) // s for n, k, s in zip((h, w), kernel, stride, strict=True)]
+    rows, columns = (max(n, -(-(p + m) // s)) for n, p, m, s in zip(most, padding, side, stride, strict=True))
+    dtype = torch.promote_types(patches.dtype, torch.float32)
+    canvas = patches.new_zeros(channels, *stride, images, rows, columns, dtype=dtype)
+    for c, y, x in product(range(channels), range(kernel[0]), range(kernel[1])):
+        top, left = y // stride[0], x // stride[1]
+        canvas[c, y % stride[0], x % stride[1], :, top : top + h, left : left + w] += patches[c, y, x]
+    image = canvas.to(patches.dtype).permute(3, 0, 4, 1, 5, 2).flatten(4).flatten(2, 3)
+    return image[:, :, padding[0] : padding[0] + side[0], padding[1] : padding[1] + side[1]]
