@@ -98,6 +98,17 @@ def test_lost_classes_and_stagnation() -> None:
     assert first_alarm(log(movement=[0.3, *[0.001] * 20])) is None
 
 
+def test_a_generator_whose_images_no_longer_pass() -> None:
+    lost = [0.2, 0.54, 0.48, 0.16, 0.045, 0.05, *[0.01] * 8]
+    found = first_alarm(log(accuracy_generated=lost))
+    assert found is not None
+    at, alarm = found
+    assert (at, alarm.kind, alarm.side, alarm.since, alarm.sound) == (1000, "collapse", "G", 400, 300)
+    assert "1.0% of its images pass as their class, after 54% at 200 images" in alarm.said
+    assert first_alarm(log(accuracy_generated=[0.6, 0.16, *[0.05] * 5, 0.37, *[0.05] * 5])) is None  # it came back
+    assert first_alarm(log(accuracy_generated=[0.25, *[0.01] * 20])) is None  # it never could
+
+
 def test_the_horizon_is_before_what_an_alarm_can_say() -> None:
     d_loss = [value for loss in [*[1.36] * 8, 0.01, 0.01] for value in (loss, None, None, None, None)][:-4]
     records = log(d_loss=d_loss, g_loss=[0.7] * 40 + [9.0] * 6)

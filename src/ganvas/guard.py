@@ -23,6 +23,7 @@ STILL_RECORDS = 6
 REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
 PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
 MANY_CLASSES = 0.6  # share of those of real pictures; noise may seem to have some, and below this none are lost
+PASSING, UNKNOWN = 0.3, 0.1  # of G's images, the share that once passed as their class; and of that, what is left
 ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
 
 
@@ -38,7 +39,8 @@ def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
     """What is wrong at the end of `records`, if anything; `logistic` losses have a floor of 0."""
     whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
     found = domination(whole) if logistic else None
-    found = found or overshoot(whole) or collapse(whole) or lost_classes(whole) or stagnation(whole)
+    found = found or overshoot(whole) or collapse(whole) or lost_classes(whole) or unrecognised(whole)
+    found = found or stagnation(whole)
     return found or (beaten(whole) if logistic else None)
 
 
@@ -57,6 +59,7 @@ def remembered(records: Sequence[Record]) -> set[int]:
     for name, share, most in (
         ("diversity", COLLAPSED, 1.0),
         ("classes", COLLAPSED, float("inf")),
+        ("accuracy_generated", UNKNOWN, float("inf")),
         ("rise", EMPTY / PROMISING, PROMISING),
     ):
         known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
@@ -159,6 +162,24 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
         f"{best['classes']:.0%} at {best['nimg']:,} images",
         since=_last_above(COLLAPSED * best["classes"], known, "classes"),
         sound=_last_above(SOUND * best["classes"], known, "classes"),
+    )
+
+
+def unrecognised(records: Sequence[Record]) -> Alarm | None:
+    """G's images, made to pass as their class, are no longer taken for it, and that does not mend by itself."""
+    known = [record for record in records if record.get("accuracy_generated") is not None]
+    best = max(known, key=lambda record: record["accuracy_generated"], default={"accuracy_generated": 0.0})
+    least = UNKNOWN * best["accuracy_generated"]
+    last = known[-STILL_RECORDS:]
+    if best["accuracy_generated"] < PASSING or any(record["accuracy_generated"] > least for record in last):
+        return None
+    return Alarm(
+        "collapse",
+        "G",
+        f"the generator is lost: {last[-1]['accuracy_generated']:.1%} of its images pass as their class, after "
+        f"{best['accuracy_generated']:.0%} at {best['nimg']:,} images",
+        since=_last_above(least, known, "accuracy_generated"),
+        sound=_last_above(SOUND * best["accuracy_generated"], known, "accuracy_generated"),
     )
 
 
