@@ -49,7 +49,7 @@ def tiny(pictures: Path) -> Callable[..., Recipe]:
             "data": {"name": str(pictures)},
             "network": {"name": "dcgan", "base": 8},
             "method": {"name": "gan", "latent_size": 8, "conditional": True},
-            "train": {"images": 240, "batch_size": 20, "log_every": 40, "seed": 1},
+            "train": {"images": 240, "batch_size": 20, "log_every": 40, "seed": 1, "precision": "fp32"},
         }
         for section, settings in changes.items():
             values[section] = settings if "name" in settings else {**values[section], **settings}

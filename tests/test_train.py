@@ -183,12 +183,14 @@ def test_gradients_from_before_a_rollback_are_forgotten(
     assert len(Run(tmp_path / "run").events()) == 1
 
 
-def test_a_record_is_the_same_with_a_stop_in_between(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
-    def stop(nimg: int, total: int) -> None:
-        if nimg == 100:
-            os.kill(os.getpid(), signal.SIGTERM)
+def stop_at_100(nimg: int, total: int) -> None:
+    """Between two records."""
+    if nimg == 100:
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    list(train(tiny(), tmp_path / "run", device="cpu", tick=stop))
+
+def test_a_record_is_the_same_with_a_stop_in_between(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "run", device="cpu", tick=stop_at_100))
     list(train(tiny(), tmp_path / "run", device="cpu"))
     list(train(tiny(), tmp_path / "whole", device="cpu"))
     timeless = [
@@ -269,14 +271,26 @@ def test_bf16_trains_where_it_is_asked_for(tiny: Callable[..., Recipe], tmp_path
     assert all(p.dtype == torch.float32 for p in load(tmp_path / "run").method.modules["G"].parameters())
 
 
+def test_a_run_goes_on_in_the_number_format_that_it_began_in(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny(train={"precision": "auto"})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {})
+    for record in train(recipe, tmp_path / "run", device="cpu"):
+        if record["nimg"] >= 80:
+            break
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    with pytest.warns(UserWarning, match="goes on in fp32, as it began; a new run would compute in bf16 here"):
+        list(train(recipe, tmp_path / "run", device="cpu"))
+    assert [session["precision"] for session in Run(tmp_path / "run").info()["sessions"]] == ["fp32", "fp32"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], tmp_path: Path, precision: str) -> None:
     recipe = tiny(method={"ema_images": 100}, train={"precision": precision})
     list(train(recipe, tmp_path / "straight", device="cuda"))
-    for record in train(recipe, tmp_path / "stopped", device="cuda"):
-        if record["nimg"] >= 80:
-            break
+    list(train(recipe, tmp_path / "stopped", device="cuda", tick=stop_at_100))
     list(train(recipe, tmp_path / "stopped", device="cuda"))
     assert same_tensors(newest(tmp_path / "straight"), newest(tmp_path / "stopped"))
     on_cpu, on_gpu = (load(tmp_path / "straight", device=device).sample(8).images for device in ("cpu", "cuda"))

@@ -24,7 +24,7 @@ from ganvas.budget import Budget
 from ganvas.config import typed
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
-from ganvas.device import choose, keep_freed_memory, repeatable
+from ganvas.device import Compute, choose, keep_freed_memory, repeatable
 from ganvas.errors import RunFailed, UserError, out_of_memory
 from ganvas.evaluate import Judge, origin
 from ganvas.features import Evaluator
@@ -68,7 +68,7 @@ def train(
         if data.skipped:
             shown = "; ".join(data.skipped[:SKIPPED_SHOWN]) + ("; ..." if len(data.skipped) > SKIPPED_SHOWN else "")
             warnings.warn(f"{len(data.skipped)} files cannot be read and are left out: {shown}", stacklevel=2)
-        compute = choose(device, recipe.train.precision)
+        compute = _compute(run, recipe, device)
         if compute.device.type == "cpu":
             keep_freed_memory()
         repeatable()
@@ -446,6 +446,18 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
 def _refuse_other_data(run: Run, data: ImageSet) -> None:
     if run.is_run() and run.info()["data"]["sha256"] != data.fingerprint:
         raise UserError(f"the images of '{data.name}' are not those that '{run.path}' began with: use another --out")
+
+
+def _compute(run: Run, recipe: Recipe, device: str) -> Compute:
+    """Where the run computes; `auto` chooses a number format once, when the run begins."""
+    compute = choose(device, recipe.train.precision)
+    sessions = run.info()["sessions"] if run.is_run() else []
+    if recipe.train.precision != "auto" or not sessions or sessions[-1]["precision"] == compute.precision:
+        return compute
+    before = sessions[-1]["precision"]
+    why = f"a new run would compute in {compute.precision} here: {compute.why}"
+    warnings.warn(f"'{run.path}' goes on in {before}, as it began; {why}", stacklevel=3)
+    return choose(device, before)
 
 
 @contextmanager

@@ -16,9 +16,10 @@ def network(channels: int = 1, latent_size: int = 4, **settings: object) -> Pixe
     return CPPN.model_validate(settings).network(channels, latent_size)
 
 
-def damped(kind: str, channels: int = 1) -> PixelNetwork:
+def damped(kind: str, channels: int = 1, width: int | None = None) -> PixelNetwork:
     """Weights so small that rounding errors do not grow from layer to layer."""
-    return network(channels, kind=kind, std=0.3 if kind == "residual" else 0.12, block_std=0.5, residual_std=0.1)
+    std, block_std = 0.3 if kind == "residual" else 0.12, 0.5 * (6 / (width or 6)) ** 0.5
+    return network(channels, kind=kind, width=width, std=std, block_std=block_std, residual_std=0.1)
 
 
 def restated(network: PixelNetwork, kind: str, z: Tensor, place: Tensor) -> np.ndarray:
@@ -132,8 +133,18 @@ def test_zoom() -> None:
 
 def test_a_part_of_the_coordinates() -> None:
     whole = View(7, 11, center=(1, 2), zoom=3).coordinates()
-    parts = [View(7, 11, center=(1, 2), zoom=3).coordinates(start=start, stop=start + 13) for start in range(0, 77, 13)]
-    assert torch.equal(torch.cat(parts)[:77], whole)
+    stops = [*range(13, 77, 13), 77]
+    parts = [View(7, 11, center=(1, 2), zoom=3).coordinates(stop - 13 if stop < 77 else 65, stop) for stop in stops]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+def test_samples_lie_evenly_within_their_pixel() -> None:
+    pixels = View(4, 5).coordinates()
+    samples = View(4, 5, supersample=3).coordinates().view(20, 9, 3)
+    torch.testing.assert_close(samples[:, 4], pixels)  # the one in the middle
+    third = 16 / 3 / 3
+    torch.testing.assert_close(samples[:, 1, :2] - samples[:, 0, :2], torch.tensor([third, 0.0]).expand(20, 2))
+    torch.testing.assert_close(samples[:, 3, :2] - samples[:, 0, :2], torch.tensor([0.0, third]).expand(20, 2))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,16 +163,24 @@ def test_a_picture_is_the_same_however_it_is_cut(kind: str, channels: int) -> No
         torch.testing.assert_close(to_images(G(z, View(10, 13).coordinates()), 10, 13), whole, atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("width", "channels"), [(6, 3), (10, 1), (33, 1)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_blocks_are_one_picture(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    G, z, view = damped(kind), torch.randn(2, 4), View(31, 37, supersample=2)
-    monkeypatch.setattr(cppn, "TILE", 256 * G.output.in_features)  # 256 samples in a block of 4588
-    whole = next(bands(G, z, view, view.height))
-    for rows in (1, 7, 30):
-        assert torch.equal(torch.cat(list(bands(G, z, view, rows)), dim=1), whole)
-    with torch.no_grad():
-        samples = G(z, view.coordinates()).view(2, 31, 2, 37, 2, 1)
-    torch.testing.assert_close(whole, samples.mean((2, 4)), atol=2e-6, rtol=0)
+def test_many_blocks_are_one_picture_bit_for_bit(
+    kind: str, width: int, channels: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    G, z, view = damped(kind, channels, width), torch.randn(2, 4), View(31, 37, supersample=2)
+    monkeypatch.setattr(cppn, "TILE", 250 * width)  # 62 pixels in a block, of 1147
+    torch.set_num_threads(threads)
+    try:
+        whole = next(bands(G, z, view, view.height))
+        for rows in (1, 7, 30):
+            assert torch.equal(torch.cat(list(bands(G, z, view, rows)), dim=1), whole)
+        with torch.no_grad():
+            samples = G(z, view.coordinates()).view(2, 31, 37, 4, channels)
+    finally:
+        torch.set_num_threads(1)
+    torch.testing.assert_close(whole, samples.mean(3), atol=2e-6, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -36,7 +36,6 @@ from ganvas.images import ImageSpec
 MOST_SAMPLES = 32  # per side of a pixel
 TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
 KEPT = 2**24  # numbers in all layers that are kept for the backward pass; of more they are computed again
-LANES = 64  # blocks are multiples of it: a vector instruction and what is left over at the end round differently
 CONVOLUTIONS = 3  # of the discriminator
 
 
@@ -245,28 +244,28 @@ class View:
         for name, value in (("scale", self.scale), ("zoom", self.zoom)):
             if not 0 < value < math.inf:
                 raise UserError(f"a {name} of {value:g} cannot be painted: it is a number above 0")
+        if not all(map(math.isfinite, self.center)):
+            raise UserError(f"a picture around {self.center[0]:g},{self.center[1]:g} cannot be painted")
 
     @property
     def step(self) -> float:
         """From one pixel to the next."""
         return 2 * self.scale / self.zoom / max(1, min(self.height, self.width) - 1)
 
-    @property
-    def samples(self) -> int:
-        return self.height * self.width * self.supersample**2
-
     def coordinates(self, start: int = 0, stop: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """x, y and r of the samples, row by row from the top left: [samples, 3].
+        """x, y and r of the samples of every pixel from `start` to `stop`: [pixels * supersample², 3].
 
-        `start` and `stop` cut out samples by their number, those below the picture too. Computed in float64 and rounded
-        last, so that steps which `dtype` can tell apart stay apart.
+        Pixels are numbered row by row from the top left; the samples of one lie beside each other. Computed in float64
+        and rounded last, so that steps which `dtype` can tell apart stay apart.
         """
-        n, across = self.supersample, self.width * self.supersample
-        x = torch.arange(start, self.samples if stop is None else stop, dtype=torch.float64)
-        y = (x / across).floor_()  # rows, exact up to 2**52 samples
-        x.sub_(y, alpha=across)
+        x = torch.arange(start, self.height * self.width if stop is None else stop, dtype=torch.float64)
+        y = (x / self.width).floor_()  # rows, exact up to 2**52 pixels
+        x.sub_(y, alpha=self.width)
+        if (n := self.supersample) > 1:
+            within = (torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5
+            x, y = (x[:, None] + within.repeat(n)).flatten(), (y[:, None] + within.repeat_interleave(n)).flatten()
         for axis, side, middle in ((x, self.width, self.center[0]), (y, self.height, self.center[1])):
-            axis.add_(0.5).div_(n).sub_(0.5 + (side - 1) / 2).mul_(self.step).add_(middle)
+            axis.sub_((side - 1) / 2).mul_(self.step).add_(middle)
         result = torch.empty(len(x), 3, dtype=dtype)
         result[:, 0], result[:, 1] = x, y
         result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
@@ -287,24 +286,30 @@ def pictures(network: PixelNetwork, z: Tensor, view: View) -> Tensor:
 def bands(network: PixelNetwork, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
     """The picture of each latent from the top, `rows` rows at a time: z [B, latent] -> [B, rows, width, C] in (0, 1).
 
-    Samples are computed in blocks of one size, whatever `rows` is: the bits of a picture do not depend on how it is
-    cut, and memory grows with the bands only.
+    Pixels are computed in blocks that begin at the same ones whatever `rows` is: the bits of a picture do not depend on
+    how it is cut, and memory grows with the bands only.
     """
-    n, channels = view.supersample, network.output.out_features
-    whole = -(-view.samples // LANES) * LANES
-    block = min(whole, max(LANES, 1 << (TILE // network.output.in_features).bit_length() - 1))
-    together = max(1, TILE // (network.output.in_features * block))  # pictures
+    blocks = _blocks(network, z, view)
+    rest = z.new_empty(len(z), 0, network.output.out_features)  # of the block that the band before ended in
     for top in range(0, view.height, rows):
         height = min(rows, view.height - top)
-        first, count = top * view.width * n * n, height * view.width * n * n
-        band = z.new_empty(len(z), count, channels)
-        for start in range(0, count, block):
-            stop = min(start + block, count)
-            place = view.coordinates(first + start, first + start + block, z.dtype).to(z.device)
-            for i in range(0, len(z), together):
-                band[i : i + together, start:stop] = network(z[i : i + together], place)[:, : stop - start]
-        yield (
-            band.view(len(z), height, n, view.width, n, channels).mean((2, 4))
-            if n > 1
-            else band.view(len(z), height, view.width, channels)
-        )
+        band = rest.new_empty(len(z), height * view.width, rest.shape[2])
+        done = 0
+        while done < band.shape[1]:
+            if not rest.shape[1]:
+                rest = next(blocks)
+            part, rest = rest.tensor_split([band.shape[1] - done], 1)
+            band[:, done : done + part.shape[1]] = part
+            done += part.shape[1]
+        yield band.view(len(z), height, view.width, -1)
+
+
+def _blocks(network: PixelNetwork, z: Tensor, view: View) -> Iterator[Tensor]:
+    """All pixels, some at a time, each the mean of its samples: [B, pixels, C]."""
+    units, n, pixels = network.output.in_features, view.supersample**2, view.height * view.width
+    block = min(pixels, max(1, TILE // (units * n)))
+    together = max(1, TILE // (units * n * block))  # pictures
+    for start in range(0, pixels, block):
+        place = view.coordinates(start, min(start + block, pixels), z.dtype).to(z.device)
+        samples = torch.cat([network(part, place) for part in z.split(together)])
+        yield samples.view(len(z), -1, n, samples.shape[2]).mean(2) if n > 1 else samples

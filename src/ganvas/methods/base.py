@@ -165,7 +165,10 @@ class Method(ABC):
 
     def place(self, name: str, module: M) -> M:
         """Register a network under `name`, on the method's device, with the layout that convolutions like."""
-        placed: M = module.to(self.compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed = module.to(self.compute.device)
+        for layer in placed.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.modules[name] = placed
         return placed
 
