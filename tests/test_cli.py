@@ -413,6 +413,11 @@ def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert ganvas("morph", "--random", "tanh:3x8", "--seeds", "1,5", *words) == 0
     recipe = film.read_recipe(tmp_path / "b.webp")["morph"]
     assert (recipe["view"]["zoom"], recipe["zoom_to"], recipe["origin"]["weights"]) == (0.5, 8, 0)
+    assert ganvas("morph", "--like", tmp_path / "a.gif", "--out", tmp_path / "again.gif") == 0
+    assert (tmp_path / "again.gif").read_bytes() == (tmp_path / "a.gif").read_bytes()
+    assert ganvas("morph", "--like", tmp_path / "b.webp", "--size", 24, "--out", tmp_path / "larger.webp") == 0
+    recipe = film.read_recipe(tmp_path / "larger.webp")["morph"]
+    assert (recipe["view"]["width"], recipe["frames"]) == (24, 5)
 
 
 def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, tmp_path: Path) -> None:
@@ -441,6 +446,9 @@ def test_mistakes_in_painting(
         (["paint", painter, "--size", "big"], "write 1080"),
         (["paint", painter, "--labels", ""], "there is no label ''"),
         (["paint", painter, "--columns", 0, "--sheet"], "1 or more"),
+        (["paint", painter, "--columns", 2], "--columns does nothing without --sheet"),
+        (["paint", painter, "--seed", 1, "--data-dir", tmp_path], "--data-dir does nothing without --label"),
+        (["morph", "--like", tmp_path / "a.gif", "--frames", 3], "change a film --like"),
         (["paint", painter, "--std", 0.5], "--std does nothing without --random"),
         (["paint", painter, "--invert"], "--invert does nothing without --image"),
         (["paint", "--like", "x.png", "--checkpoint", "best"], "--checkpoint does nothing with --like"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -294,9 +295,18 @@ def test_no_place_for_the_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch, tm
     falls_back("cannot make the cache folder")
 
 
-def test_wrong_numbers_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_wrong_numbers_are_not_used(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made(6)
-    monkeypatch.setattr(kernel.Kernel, "forward", lambda self, *arguments: soa.forward(*arguments) + 0.1)
+    right = getattr(kernel.Kernel, way)
+
+    def wrong(*arguments: Any) -> Any:
+        result = right(*arguments)
+        tensor = result if way == "forward" else result[1].input
+        tensor[..., -1] += 0.1  # one pixel of the last tile, or the gradient of a few weights
+        return result
+
+    monkeypatch.setattr(kernel.Kernel, way, wrong)
     monkeypatch.setattr(kernel, "load", functools.cache(kernel.load.__wrapped__))
     falls_back("wrong numbers")
 

@@ -10,7 +10,7 @@ from ganvas import film, paint
 from ganvas.backbones.cppn import View
 from ganvas.errors import UserError
 from ganvas.latents import Ease
-from ganvas.morph import Morph
+from ganvas.morph import Morph, again
 from ganvas.paint import Painting, Picture
 from tests.test_film import ENDINGS, decoded, skip_without_av
 
@@ -73,6 +73,27 @@ def test_films_hold_their_frames_and_their_recipe(morph: Morph, tmp_path: Path, 
     assert recipe["latents"] == morph.anchors.tolist()
     assert recipe["origin"]["random"] == "tanh:3x8"
     assert (recipe["frames"], recipe["ease"], recipe["view"]["width"]) == (9, "linear", 32)
+
+
+def test_a_film_is_made_again_from_its_file(morph: Morph, tmp_path: Path) -> None:
+    first = tmp_path / "a.webp"
+    replace(morph, ease="sine", view=View(16, 20, center=(1, -0.5), zoom=1.5), zoom_to=3.0).save(first)
+    again(first).save(tmp_path / "b.webp")
+    assert (tmp_path / "b.webp").read_bytes() == first.read_bytes()
+    with pytest.raises(UserError, match="is a film: `ganvas morph --like`"):
+        paint.again(first)
+    picture = tmp_path / "c.webp"
+    Painting([Picture(morph.painter, morph.anchors[0], "")], View(8, 8)).save(picture)
+    with pytest.raises(UserError, match="holds no recipe of a film"):
+        again(picture)
+    assert paint.again(picture).view == View(8, 8)
+
+
+def test_a_zoom_that_cannot_be_painted_is_refused_before_the_first_frame(morph: Morph, tmp_path: Path) -> None:
+    painted: list[int] = []
+    with pytest.raises(UserError, match="beyond float64"):
+        replace(morph, zoom_to=1e17).save(tmp_path / "a.gif", lambda done, total: painted.append(done))
+    assert not painted and not list(tmp_path.iterdir())
 
 
 def test_a_zoom_cannot_loop(morph: Morph, tmp_path: Path) -> None:

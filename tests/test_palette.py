@@ -52,3 +52,9 @@ def test_colours_of_a_network_stay() -> None:
 def test_wrong_palettes_are_refused(name: str, channels: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Palette(name, channels)
+
+
+def test_numbers_that_are_not_finite_are_no_colours() -> None:
+    for name in ("ink", "viridis"):
+        with pytest.raises(UserError, match="not finite: choose an earlier checkpoint"):
+            Palette(name, 1)(torch.tensor([[0.5], [float("nan")]]))

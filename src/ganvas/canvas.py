@@ -1,6 +1,7 @@
 """Picture files of any size, written from top to bottom: a few rows at a time are in memory, never the whole.
 
-(Except WebP, whose pictures are small.) Every file carries the recipe of its picture, to be read without its pixels.
+(Except WebP: up to 16,383 pixels a side, held whole.) Every file carries the recipe of its picture, to be read without
+its pixels.
 """
 
 import json

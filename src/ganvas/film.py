@@ -4,6 +4,7 @@ import io
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -114,6 +115,15 @@ def read_recipe(path: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise UserError(f"'{path}' carries no recipe: choose a film that ganvas wrote")
     return recipe
+
+
+def is_film(path: Path) -> bool:
+    """Whether this is a film that `save` wrote, and not a picture."""
+    if path.suffix.lower() not in FORMATS:
+        return False
+    with suppress(UserError):
+        return "morph" in read_recipe(path)
+    return False
 
 
 def _av(ending: str) -> ModuleType:

@@ -57,8 +57,8 @@ def means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
     means = {}
     for name in dict.fromkeys(name for _, scalars in pending for name in scalars):
         steps = [nimg for nimg, scalars in pending if name in scalars]
-        values = [scalars[name].float() for _, scalars in pending if name in scalars]
-        values = torch.stack([value.to(values[-1].device) for value in values])  # those from before a stop are on the CPU
+        scattered = [scalars[name].float() for _, scalars in pending if name in scalars]
+        values = torch.stack([value.to(scattered[-1].device) for value in scattered])  # from before a stop: on the CPU
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             first = int(bad[0])

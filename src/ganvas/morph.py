@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ganvas import film, latents
 from ganvas.backbones.cppn import View
 from ganvas.errors import UserError
 from ganvas.latents import Ease
-from ganvas.paint import Painter, Tick, rows_at_once
+from ganvas.paint import Painter, Tick, of_origin, rows_at_once
 from ganvas.palette import Palette
 from ganvas.version import VERSION
 
@@ -62,13 +63,15 @@ class Morph:
         """Write the film: MP4, WebM, GIF or WebP by its ending, frame by frame, whole or not at all.
 
         `tick` is called with the frames that are painted and all frames. Raises UserError for an ending that cannot be
-        written, and where `zoom_to` meets `loop`, which would jump.
+        written, for a zoom that cannot be painted, and where `zoom_to` meets `loop`, which would jump.
         """
         if self.loop and self.zoom_to is not None:
             raise UserError("a film that zooms does not end where it began: leave out --loop or --zoom-to")
         if len(self.anchors) == 1 and self.zoom_to is None:
             raise UserError("a film from one latent stands still: give several --seeds or --labels, or --zoom-to")
         film.check(out, self.view.height, self.view.width, self.fps)
+        for zoom in (self.view.zoom, self.view.zoom if self.zoom_to is None else self.zoom_to):
+            self.painter.precise(replace(self.view, zoom=zoom))  # before hours of painting
 
         def told() -> Iterator[np.ndarray]:
             for done, frame in enumerate(self, start=1):
@@ -76,3 +79,19 @@ class Morph:
                 tick(done, self.frames)
 
         film.save(out, told(), self.view.height, self.view.width, self.fps, self.loop, self.recipe())
+
+
+def again(file: Path, run: Path | None = None, device: str = "auto") -> Morph:
+    """The film that a file holds the recipe of; `run` is where its run lies now, if that has moved.
+
+    Raises UserError when the file has no recipe, or the checkpoint that painted it is gone.
+    """
+    recipe = film.read_recipe(file)
+    try:
+        morph = dict(recipe["morph"])
+        painter = of_origin(morph.pop("origin"), file, run, device)
+        anchors, sources = torch.tensor(morph.pop("latents")), morph.pop("from")
+        view = morph.pop("view")
+        return Morph(painter, anchors, sources, View(**{**view, "center": tuple(view["center"])}), **morph)
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"'{file}' holds no recipe of a film: it was made by something else") from None

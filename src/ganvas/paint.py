@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas import canvas, latents
+from ganvas import canvas, film, latents
 from ganvas import sample as sampling
 from ganvas.backbones.cppn import CPPN, PixelGenerator, PixelNetwork, View, bands
 from ganvas.config import parse
@@ -53,14 +53,17 @@ class Painter:
     def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
         """The picture of z [latent_size] from the top, `rows` rows at a time: [rows, width, channels] in (0, 1).
 
-        `rows_at_once` says how many suit the memory. Raises UserError for a view whose pixels no precision tells apart.
+        `rows_at_once` says how many suit the memory. Raises what `precise` raises.
         """
-        network = self._precise(view)
+        network = self.precise(view)
         for band in bands(network, z[None].to(self.device, network.output.weight.dtype), view, rows):
             yield band[0]
 
-    def _precise(self, view: View) -> PixelNetwork:
-        """The network in float32, or in float64 where float32 would paint several pixels alike."""
+    def precise(self, view: View) -> PixelNetwork:
+        """The network in float32, or in float64 where float32 would paint several pixels alike.
+
+        Raises UserError where float64 would too, or the device has none.
+        """
         sides = zip(view.center, (view.width, view.height), strict=True)
         # Not below 1: what the latent adds to the coordinates does not shrink with them.
         reach = max(1.0, *(abs(middle) + view.step * side / 2 for middle, side in sides))
@@ -297,6 +300,8 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
 
     Raises UserError when the file has no recipe, or the checkpoint that painted it is gone.
     """
+    if film.is_film(file):
+        raise UserError(f"'{file}' is a film: `ganvas morph --like` makes it again")
     recipe = canvas.read_recipe(file)
     try:
         painting = recipe["painting"]
@@ -308,14 +313,15 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
         painters: list[Painter] = []
         for origin in origins:  # one painter for all pictures of the same origin
             known = next((painter for painter, other in zip(painters, origins, strict=False) if other == origin), None)
-            painters.append(known or _painter(origin, run, device, file))
+            painters.append(known or of_origin(origin, file, run, device))
     except (KeyError, TypeError, ValueError):
         raise UserError(f"'{file}' holds no recipe of a painting: it was made by something else") from None
     each = zip(painters, zs, sources, strict=True)
     return Painting([Picture(*parts) for parts in each], view, **rest)
 
 
-def _painter(origin: Mapping[str, Any], run: Path | None, device: str, file: Path) -> Painter:
+def of_origin(origin: Mapping[str, Any], file: Path, run: Path | None = None, device: str = "auto") -> Painter:
+    """The painter that made `file`, from `Painter.origin`; raises UserError when its checkpoint is gone."""
     if "random" in origin:
         return of_chance(origin["random"], origin["weights"], origin["std"], origin["colour"], device)
     if run is None and not Run(origin["run"]).is_run():

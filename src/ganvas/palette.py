@@ -39,8 +39,13 @@ class Palette:
         """the colour behind a digit, [channels]"""
 
     def __call__(self, values: Tensor | np.ndarray) -> np.ndarray:
-        """values [..., channels of the network] in [0, 1] -> uint8 or uint16 [..., channels]."""
+        """values [..., channels of the network] in [0, 1] -> uint8 or uint16 [..., channels].
+
+        Raises UserError where they are not finite.
+        """
         values = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+        if not np.isfinite(values).all():
+            raise UserError("the network paints numbers that are not finite: choose an earlier checkpoint")
         if self._colours is not None:
             return self._colours[(values[..., 0] * (STEPS - 1)).round().astype(np.uint16)]
         light = 1 - values if self.name == "ink" else values

@@ -17,7 +17,7 @@ from ganvas.backbones.cppn import View
 from ganvas.cli.common import app, err, line, progress, say_if_slow
 from ganvas.errors import UserError
 from ganvas.latents import Ease
-from ganvas.morph import Morph
+from ganvas.morph import Morph, again
 
 
 @app.command
@@ -119,7 +119,8 @@ class Subject:
             raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
         seeds = painting.read_numbers("0" if self.seeds is None else self.seeds, "seeds")
         if self.random is not None:
-            self._refuse("labels", "images", "z", "truncation", "invert", "checkpoint", why="with --random: use --seed")
+            of_a_run = ("labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
+            self._refuse(*of_a_run, why="with --random: use --seed")
             found = []
             for seed in seeds:
                 weights = seed if self.weights is None and not one_network else self.weights or 0
@@ -133,6 +134,8 @@ class Subject:
             self._refuse("seeds", "labels", "truncation", why="with --image")
         else:
             self._refuse("invert", why="without --image")
+        if self.labels is None:
+            self._refuse("data_dir", why="without --label")
         assert run is not None
         model = sampling.load(run, self.checkpoint or "last", self.device)
         labels = [] if self.labels is None else [label.strip() for label in self.labels.split(",")]
@@ -161,12 +164,12 @@ class Subject:
 
     def refuse_all_but_the_view(self) -> None:
         """Raise UserError for any word on what to paint: `--like` has the answer."""
-        of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "checkpoint")
+        of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
         of_chance = ("random", "std", "weights", "colour")
         self._refuse(*of_what, *of_chance, why="with --like: it paints what the file says")
 
     def _refuse(self, *names: str, why: str) -> None:
-        words = {"seeds": "seed", "labels": "label", "images": "image"}
+        words = {"seeds": "seed", "labels": "label", "images": "image", "data_dir": "data-dir"}
         for name in names:
             value = getattr(self, name)
             if value is not None and value is not False:  # 0 is a word too
@@ -212,6 +215,8 @@ def paint(
         view = subject.view(old.view)
         works = {out_path: replace(old, view=view, palette=subject.palette or old.palette, bits=bits or old.bits)}
     else:
+        if columns and not sheet:
+            raise UserError("--columns does nothing without --sheet")
         pictures = subject.pictures(run)
         side = painting.SHEET_SIDE if sheet else painting.POSTER_SIDE
         view = subject.view(View(side, side, pictures[0].painter.network.scale))
@@ -220,7 +225,7 @@ def paint(
         columns = columns or (in_rows if in_rows > 1 else images.square_columns(len(pictures)))
         make = partial(painting.Painting, view=view, palette=subject.palette or "auto", bits=bits or 8)
         if sheet or len(pictures) == 1:
-            works = {out_path: make(pictures, columns=columns)}
+            works = {out_path: make(pictures, columns=min(columns, len(pictures)))}
         elif out_path.suffix:
             raise UserError(
                 f"{len(pictures)} pictures do not fit into '{out_path}': use --sheet, or --out with a folder"
@@ -242,9 +247,10 @@ def morph(
     run: Path | None = None,
     *,
     subject: Subject = Subject(),
-    frames: int = 120,
-    fps: float = 30.0,
-    ease: Ease = "linear",
+    like: Path | None = None,
+    frames: int | None = None,
+    fps: float | None = None,
+    ease: Ease | None = None,
     spherical: Annotated[bool, Parameter(negative=())] = False,
     loop: Annotated[bool, Parameter(negative=())] = False,
     zoom_from: float | None = None,
@@ -257,12 +263,15 @@ def morph(
     ----------
     run
         Folder of the run.
+    like
+        Film what this file holds the recipe of; --size, --scale, --center, --zoom, --supersample and --palette change
+        it.
     frames
-        Frames of the whole film.
+        Frames of the whole film; 120 when left out.
     fps
-        Frames per second.
+        Frames per second; 30 when left out.
     ease
-        linear: at an even speed; sine: slowly near the latents.
+        linear: at an even speed, as when left out; sine: slowly near the latents.
     spherical
         Rotate latents into each other instead of passing in a straight line.
     loop
@@ -274,30 +283,36 @@ def morph(
     out_path
         .mp4 or .webm (extra `video`), .gif or .webp.
     """
-    pictures = subject.pictures(run, one_network=True)
-    painter = pictures[0].painter
-    if zoom_from is not None and subject.zoom is not None:
-        raise UserError("--zoom and --zoom-from say the same of a film: choose one")
-    view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
-    view = view if zoom_from is None else replace(view, zoom=zoom_from)
-    film = Morph(
-        painter,
-        torch.stack([picture.z for picture in pictures]),
-        [picture.source for picture in pictures],
-        view,
-        frames=frames,
-        ease=ease,
-        spherical=spherical,
-        loop=loop,
-        zoom_to=zoom_to,
-        palette=subject.palette or "auto",
-        fps=fps,
-    )
-    say_if_slow(painter.network.config, painter.device)
+    if like is not None:
+        subject.refuse_all_but_the_view()
+        if any(value is not None for value in (frames, fps, ease, zoom_from, zoom_to)) or spherical or loop:
+            raise UserError("only --size, --scale, --center, --zoom, --supersample and --palette change a film --like")
+        old = again(like, run, subject.device)
+        film = replace(old, view=subject.view(old.view), palette=subject.palette or old.palette)
+    else:
+        pictures = subject.pictures(run, one_network=True)
+        painter = pictures[0].painter
+        if zoom_from is not None and subject.zoom is not None:
+            raise UserError("--zoom and --zoom-from say the same of a film: choose one")
+        view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
+        film = Morph(
+            painter,
+            torch.stack([picture.z for picture in pictures]),
+            [picture.source for picture in pictures],
+            view if zoom_from is None else replace(view, zoom=zoom_from),
+            frames=120 if frames is None else frames,
+            ease=ease or "linear",
+            spherical=spherical,
+            loop=loop,
+            zoom_to=zoom_to,
+            palette=subject.palette or "auto",
+            fps=30.0 if fps is None else fps,
+        )
+    say_if_slow(film.painter.network.config, film.painter.device)
     with progress("frames") as bar:
-        task = bar.add_task(out_path.name, total=frames, losses="")
+        task = bar.add_task(out_path.name, total=film.frames, losses="")
         film.save(out_path, lambda done, total: bar.update(task, completed=done))
-    line(f"{out_path}  ({frames} frames of {view.width}x{view.height})")
+    line(f"{out_path}  ({film.frames} frames of {film.view.width}x{film.view.height})")
 
 
 @app.command

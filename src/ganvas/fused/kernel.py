@@ -74,16 +74,24 @@ def load(width: int) -> tuple[Kernel | None, str]:
 
 
 def _is_right(kernel: Kernel, width: int) -> bool:
-    """Whether a small network comes out as it does without the kernel: compilers and libraries can be broken."""
+    """Whether a small network and its gradients come out as without the kernel: compilers and libraries can be broken.
+
+    It has more pixels than a tile, and a last tile that is not full.
+    """
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float32) / math.sqrt(shape[-1])
 
     weights = Weights(normal(width, 3), normal(2, 3, width, width), normal(2, 3, width), normal(3, width), normal(3))
-    v, coordinates = normal(2, width), normal(37, 3)
-    difference = kernel.forward(v, coordinates, weights) - soa.forward(v, coordinates, weights)
-    return bool(difference.abs().max() < TOLERANCE)
+    v, coordinates, gradient = normal(2, width), normal(301, 3), normal(2, 301, 3)
+    with torch.enable_grad():
+        leaves = [tensor.requires_grad_() for tensor in (v, *weights)]
+        logits = soa.differentiable(v, coordinates, weights)
+        expected = [logits.detach(), *torch.autograd.grad(logits, leaves, gradient)]
+    of_v, of_weights = kernel.backward(v, coordinates, weights, gradient)
+    found = [kernel.forward(v, coordinates, weights), of_v, *of_weights]
+    return all(bool((a - b).norm() < TOLERANCE * b.norm()) for a, b in zip(found, expected, strict=True))
 
 
 class Residual(torch.autograd.Function):
