@@ -26,10 +26,11 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ganvas.errors import UserError
+from ganvas.methods.balance import r1
 from ganvas.methods.base import (
     BatchSource,
     Method,
@@ -58,6 +59,8 @@ class CFGGANSettings(MethodSettings):
     """length of a functional gradient step, times the gradient (η); with `rise`, the greatest"""
     rise: float | None = Field(None, ge=0, lt=1)
     """least share of the rise that d's gradient promises; η is halved until a step brings it (none: η stays)"""
+    penalty: NonNegativeFloat = 0.0
+    """weight of half d's squared gradient at real and at moved images, added to its loss"""
     fakes: Literal["fresh", "pool"] = "fresh"
     """whose images the discriminator learns from: those of new latents each time, or some of the pool"""
     pool: PositiveInt = 640
@@ -210,9 +213,12 @@ class CFGGAN(Method):
 
     def _learn(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """One update of d."""
+        s = self.settings
+        real, fake = (images.detach().requires_grad_(s.penalty > 0) for images in (real, fake))
         d_real, d_fake = self._logit(self.D, real), self._logit(self.D, fake)
         d_loss = F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
-        descend(self.optimizers["D"], d_loss)
+        steepness = r1(d_real, real) + r1(d_fake, fake) if s.penalty else torch.zeros_like(d_loss)
+        descend(self.optimizers["D"], d_loss + s.penalty / 2 * steepness)
         with torch.no_grad():
             g_loss = F.softplus(-d_fake).mean()
             return {
