@@ -34,6 +34,16 @@ def ascend(x: Tensor, d: nn.Module, eta: float) -> Tensor:
     return torch.cat(moved)
 
 
+def steepness(x: Tensor, d: nn.Module) -> Tensor:
+    """The mean over images of the squared norm of d's gradient there, differentiable."""
+    squares = []
+    for image in x:
+        place = image[None].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(d(place).sum(), place, create_graph=True)
+        squares.append(gradient.square().sum())
+    return torch.stack(squares).mean()
+
+
 def length(x: Tensor, d: nn.Module, eta: float, rise: float | None) -> float:
     """The first of η, η/2, η/4, ... by which d rises, on average, by the share `rise` of what its gradient promises."""
     while rise is not None:
@@ -89,6 +99,8 @@ def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module
                 for d, eta in zip(stored, etas, strict=True):  # the whole way again
                     fake = ascend(fake, d, eta)
                 loss = torch.log(1 + torch.exp(-D(real))).mean() + torch.log(1 + torch.exp(D(fake))).mean()
+                if s.penalty:
+                    loss = loss + s.penalty / 2 * (steepness(real, D) + steepness(fake, D))
                 d_optimizer.zero_grad()
                 loss.backward()
                 d_optimizer.step()
@@ -105,10 +117,10 @@ def plain_stages(method: CFGGAN, batches: Images, stages: int) -> list[nn.Module
     return stored
 
 
-@pytest.mark.parametrize(("eta", "rise"), [(0.7, None), (200.0, 0.9)])
+@pytest.mark.parametrize(("eta", "rise", "penalty"), [(0.7, None, 0.0), (200.0, 0.9, 0.0), (0.7, None, 0.3)])
 @pytest.mark.parametrize("fakes", ["fresh", "pool"])
-def test_stages_equal_the_algorithm(fakes: str, eta: float, rise: float | None, float64: None) -> None:
-    ours, plain = (make(fakes=fakes, eta=eta, rise=rise) for _ in range(2))
+def test_stages_equal_the_algorithm(fakes: str, eta: float, rise: float | None, penalty: float, float64: None) -> None:
+    ours, plain = (make(fakes=fakes, eta=eta, rise=rise, penalty=penalty) for _ in range(2))
     batches = Images(SPEC)
     reals = iter([batches.next() for _ in range(12)])
     source = type("Source", (), {"next": lambda self: (lambda b: b._replace(images=b.images.double()))(next(reals))})()

@@ -9,7 +9,8 @@ x <- x + η ∇d(x). G starts the way, `steps` stored discriminators d_0, d_1, .
 
 A step that is too long lowers d instead of raising it, and then d tells moved images at a glance. With `rise`, η is
 what a backtracking line search finds (Armijo, 1966): halved, from `eta` on, until d rises by that share of what its
-gradient promises.
+gradient promises. The steps that are left become short as d grows steep and bent; `penalty` keeps d smooth, so that
+images move on (it is that of Mescheder et al., 2018, at real and at moved images).
 
 A stage moves all its images together: those that d learns from later, and the `pool` that G will learn from.
 With `fakes = "fresh"` every update of d has latents of its own, as published for xICFG; with `"pool"` they are drawn
