@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from ganvas import recipe as recipes
+from ganvas.config import parse_assignments
 from ganvas.errors import UserError
 from ganvas.recipe import Recipe, Rule, from_dict
 from ganvas.run import Run
@@ -80,3 +82,11 @@ def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]
     assert not alike({}, images=480)
     assert alike({"end": 240}, images=480) and alike({"end": 240}, checkpoint_every=20)
     assert not alike({"on": "score"}, checkpoint_every=20)
+
+
+@pytest.mark.parametrize(
+    ("word", "left"), [("train.schedule.eta=none", {"d_lr", "g_lr"}), ("train.schedule=none", set())]
+)
+def test_none_takes_a_rule_of_a_recipe_away(word: str, left: set[str]) -> None:
+    recipe = recipes.load("cifar10-cfg-dcgan", parse_assignments([word]))
+    assert set(recipe.train.schedule) == left

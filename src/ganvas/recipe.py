@@ -104,7 +104,7 @@ class TrainSettings(Settings):
     """what the best checkpoint is best by: score (sliced Wasserstein distance) or a metric of the evaluations"""
 
     schedule: dict[str, Rule] = Field({})
-    """settings of the method that change: --set train.schedule.lr.on=score train.schedule.lr.factor=0.5"""
+    """settings of the method that change: --set train.schedule.lr.on=score train.schedule.lr.factor=0.5 (none: they stay)"""
     guard: Literal["rollback", "stop", "off"] = "rollback"
     """when training collapses: go back and on with smaller steps, stop, or look away"""
     rollbacks: NonNegativeInt = 3
@@ -136,6 +136,13 @@ class TrainSettings(Settings):
         if best != SCORE and not others.data.get("eval_every"):
             raise ValueError("it needs evaluations: set train.eval_every as well")
         return best
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _without_rules(cls, schedule: Any) -> Any:
+        if schedule == "none":
+            return {}
+        return {f: r for f, r in schedule.items() if r != "none"} if isinstance(schedule, Mapping) else schedule
 
     @field_validator("schedule")
     @classmethod
