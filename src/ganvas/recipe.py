@@ -104,7 +104,7 @@ class TrainSettings(Settings):
     """what the best checkpoint is best by: score (sliced Wasserstein distance) or a metric of the evaluations"""
 
     schedule: dict[str, Rule] = Field({})
-    """settings of the method that change: --set train.schedule.lr.on=score train.schedule.lr.factor=0.5 (none: they stay)"""
+    """settings of the method that change: train.schedule.lr.on=score train.schedule.lr.factor=0.5; none: they stay"""
     guard: Literal["rollback", "stop", "off"] = "rollback"
     """when training collapses: go back and on with smaller steps, stop, or look away"""
     rollbacks: NonNegativeInt = 3
