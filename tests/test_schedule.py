@@ -88,5 +88,5 @@ def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]
     ("word", "left"), [("train.schedule.eta=none", {"d_lr", "g_lr"}), ("train.schedule=none", set())]
 )
 def test_none_takes_a_rule_of_a_recipe_away(word: str, left: set[str]) -> None:
-    recipe = recipes.load("cifar10-cfg-dcgan", parse_assignments([word]))
+    recipe = recipes.load("mnist-cfg-dcgan-2018", parse_assignments([word]))
     assert set(recipe.train.schedule) == left
