@@ -26,7 +26,7 @@ def data(pictures: Path) -> ImageSet:
 
 
 def trained(data: ImageSet, folder: Path, settings: ClassifierSettings = QUICK, steps: int | None = None) -> Classifier:
-    compute = choose("cpu")
+    compute = choose("cpu", "fp32")  # so few steps come out otherwise in bf16
     network = classifier.build(settings, data.spec, compute)
     training: Iterator[object] = classifier.train(network, settings, data, compute, folder)
     for step, _ in enumerate(training, 1):
