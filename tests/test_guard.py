@@ -99,14 +99,18 @@ def test_lost_classes_and_stagnation() -> None:
 
 
 def test_a_generator_whose_images_no_longer_pass() -> None:
+    def passing(*shares: float) -> list[dict[str, Any]]:
+        return log(accuracy_generated=shares, accuracy_detected=[0.5] * len(shares))
+
     lost = [0.2, 0.54, 0.48, 0.16, 0.045, 0.05, *[0.01] * 8]
-    found = first_alarm(log(accuracy_generated=lost))
+    found = first_alarm(passing(*lost))
     assert found is not None
     at, alarm = found
     assert (at, alarm.kind, alarm.side, alarm.since, alarm.sound) == (1000, "collapse", "G", 400, 300)
     assert "1.0% of its images pass as their class, after 54% at 200 images" in alarm.said
-    assert first_alarm(log(accuracy_generated=[0.6, 0.16, *[0.05] * 5, 0.37, *[0.05] * 5])) is None  # it came back
-    assert first_alarm(log(accuracy_generated=[0.25, *[0.01] * 20])) is None  # it never could
+    assert first_alarm(passing(0.6, 0.16, *[0.05] * 5, 0.37, *[0.05] * 5)) is None  # it came back
+    assert first_alarm(passing(0.25, *[0.01] * 20)) is None  # it never could
+    assert first_alarm(log(accuracy_generated=lost)) is None  # of a D that has no classes
 
 
 def test_the_horizon_is_before_what_an_alarm_can_say() -> None:

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -231,7 +232,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         return scalars
 
     monkeypatch.setattr(GAN, "step", step)
-    with pytest.raises(RunFailed, match=r"G.layers.0.weight are no longer finite after 120 images"):
+    with pytest.raises(RunFailed, match=r"G.layers.0.weight is no longer finite after 120 images"):
         list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
     assert checkpoint.available(Run(tmp_path / "run").checkpoints) == [60]
 
@@ -271,6 +272,21 @@ def test_bf16_trains_where_it_is_asked_for(tiny: Callable[..., Recipe], tmp_path
     assert all(p.dtype == torch.float32 for p in load(tmp_path / "run").method.modules["G"].parameters())
 
 
+def test_a_moment_of_adam_that_overflows_is_no_checkpoint(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    def poison(nimg: int, total: int) -> None:
+        if nimg == 100:
+            state = next(iter(found[0].optimizers["D"].state.values()))
+            state["exp_avg_sq"].fill_(float("inf"))
+
+    found: list[GAN] = []
+    build = GAN.build
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GAN, "build", lambda self: (found.append(self), build(self))[1])
+        with pytest.raises(RunFailed, match=r"optimizer.D.*exp_avg_sq.* is no longer finite after 120 images"):
+            list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu", tick=poison))
+    assert Run(tmp_path / "run").regular_checkpoints()[-1] < 120
+
+
 def test_a_run_goes_on_in_the_number_format_that_it_began_in(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,7 +296,10 @@ def test_a_run_goes_on_in_the_number_format_that_it_began_in(
         if record["nimg"] >= 80:
             break
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
-    with pytest.warns(UserWarning, match="goes on in fp32, as it began; a new run would compute in bf16 here"):
+    shutil.copytree(tmp_path / "run", tmp_path / "other")
+    list(train(tiny(train={"precision": "bf16"}), tmp_path / "other", device="cpu"))
+    assert [session["precision"] for session in Run(tmp_path / "other").info()["sessions"]] == ["fp32", "bf16"]
+    with pytest.warns(UserWarning, match="goes on in fp32, as it began; --precision bf16 would be faster here"):
         list(train(recipe, tmp_path / "run", device="cpu"))
     assert [session["precision"] for session in Run(tmp_path / "run").info()["sessions"]] == ["fp32", "fp32"]
 

@@ -69,7 +69,7 @@ def remembered(records: Sequence[Record]) -> set[int]:
             known = known[noise:]
         if known:
             best = max(known, key=lambda i: records[i][name])
-            found |= {best, *known[-CONFIRM - 1 :]}
+            found |= {best, *known[-STILL_RECORDS - 1 :]}
             for least in (share, SOUND):
                 found |= {*[i for i in known if records[i][name] > least * min(records[best][name], most)][-1:]}
     return found
@@ -167,7 +167,8 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
 
 def unrecognised(records: Sequence[Record]) -> Alarm | None:
     """G's images, made to pass as their class, are no longer taken for it, and that does not mend by itself."""
-    known = [record for record in records if record.get("accuracy_generated") is not None]
+    # Where D is a classifier it also finds images out; elsewhere the share says only what D thinks of itself.
+    known = [r for r in records if r.get("accuracy_generated") is not None and r.get("accuracy_detected") is not None]
     best = max(known, key=lambda record: record["accuracy_generated"], default={"accuracy_generated": 0.0})
     least = UNKNOWN * best["accuracy_generated"]
     last = known[-STILL_RECORDS:]

@@ -440,9 +440,8 @@ def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, A
 
 
 def first_non_finite(method: Method) -> str | None:
-    """The name of a weight that is no longer a finite number, if there is one."""
-    for name, module in method.modules.items():
-        for key, value in module.state_dict().items():
-            if value.is_floating_point() and not bool(value.isfinite().all()):
-                return f"{name}.{key}"
+    """The name of something in the state that is no longer a finite number, if there is: a weight, a mean of Adam's."""
+    for key, value in pack(method)[0].items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            return key.removeprefix("module/").replace("/", ".")
     return None

@@ -194,7 +194,7 @@ class _Loop:
                 if self.pending:
                     self.log({**self.record(), "stopped": True})
                 if broken := first_non_finite(self.method):
-                    raise NonFinite(f"weights of {broken} are no longer finite after {batches.nimg:,} images")
+                    raise NonFinite(f"{broken} is no longer finite after {batches.nimg:,} images")
                 self.checkpoint(None, stopped=under_way)
             run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
 
@@ -270,7 +270,7 @@ class _Loop:
         evaluation = None
         try:
             if saving and (broken := first_non_finite(self.method)):
-                raise NonFinite(f"weights of {broken} are no longer finite after {self.batches.nimg:,} images")
+                raise NonFinite(f"{broken} is no longer finite after {self.batches.nimg:,} images")
             entry = self.record()
         except NonFinite as failure:
             if self.settings.guard == "off":
@@ -436,6 +436,8 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
         return
     old, new = run.recipe().identity(), recipe.identity()
     for key in {**old, **new}:
+        if key == "train.precision" and old.get(key) == "auto":
+            continue  # what a GPU does fast may be slow on the CPU where the run goes on
         if old.get(key) != new.get(key):
             raise UserError(
                 f"'{run.path}' was trained with {key}={typed(old.get(key))}, not {typed(new.get(key))}: "
@@ -455,7 +457,7 @@ def _compute(run: Run, recipe: Recipe, device: str) -> Compute:
     if recipe.train.precision != "auto" or not sessions or sessions[-1]["precision"] == compute.precision:
         return compute
     before = sessions[-1]["precision"]
-    why = f"a new run would compute in {compute.precision} here: {compute.why}"
+    why = f"--precision {compute.precision} would be faster here ({compute.why}), but not the same run to the bit"
     warnings.warn(f"'{run.path}' goes on in {before}, as it began; {why}", stacklevel=3)
     return choose(device, before)
 

@@ -60,7 +60,7 @@ class WGANGP(TwoRates):
             refuse_batch_norm(self.D, "the gradient penalty")
         for name, lr in self.learning_rates().items():
             module, betas = self.modules[name], (s.beta1, s.beta2)
-            optimizer: Optimizer = adam(module, lr, betas) if s.optimizer == "adam" else rmsprop(module, lr)
+            optimizer: Optimizer = adam(module, lr, betas) if s.optimizer == "adam" else rmsprop(module, lr, eps=1e-8)
             self.optimizers[name] = optimizer
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:

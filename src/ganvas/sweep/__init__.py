@@ -176,7 +176,7 @@ class Sweep:
             return replace(trial, state="stopping" if self.stop else "scoring" if trained else "training")
         if told.state == self.journal.states.COMPLETE:
             self.kept[name] = trial = replace(trial, state="finished", scores=self._scores(name))
-        elif told.state == self.journal.states.FAIL:
+        elif told.state in self.journal.unsuccessful:
             self.kept[name] = trial = replace(trial, state="failed", reason=reason(self._log(name)))
         return trial
 

@@ -32,6 +32,7 @@ class Journal:
         """Read the journal, and note down what has to be run; with `retry`, what failed as well."""
         self.plan, self.optuna = plan, optuna()
         self.states = self.optuna.trial.TrialState
+        self.unsuccessful = self.states.PRUNED, self.states.FAIL
         for lock in file.parent.glob(f"{file.name}.lock*"):  # of a process that was killed
             lock.unlink()
         if file.is_file():
@@ -53,7 +54,7 @@ class Journal:
         trials = self.trials()
         self.left = [trial for trial in trials.values() if trial.state == self.states.RUNNING]  # by a killed sweep
         for trial in trials.values():
-            if retry and trial.state == self.states.FAIL:
+            if retry and trial.state in self.unsuccessful:
                 self.study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
         self._enqueue_missing()
 
@@ -90,7 +91,8 @@ class Journal:
         self.study.tell(number, worst if score is None else score)
 
     def failed(self, number: int) -> None:
-        self.study.tell(number, state=self.states.FAIL)
+        """As pruned: a search would learn nothing from one that is told as failed."""
+        self.study.tell(number, state=self.states.PRUNED)
 
     def _enqueue_missing(self) -> None:
         """Put every seed of every known point into the journal, seed by seed."""
