@@ -64,7 +64,8 @@ def test_commands(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 ["--size", "20"] if {"--sheet", "--random"} & {*words} else []
             )
         if words[0] == "morph":
-            words = ["0,1" if word == "3,7" else word for word in words] + ["--frames", "4", "--size", "20"]
+            words = [{"3,7": "0,1", "1080": "24"}.get(word, word) for word in words]
+            words += [] if "--like" in words else ["--frames", "4", "--size", "20"]
         if words[0] == "sample":
             words = ["40" if word in ("100", "10000") else "2" if word == "3" else word for word in words]
         assert ganvas(*words) == 0, words
