@@ -180,6 +180,8 @@ CASES: dict[str, dict[str, Any]] = {
     # Whatever needs the gradient of one image cannot use the statistics of its batch.
     **{name: {"network": {"d_norm": "none"}, "method": TOY, "train": {"images": 1500}} for name in TOYS},
 }
+for name in ("cppn_vae_gan", "residual_cppn", "wgan_gp", "cfg_gan pool"):
+    CASES[f"{name} bf16"] = {**CASES[name], "train": {**CASES[name].get("train", {}), "precision": "bf16"}}
 
 
 def test_every_method_has_a_case() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas import features, metrics, sample
+from ganvas import checkpoint, features, metrics, sample
 from ganvas.cache import cache_dir
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.device import choose
@@ -216,6 +216,26 @@ def test_training_evaluates_and_keeps_the_best(tiny: Callable[..., Recipe], fold
     assert again["key"] == found[-1]["key"]
     assert again["scores"] == found[-1]["scores"]
     assert again["checkpoint"] == found[-1]["checkpoint"]
+
+
+def test_a_kill_between_a_checkpoint_and_its_evaluation_loses_neither(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny(data={"name": str(folder)}, train={"eval_every": 80, "eval_samples": 100, "keep": 9})
+    list(train(recipe, tmp_path / "straight", device="cpu"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write_evaluation", lambda self, evaluation: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(train(recipe, tmp_path / "killed", device="cpu"))
+    assert not (tmp_path / "killed" / "evaluations").exists()
+    list(train(recipe, tmp_path / "killed", device="cpu"))
+    straight, killed = (
+        [json.loads(file.read_text()) for file in Run(tmp_path / name).evaluation_files()]
+        for name in ("straight", "killed")
+    )
+    assert [each["checkpoint"]["nimg"] for each in killed] == [80, 160, 240]
+    assert [each["scores"] for each in killed] == [each["scores"] for each in straight]
+    assert killed[0]["checkpoint"]["sha256"] == checkpoint.note(tmp_path / "killed" / "checkpoints", 80)["sha256"]
 
 
 def test_evaluations_do_not_touch_the_training(tiny: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 from ganvas import guard
+from ganvas.budget import sizes
+from ganvas.data import Batch, Batches
 from ganvas.errors import RunFailed
 from ganvas.methods import GAN
 from ganvas.monitor import Score, Watch
@@ -185,6 +188,52 @@ def test_a_rollback_restores_lowers_and_goes_on(
     assert (event["nimg"], event["back_to"], event["factors"], event["done"]) == (200, 120, {"d_lr": 0.5}, True)
     assert [record["nimg"] for record in event["records"]] == [140, 160, 180, 200]
     assert run.recipe().method.d_lr is None  # type: ignore[attr-defined]
+
+
+def test_after_a_rollback_the_pictures_come_in_another_order(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_next, seen = Batches.next, {}
+
+    def remembered(self: Batches) -> Batch:
+        batch = plain_next(self)
+        seen[self.shuffle, self.nimg] = batch.images.clone()
+        return batch
+
+    monkeypatch.setattr(Batches, "next", remembered)
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    assert not any(torch.equal(seen[0, nimg], seen[1, nimg]) for nimg in range(140, 201, 20))
+
+
+def test_going_back_stays_within_the_disk_budget(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, often = 700_000, dict.fromkeys(("log_every", "sample_every", "checkpoint_every"), 20)
+    recipe = tiny(
+        network={"name": "mlp", "hidden": [8]},
+        method={"lr": 1e-3},
+        train={"images": 2400, "disk_budget": limit, "keep": 4, **often},
+    )
+    sick(monkeypatch, healthy_lr=5e-4, at=2000)
+    with pytest.warns(UserWarning, match="guard: at 2,040 images .* Back to"):
+        for _ in train(recipe, tmp_path / "run", device="cpu"):
+            assert sum(sizes(tmp_path / "run").values()) <= limit
+    run = Run(tmp_path / "run")
+    assert [event["done"] for event in run.events()] == [True]
+    assert run.state() == "finished" and len(run.sheets()) < 100
+
+
+def test_a_long_way_back_leaves_a_curve_but_not_every_record(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[train.__module__], "LOST_RECORDS", 2)
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    (event,) = Run(tmp_path / "run").events()
+    assert [record["nimg"] for record in event["records"]] == [160, 200]
 
 
 @pytest.mark.parametrize("killed_at", [None, 180])

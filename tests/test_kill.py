@@ -87,3 +87,15 @@ def test_a_signal_checkpoints_and_exits_cleanly(
     assert run.state() == "stopped"
     assert run.records()[-1]["nimg"] == max(int(file.stem) for file in run.checkpoints.glob("*.json"))
     assert same_tensors(straight, finish(pictures, run.path))
+
+
+@posix_only
+def test_a_painting_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    words = ["paint", "--random", "tanh:8x64", "--size", "20000", "--out", str(tmp_path / "x.png")]
+    process = subprocess.Popen([sys.executable, "-m", "ganvas", *words], stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any(tmp_path.iterdir()))
+    process.terminate()
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())

@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,6 +68,30 @@ def test_copies_are_found_with_the_picture_that_they_are_of(
     top = 3 * gap + gap // 2
     first, second = (sheet[top : top + SIZE, left : left + SIZE] for left in (top, top + SIZE + gap // 2))
     assert any((first == copy).all() and (second == real[i]).all() for copy, i in zip(nearly, (7, 3, 7), strict=True))
+
+
+def test_a_picture_that_is_in_the_set_twice_can_still_be_copied(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(30):
+        shutil.copy(folder / f"{i:02d}.png", folder / f"again-{i:02d}.png")
+    run = trained(tiny, folder, tmp_path / "run")
+    fresh = np.random.default_rng(1).integers(0, 256, (4, SIZE, SIZE, 3), dtype=np.uint8)
+    answer_with(monkeypatch, np.concatenate([fresh, pictures_of(folder)[3:7]]))
+    found = neighbours.find(run, n=8, device="cpu")
+    assert found.pixels.near.tolist() == found.features.near.tolist() == [False] * 4 + [True] * 4
+    assert found.pixels.index[4:].tolist() == [3, 4, 5, 6]
+
+
+def test_pictures_that_are_all_the_same_are_near_to_nothing_else(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(1, 30):
+        shutil.copy(folder / "00.png", folder / f"{i:02d}.png")
+    run = trained(tiny, folder, tmp_path / "run")
+    fresh = np.random.default_rng(1).integers(0, 256, (8, SIZE, SIZE, 3), dtype=np.uint8)
+    answer_with(monkeypatch, fresh)
+    assert not neighbours.find(run, n=8, device="cpu").pixels.near.any()
 
 
 @pytest.mark.parametrize("flips", [True, False])

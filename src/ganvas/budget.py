@@ -287,7 +287,7 @@ class Budget:
         return len(records) - len(stay)
 
     def _fewer_evaluations(self) -> int:
-        files = sorted(self.run.evaluations.glob("?????????-*.json"))
+        files = self.run.evaluation_files()
         gone = set(files) - set(fewer_evaluations(files, self.run.best_checkpoint()))
         for file in gone:
             file.unlink(missing_ok=True)

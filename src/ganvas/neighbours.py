@@ -2,9 +2,10 @@
 
 For small sets above all, where copying is easy. Two spaces: the pixels, where copies are found, and the features of an
 evaluator, where pictures of the same thing are neighbours. A near copy is a sample that is less than half as far from a
-training picture as that picture is from any other training picture.
+training picture as that picture is from any other training picture; one that is in the set twice is no other picture.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Neighbours:
             ("", f"{f['near_copies_features']:.1%}", "by features"),
             ("pictures copied", f"{f['pictures_copied']:,.0f}", f"of {len(self.real):,}, by pixels"),
             ("mean distance", f"{f['distance']:.2f}", "between samples; between training pictures it is 1"),
-            ("coverage", f"{f['coverage']:.1%}", "of as many training pictures have a sample near them"),
+            ("coverage", f"{f['coverage']:.1%}", f"of {f['covered_of']:,.0f} training pictures have a sample near them"),
             ("different samples", f"{f['vendi']:.1f}", f"(Vendi score); training pictures: {f['vendi_real']:.1f}"),
         ]
 
@@ -106,17 +107,19 @@ def find(
     drawn = model.sample(n, seed=seed)
     pictures = np.ascontiguousarray(np.moveaxis(drawn.images, -1, 1))
     flips = model.run.recipe().data.flips
-    pixels = _pixel_space(pictures, real, flips)
+    unlike = _unlike(real)
+    pixels = _pixel_space(pictures, real, flips, unlike)
     ours, theirs = chosen.measure(pictures).features, measure(chosen, real).features
-    features = _space(ours, theirs, theirs, mirrored=False)
-    some = np.random.default_rng(0).permutation(len(real))
+    features = _space(ours, theirs, None, unlike)
+    some = np.random.default_rng(0).permutation(len(real))[: min(PAIRED, n)]
     figures = {
         "near_copies_pixels": float(pixels.near.mean()),
         "near_copies_features": float(features.near.mean()),
         "pictures_copied": float(len(np.unique(pixels.index[pixels.near]))),
         "distance": metrics.mean_distance(pictures[:COMPARED])
         / max(metrics.mean_distance(real.images[some[:COMPARED]]), 1e-9),  # identical pictures have none
-        "coverage": metrics.manifold(ours, theirs[some[: min(PAIRED, n)]])["coverage"].value,
+        "coverage": metrics.manifold(ours, theirs[some])["coverage"].value,
+        "covered_of": float(len(some)),
         "vendi": metrics.vendi(ours).value,
         "vendi_real": metrics.vendi(theirs).value,
     }
@@ -124,21 +127,29 @@ def find(
     return Neighbours(drawn, real, pixels, features, figures, facts)
 
 
-def _pixel_space(pictures: np.ndarray, real: ImageSet, flips: bool) -> Space:
-    theirs = evaluators.pixels(real.images)
-    mirrored = evaluators.pixels(np.ascontiguousarray(real.images[..., ::-1])) if flips else theirs
-    return _space(evaluators.pixels(pictures), theirs, mirrored, flips)
+def _unlike(real: ImageSet) -> np.ndarray:
+    """The training pictures without those that are there already, by their places, int64 [n]."""
+    first: dict[bytes, int] = {}
+    for place, picture in enumerate(real.images):
+        first.setdefault(hashlib.blake2b(picture.tobytes()).digest(), place)
+    return np.fromiter(first.values(), np.int64)
 
 
-def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor, mirrored: bool) -> Space:
-    """Samples [n, F] among training pictures [N, F] and, if so, their mirror images [N, F]."""
+def _pixel_space(pictures: np.ndarray, real: ImageSet, flips: bool, unlike: np.ndarray) -> Space:
+    mirrors = evaluators.pixels(np.ascontiguousarray(real.images[..., ::-1])) if flips else None
+    return _space(evaluators.pixels(pictures), evaluators.pixels(real.images), mirrors, unlike)
+
+
+def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor | None, unlike: np.ndarray) -> Space:
+    """Samples [n, F] among those training pictures [N, F] and their mirror images [N, F] that are `unlike` others."""
+    theirs = theirs[unlike]
     distance, index = metrics.nearest(ours, theirs)
     turned = torch.zeros(len(ours), dtype=torch.bool, device=ours.device)
-    if mirrored:
-        other, there = metrics.nearest(ours, mirrors)
+    if mirrors is not None:
+        other, there = metrics.nearest(ours, mirrors[unlike])
         turned = other < distance
         distance, index = torch.where(turned, other, distance), torch.where(turned, there, index)
     asked, place = index.unique(return_inverse=True)
     apart, _ = metrics.nearest(theirs[asked], theirs, own=asked)
-    quotient = distance / apart[place].clamp_min(1e-6)
-    return Space(index.cpu().numpy(), turned.cpu().numpy(), quotient.cpu().numpy())
+    quotient = distance / apart.nan_to_num(posinf=0).clamp_min(1e-6)[place]  # one picture alone is near to nothing
+    return Space(unlike[index.cpu().numpy()], turned.cpu().numpy(), quotient.cpu().numpy())

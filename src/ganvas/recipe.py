@@ -89,9 +89,9 @@ class TrainSettings(Settings):
     log_every: PositiveInt = 5_000
     """images between two records of log.jsonl"""
     sample_every: NonNegativeInt = 0
-    """images between two sample sheets; 0 = one epoch"""
+    """images between two sample sheets; 0 = one epoch, but no fewer than log_every"""
     checkpoint_every: NonNegativeInt = 0
-    """images between two checkpoints, each with a score; 0 = one epoch"""
+    """images between two checkpoints, each with a score; 0 = one epoch, but no fewer than log_every"""
     keep: PositiveInt = 2
     """newest checkpoints kept; the best one and up to two that the guard may need are kept as well"""
     disk_budget: str = "2GB"
@@ -187,7 +187,7 @@ class Recipe:
         free = {"data.name"} | {f"train.{key}" for key in FREE_TO_CHANGE}
         for rule in self.train.schedule.values():
             if rule.on != "images":
-                free -= {"train.checkpoint_every", "train.eval_every", "train.eval_samples"}
+                free -= {f"train.{key}" for key in ("log_every", "checkpoint_every", "eval_every", "eval_samples")}
             elif rule.end is None:
                 free -= {"train.epochs", "train.images"}
         settings = {f"{s}.{key}": value for s in SECTIONS for key, value in self.as_dict()[s].items()}

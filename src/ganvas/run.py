@@ -218,8 +218,7 @@ class Run:
             if later > nimg:
                 checkpoint.remove(self.checkpoints, later)
         self.rewind_log(nimg)
-        evaluations = [file for file in self.evaluations.glob("?????????-*.json") if file.stem[:9].isdecimal()]
-        for file in [*self.sheets(), *evaluations]:
+        for file in [*self.sheets(), *self.evaluation_files()]:
             if int(file.stem[:9]) > nimg:
                 file.unlink()
 
@@ -248,6 +247,11 @@ class Run:
         files.write(self.log_file, "".join(json.dumps(record) + "\n" for record in records).encode())
 
     # -- evaluations --------------------------------------------------------------------------------------------
+
+    def evaluation_files(self, nimg: int | None = None) -> list[Path]:
+        """Those of the checkpoint after `nimg` images, or all."""
+        files = self.evaluations.glob("?????????-*.json" if nimg is None else f"{nimg:09d}-*.json")
+        return sorted(file for file in files if file.stem[:9].isdecimal())
 
     def write_evaluation(self, evaluation: Mapping[str, Any]) -> Path:
         """Keep an evaluation; one of the same checkpoint and protocol is replaced."""

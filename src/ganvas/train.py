@@ -31,11 +31,13 @@ from ganvas.features import Evaluator
 from ganvas.files import say_size
 from ganvas.images import ImageSpec
 from ganvas.methods import Method
+from ganvas.metrics import METRICS
 from ganvas.monitor import WATCHED, NonFinite, Score, Sheets, Watch, floats, means, norms, sheet_of_real
 from ganvas.recipe import SCORE, Recipe
 from ganvas.run import Record, Run, first_non_finite, now, pack, session_facts, unpack
 from ganvas.schedule import Schedule
 
+LOST_RECORDS = 250  # of those that going back took, fewer than twice as many are kept
 SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
 SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
 STEP_BYTES = 500  # of what a step returns, in the checkpoint of a stop, at most
@@ -167,6 +169,7 @@ class _Loop:
                 self.sheets.write_strip(batches.nimg)
             if tick:
                 tick(batches.nimg, self.total)
+            self.make_up_for_an_evaluation()
             try:
                 while batches.nimg < self.total and not stop.is_set():
                     before = batches.nimg
@@ -200,7 +203,7 @@ class _Loop:
 
     def intervals(self) -> tuple[int, int]:
         """Images between two sheets, and between two checkpoints."""
-        epoch = len(self.batches.data)
+        epoch = max(len(self.batches.data), self.settings.log_every)  # that of a small folder is a few steps
         return self.settings.sample_every or epoch, self.settings.checkpoint_every or epoch
 
     def expected_space(self) -> str:
@@ -298,6 +301,17 @@ class _Loop:
                 self.run.write_evaluation(evaluation | origin(self.recipe, entry, digest))
         yield entry
 
+    def make_up_for_an_evaluation(self) -> None:
+        """Write the evaluation of the newest checkpoint, if its record has the scores and a kill took the rest."""
+        newest = self.records[-1] if self.records else {}
+        if self.judge is None or newest.get("nimg") != self.batches.nimg or not METRICS.keys() & newest.keys():
+            return
+        digest = checkpoint.note(self.run.checkpoints, self.batches.nimg)["sha256"]
+        if not self.run.evaluation_files(self.batches.nimg):
+            begun = time.monotonic()
+            self.run.write_evaluation(self.judge(self.method) | origin(self.recipe, newest, digest))
+            self.started += time.monotonic() - begun
+
     def record(self) -> Record:
         """What happened since the last record; raises NonFinite."""
         nimg, elapsed = self.batches.nimg, self.elapsed()
@@ -365,6 +379,7 @@ class _Loop:
             raise RunFailed(f"{said}{again}: lower {lower}{look_away}; the last good checkpoint is kept")
         nimg, (tensors, values) = self.good_state(alarm)
         lost = [record for record in [*self.records, *([] if entry is None else [entry])] if record["nimg"] > nimg]
+        lost = lost[:: -max(1, len(lost) // LOST_RECORDS)][::-1]  # enough for a curve
         self.restore(tensors, values)
         self.run.go_back({**event, "back_to": nimg, "records": lost})
         self.events = self.run.events()

@@ -1,6 +1,8 @@
 """The command line: a few lines per command; everything it does can be done from Python too."""
 
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from typing import NoReturn
@@ -19,6 +21,8 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
 
     A mistake becomes one line and exit code 2, never a traceback.
     """
+    if threading.current_thread() is threading.main_thread():  # SIGTERM too lets half-written files be removed
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     warnings.showwarning = lambda message, *_, **__: say("[yellow]warning:[/]", str(message))
     try:
         code = app(

@@ -213,10 +213,12 @@ class Method(ABC):
             return
         keep = 0.5 ** (images / min(self.settings.ema_images, EMA_RAMP * seen))
         for name, average in self.averages.items():
-            trained = self.modules[name].state_dict()
-            for key, value in average.state_dict().items():
-                # Batch-norm statistics are averaged too: they belong to the averaged weights. Counters are copied.
-                value.lerp_(trained[key], 1 - keep) if value.is_floating_point() else value.copy_(trained[key])
+            trained, mean = self.modules[name].state_dict(), average.state_dict()
+            # Batch-norm statistics are averaged too: they belong to the averaged weights. Counters are copied.
+            numbers = [key for key, value in mean.items() if value.is_floating_point()]
+            torch._foreach_lerp_([mean[key] for key in numbers], [trained[key] for key in numbers], 1 - keep)
+            for key in mean.keys() - numbers:
+                mean[key].copy_(trained[key])
 
 
 class TwoRateSettings(MethodSettings):
