@@ -60,7 +60,11 @@ class Neighbours:
             ("", f"{f['near_copies_features']:.1%}", "by features"),
             ("pictures copied", f"{f['pictures_copied']:,.0f}", f"of {len(self.real):,}, by pixels"),
             ("mean distance", f"{f['distance']:.2f}", "between samples; between training pictures it is 1"),
-            ("coverage", f"{f['coverage']:.1%}", f"of {f['covered_of']:,.0f} training pictures have a sample near them"),
+            (
+                "coverage",
+                f"{f['coverage']:.1%}",
+                f"of {f['covered_of']:,.0f} training pictures have a sample near them",
+            ),
             ("different samples", f"{f['vendi']:.1f}", f"(Vendi score); training pictures: {f['vendi_real']:.1f}"),
         ]
 
