@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -49,6 +50,15 @@ def test_the_failure_of_seed_003_is_seen_two_records_after_it_began() -> None:
     at, alarm = found
     assert (at, alarm.kind, alarm.side, alarm.since) == (1000, "domination", "D", 800)
     assert "discriminator suddenly dominates: its loss fell from 1.36 to 0.0142" in alarm.said
+
+
+def test_domination_shows_in_minimax_losses_too() -> None:
+    """G's loss is log(1 - D(G(z))) there, so D(G(z)) falls from 0.48 to 0.0002."""
+    records = log(d_loss=[1.36] * 6 + [0.0172, 0.0142], g_loss=[math.log(1 - 0.48)] * 6 + [math.log(1 - 2e-4)] * 2)
+    found = first_alarm(records)
+    assert found is not None and found[0] == 800
+    assert "that of the other rose from 0.734 to 8.52" in found[1].said
+    assert first_alarm(log(d_loss=[1.4, 1.3] * 8, g_loss=[math.log(1 - d) for d in (0.5, 0.4)] * 8)) is None
 
 
 def test_domination_of_either_side_sudden_not_slow_and_not_for_one_record() -> None:

@@ -5,6 +5,7 @@ of magnitude, and a single bad record is no collapse. A record is a mean over `t
 """
 
 from collections.abc import Sequence
+from math import expm1, log
 from statistics import median
 from typing import NamedTuple
 
@@ -77,12 +78,10 @@ def remembered(records: Sequence[Record]) -> set[int]:
 
 def domination(records: Sequence[Record]) -> Alarm | None:
     """One loss falls to almost nothing while the other one multiplies."""
-    past, last = _split(records, "d_loss", "g_loss")
+    past, last = _split([_non_saturating(record) for record in records], "d_loss", "g_loss")
     if not past:
         return None
     level = {name: median(record[name] for record in past) for name in ("d_loss", "g_loss")}
-    if min(level.values()) <= 0:  # minimax
-        return None
     for winner, loser, name in (("d_loss", "g_loss", "discriminator"), ("g_loss", "d_loss", "generator")):
         if all(0 <= r[winner] < level[winner] / FALL and r[loser] > level[loser] * RISE for r in last):
             was, now = level, last[-1]
@@ -94,6 +93,12 @@ def domination(records: Sequence[Record]) -> Alarm | None:
                 past[-1]["nimg"],
             )
     return None
+
+
+def _non_saturating(record: Record) -> Record:
+    """The record with -log D(G(z)) as G's loss where it is log(1 - D(G(z))), the minimax form, which is below 0."""
+    loss = record.get("g_loss")
+    return record if loss is None or loss >= 0 else {**record, "g_loss": -log(-expm1(loss))}
 
 
 def overshoot(records: Sequence[Record]) -> Alarm | None:

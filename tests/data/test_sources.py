@@ -576,3 +576,18 @@ def test_real_cifar10(real_data):
 def test_real_horses(real_data):
     data = load_from(real_data / "horses192")
     assert len(data) == 192 and data.spec == ImageSpec(3, 150, 150, 0)
+
+
+def test_a_folder_by_its_name_is_found_where_the_user_keeps_sets(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    home, name = pictures.parent, pictures.name
+    assert len(load(DataSettings(name=name), data_dir=home)) == len(load(DataSettings(name=str(pictures))))
+    with pytest.raises(UserError, match="there is no set and no folder"):
+        load(DataSettings(name=name))
+    monkeypatch.setenv("GANVAS_DATA", str(home))
+    assert load(DataSettings(name=name)).fingerprint == load(DataSettings(name=str(pictures))).fingerprint
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError):  # what is here comes first, even if it is empty
+        load(DataSettings(name=name))

@@ -32,7 +32,8 @@ class DataSettings(Settings):
     """Which pictures, and how they become squares of one size."""
 
     name: str = Field("strokes", min_length=1)
-    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of pictures, Parquet files, or a hub id"""
+    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of pictures, Parquet files, or a hub id; what is
+    not here is looked for in --data-dir and in $GANVAS_DATA"""
     size: int | None = Field(None, ge=1)
     """side of the square pictures, in pixels; none: their own if all are square and alike, else 64"""
     channels: Literal[1, 3] | None = None
@@ -98,6 +99,8 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
     place = Path(name)
     with contextlib.suppress(RuntimeError):  # ~somebody who is not a user here
         place = place.expanduser()
+    if not place.exists():
+        place = next((home / name for home in hub.homes(data_dir) if (home / name).exists()), place)
     if (place.is_file() and place.suffix == ".parquet") or (place.is_dir() and _only_parquet(place)):
         from ganvas.data import parquet
 

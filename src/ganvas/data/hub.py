@@ -22,6 +22,11 @@ class Published(NamedTuple):
     idx: bool = False  # whether it is also known as four IDX files
 
 
+def homes(data_dir: Path | None) -> list[Path]:
+    """Where the user keeps sets, each in a folder of its name: `data_dir`, then $GANVAS_DATA."""
+    return [Path(root).expanduser() for root in (data_dir, os.environ.get("GANVAS_DATA")) if root]
+
+
 def named(name: str, published: Published, split: str, data_dir: Path | None) -> Source:
     """A named set: from `data_dir`, $GANVAS_DATA or the cache, in a sub-folder of its name or directly; else fetched.
 
@@ -29,8 +34,7 @@ def named(name: str, published: Published, split: str, data_dir: Path | None) ->
     """
     parquet_file = f"{split}-00000-of-00001.parquet"
     home = cache_dir() / "data"
-    roots = [root for root in (data_dir, os.environ.get("GANVAS_DATA"), home) if root]
-    for place in (place for root in roots for place in (Path(root, name), Path(root))):
+    for place in (place for root in (*homes(data_dir), home) for place in (root / name, root)):
         # Fashion-MNIST's files have MNIST's names: only their folder tells them apart.
         told_apart = name == "mnist" or name in place.parts
         if published.idx and told_apart and (pair := idx.find(place, split)):
