@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ganvas import guard
 from ganvas.errors import UserError
-from ganvas.methods import METHODS
+from ganvas.methods import METHODS, Method
 from ganvas.run import Record, Run
 
 
@@ -24,9 +24,9 @@ def histories(run: Run) -> Iterator[list[Record]]:
     yield from reversed(found)
 
 
-def first_alarm(records: list[Record], logistic: bool) -> str | None:
+def first_alarm(records: list[Record], method: type[Method]) -> str | None:
     for count in range(1, len(records) + 1):
-        if alarm := guard.check(records[:count], logistic):
+        if alarm := guard.check(records[:count], method.logistic, method.classifies):
             return f"after {records[count - 1]['nimg']:,} images {alarm.said}"
     return None
 
@@ -37,11 +37,11 @@ def main() -> None:
     quiet = alarms = 0
     for run in filter(Run.is_run, map(Run, parser.parse_args().runs)):
         try:
-            logistic = METHODS[run.recipe().method.name].logistic
+            method = METHODS[run.recipe().method.name]
         except UserError as error:
             print(f"{run.path.name}: left out: {error}")
             continue
-        found = next(filter(None, (first_alarm(records, logistic) for records in histories(run))), None)
+        found = next(filter(None, (first_alarm(records, method) for records in histories(run))), None)
         quiet, alarms = quiet + (found is None), alarms + (found is not None)
         if found:
             print(f"{run.path.name}: {found}")

@@ -238,6 +238,28 @@ def test_a_kill_between_a_checkpoint_and_its_evaluation_loses_neither(
     assert killed[0]["checkpoint"]["sha256"] == checkpoint.note(tmp_path / "killed" / "checkpoints", 80)["sha256"]
 
 
+def test_a_run_keeps_the_evaluator_that_it_began_with(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny(data={"name": str(folder)}, train={"eval_every": 80, "eval_samples": 100})
+    for record in train(recipe, tmp_path / "run", device="cpu"):
+        if record["nimg"] == 80:
+            break
+    began = Run(tmp_path / "run").info()["evaluator"]
+    assert began == features.load("digits").sha256
+    monkeypatch.setattr(features, "choose_for", lambda *_: features.load("cifar10"))  # somebody has trained another
+    for record in train(recipe, tmp_path / "run", device="cpu"):
+        if record["nimg"] == 160:
+            break
+    first, second = (json.loads(file.read_text()) for file in Run(tmp_path / "run").evaluation_files())
+    assert first["key"] == second["key"]
+    Run(tmp_path / "run").update_info(evaluator="of a file that is gone")
+    monkeypatch.undo()
+    with pytest.warns(UserWarning, match="is not here any more: from here on its scores are through 'digits'"):
+        list(train(recipe, tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").info()["evaluator"] == began
+
+
 def test_evaluations_do_not_touch_the_training(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(), tmp_path / "without", device="cpu"))
     list(train(tiny(train={"eval_every": 40, "eval_samples": 100}), tmp_path / "with", device="cpu"))

@@ -1,5 +1,6 @@
 import json
 import math
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from ganvas import guard
 from ganvas.budget import sizes
 from ganvas.data import Batch, Batches
 from ganvas.errors import RunFailed
-from ganvas.methods import GAN
+from ganvas.methods import GAN, METHODS
 from ganvas.monitor import Score, Watch
 from ganvas.recipe import Recipe
 from ganvas.run import Run
@@ -33,9 +34,9 @@ def log(**columns: Sequence[float | None]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
 
 
-def first_alarm(records: list[dict[str, Any]]) -> tuple[int, guard.Alarm] | None:
+def first_alarm(records: list[dict[str, Any]], classifies: bool = False) -> tuple[int, guard.Alarm] | None:
     for count in range(1, len(records) + 1):
-        if alarm := guard.check(records[:count]):
+        if alarm := guard.check(records[:count], classifies=classifies):
             return records[count - 1]["nimg"], alarm
     return None
 
@@ -58,6 +59,7 @@ def test_domination_shows_in_minimax_losses_too() -> None:
     found = first_alarm(records)
     assert found is not None and found[0] == 800
     assert "that of the other rose from 0.734 to 8.52" in found[1].said
+    assert first_alarm(log(d_loss=[1.36] * 6 + [1e-20] * 2, g_loss=[-0.69] * 6 + [-0.0] * 2)) is not None
     assert first_alarm(log(d_loss=[1.4, 1.3] * 8, g_loss=[math.log(1 - d) for d in (0.5, 0.4)] * 8)) is None
 
 
@@ -112,18 +114,19 @@ def test_lost_classes_and_stagnation() -> None:
 
 
 def test_a_generator_whose_images_no_longer_pass() -> None:
-    def passing(*shares: float) -> list[dict[str, Any]]:
-        return log(accuracy_generated=shares, accuracy_detected=[0.5] * len(shares))
+    def seen(*shares: float) -> tuple[int, guard.Alarm] | None:
+        return first_alarm(log(accuracy_generated=shares), classifies=True)
 
     lost = [0.2, 0.54, 0.48, 0.16, 0.045, 0.05, *[0.01] * 8]
-    found = first_alarm(passing(*lost))
+    found = seen(*lost)
     assert found is not None
     at, alarm = found
     assert (at, alarm.kind, alarm.side, alarm.since, alarm.sound) == (1000, "collapse", "G", 400, 300)
     assert "1.0% of its images pass as their class, after 54% at 200 images" in alarm.said
-    assert first_alarm(passing(0.6, 0.16, *[0.05] * 5, 0.37, *[0.05] * 5)) is None  # it came back
-    assert first_alarm(passing(0.25, *[0.01] * 20)) is None  # it never could
+    assert seen(0.6, 0.16, *[0.05] * 5, 0.37, *[0.05] * 5) is None  # it came back
+    assert seen(0.25, *[0.01] * 20) is None  # it never could
     assert first_alarm(log(accuracy_generated=lost)) is None  # of a D that has no classes
+    assert [name for name, method in METHODS.items() if method.classifies] == ["residual_cppn"]
 
 
 def test_the_horizon_is_before_what_an_alarm_can_say() -> None:
@@ -215,6 +218,42 @@ def test_after_a_rollback_the_pictures_come_in_another_order(
     with pytest.warns(UserWarning, match="guard"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     assert not any(torch.equal(seen[0, nimg], seen[1, nimg]) for nimg in range(140, 201, 20))
+
+
+def test_a_stop_while_a_loss_is_no_number_leaves_the_rest_to_the_guard(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_step = GAN.step
+
+    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+        scalars = plain_step(self, batches)
+        bad = batches.nimg > 140 and not batches.shuffle
+        return {**scalars, "d_loss": torch.tensor(float("nan"))} if bad else scalars
+
+    monkeypatch.setattr(GAN, "step", step)
+    recipe = watched(log_every=100)
+    with pytest.warns(UserWarning, match="d_loss became nan .* the checkpoint of 120 images is kept; the same command"):
+        list(train(recipe, tmp_path / "run", device="cpu", tick=lambda nimg, _: stop_at(160, nimg)))
+    assert Run(tmp_path / "run").state() == "stopped"
+    with pytest.warns(UserWarning, match="guard: d_loss became nan"):
+        list(train(recipe, tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").state() == "finished"
+
+
+def stop_at(there: int, nimg: int) -> None:
+    if nimg == there:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_what_is_measured_is_recorded_and_not_the_setting_of_the_same_name(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CFG-GAN has an eta that the line search finds, and a setting that is the longest."""
+    plain_step = GAN.step
+    monkeypatch.setattr(GAN, "step", lambda self, batches: plain_step(self, batches) | {"lr": torch.tensor(7.0)})
+    records = list(train(watched(schedule={"lr": {"factor": 0.5}}), tmp_path / "run", device="cpu"))
+    assert records[-1]["lr"] == 7
+    assert load(tmp_path / "run", device="cpu").method.changed["lr"] < 1e-3
 
 
 def test_going_back_stays_within_the_disk_budget(

@@ -99,3 +99,17 @@ def test_a_painting_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> Non
     assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in said
     assert not list(tmp_path.iterdir())
+
+
+@posix_only
+def test_a_second_sigterm_does_not_cut_the_checkpoint_short(pictures: Path, tmp_path: Path) -> None:
+    """As a service manager sends it to every process of a sweep, and then the sweep to its own."""
+    run = Run(tmp_path / "run")
+    process = start(pictures, run.path)
+    wait_for(lambda: len(run.records()) > 0)
+    for _ in range(20):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
+    process.communicate()
+    assert run.state() == "stopped"
+    assert run.newest_checkpoint()[0].values["nimg"] == run.records()[-1]["nimg"]  # type: ignore[union-attr]

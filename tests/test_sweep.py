@@ -292,6 +292,34 @@ def test_a_search_ends_when_it_has_seen_every_point(
     assert sorted(trial.point["method.g_steps"] for trial in found.values()) == [1, 2, 3]
 
 
+def test_a_search_over_lists_tries_every_point_once_and_then_lets_the_journal_be(
+    tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended
+) -> None:
+    pretended.score = lambda method: method["g_steps"] * method["lr"]
+    words = ["method.g_steps=1,2,3,4", "method.lr=1e-5,1e-4,1e-3,1e-2"]
+    sweeping = Sweep(search(tiny(), *words, trials=16), tmp_path / "s")
+    assert len(last(sweeping)) == len(set(pretended.trained)) == 16
+    few = Sweep(search(tiny(), "method.g_steps=1,2,2", trials=20), tmp_path / "few")
+    assert len(last(few)) == 2
+    length = len(few.journal.study.trials)
+    assert few.journal.next() is None and len(few.journal.study.trials) == length
+
+
+def test_the_reason_is_that_of_the_last_command(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    assert processes.reason(log) == "it said nothing"
+    assert processes.run_ganvas(["recipes", "nowhere"], log, 1, tmp_path, lambda: 0) == 2
+    assert processes.reason(log).startswith("unknown recipe 'nowhere'")
+    with log.open("a") as file:
+        file.write("$ ganvas train\nTraceback\nRuntimeError: no such kernel\n")
+    assert processes.reason(log) == "RuntimeError: no such kernel"
+
+
+def test_a_gpu_by_number_is_of_this_machine_alone(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give cuda"):
+        Sweep(grid(tiny(), "method.g_steps=1"), tmp_path / "s", device="cuda:1", on="ray")
+
+
 def test_a_score_that_evaluations_lack(tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended) -> None:
     """A grid can do without; a search cannot."""
     found = last(Sweep(grid(tiny(), "method.g_steps=1", by="fid"), tmp_path / "grid"))

@@ -140,6 +140,17 @@ def choose_for(
     return next(evaluator for evaluator in bundled if evaluator.channels == spec.channels)
 
 
+def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
+    """The evaluator with this hash, if it is part of ganvas or in the cache."""
+    for name, known in BUNDLED.items():
+        if known == sha256:
+            return load(name, device)
+    for file, _ in _trained():
+        if hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+            return load(str(file), device)
+    return None
+
+
 def load(name: str, device: str = "auto") -> Evaluator:
     """An evaluator by name (`digits`, `cifar10`, `inception`, or a set that one was trained for) or by file.
 

@@ -25,6 +25,7 @@ REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back o
 PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
 MANY_CLASSES = 0.6  # share of those of real pictures; noise may seem to have some, and below this none are lost
 PASSING, UNKNOWN = 0.3, 0.1  # of G's images, the share that once passed as their class; and of that, what is left
+TINY = 1e-45  # the smallest probability in float32
 ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
 
 
@@ -36,12 +37,15 @@ class Alarm(NamedTuple):
     sound: int = 0  # images seen when nothing led to it yet either; 0 where that cannot be told
 
 
-def check(records: Sequence[Record], logistic: bool = True) -> Alarm | None:
-    """What is wrong at the end of `records`, if anything; `logistic` losses have a floor of 0."""
+def check(records: Sequence[Record], logistic: bool = True, classifies: bool = False) -> Alarm | None:
+    """What is wrong at the end of `records`, if anything.
+
+    `logistic` losses are negative logarithms of probabilities; a D that `classifies` names the class of an image.
+    """
     whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
     found = domination(whole) if logistic else None
-    found = found or overshoot(whole) or collapse(whole) or lost_classes(whole) or unrecognised(whole)
-    found = found or stagnation(whole)
+    found = found or overshoot(whole) or collapse(whole) or lost_classes(whole)
+    found = found or (unrecognised(whole) if classifies else None) or stagnation(whole)
     return found or (beaten(whole) if logistic else None)
 
 
@@ -78,7 +82,7 @@ def remembered(records: Sequence[Record]) -> set[int]:
 
 def domination(records: Sequence[Record]) -> Alarm | None:
     """One loss falls to almost nothing while the other one multiplies."""
-    past, last = _split([_non_saturating(record) for record in records], "d_loss", "g_loss")
+    past, last = _split(_non_saturating(records), "d_loss", "g_loss")
     if not past:
         return None
     level = {name: median(record[name] for record in past) for name in ("d_loss", "g_loss")}
@@ -95,10 +99,12 @@ def domination(records: Sequence[Record]) -> Alarm | None:
     return None
 
 
-def _non_saturating(record: Record) -> Record:
-    """The record with -log D(G(z)) as G's loss where it is log(1 - D(G(z))), the minimax form, which is below 0."""
-    loss = record.get("g_loss")
-    return record if loss is None or loss >= 0 else {**record, "g_loss": -log(-expm1(loss))}
+def _non_saturating(records: Sequence[Record]) -> Sequence[Record]:
+    """The records with -log D(G(z)) as G's loss where it is log(1 - D(G(z))), the minimax form, which is below 0."""
+    known = [record for record in records if record.get("g_loss") is not None]
+    if not any(record["g_loss"] < 0 for record in known):
+        return records
+    return [{**record, "g_loss": -log(max(-expm1(record["g_loss"]), TINY))} for record in known]
 
 
 def overshoot(records: Sequence[Record]) -> Alarm | None:
@@ -172,8 +178,7 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
 
 def unrecognised(records: Sequence[Record]) -> Alarm | None:
     """G's images, made to pass as their class, are no longer taken for it, and that does not mend by itself."""
-    # Where D is a classifier it also finds images out; elsewhere the share says only what D thinks of itself.
-    known = [r for r in records if r.get("accuracy_generated") is not None and r.get("accuracy_detected") is not None]
+    known = [record for record in records if record.get("accuracy_generated") is not None]
     best = max(known, key=lambda record: record["accuracy_generated"], default={"accuracy_generated": 0.0})
     least = UNKNOWN * best["accuracy_generated"]
     last = known[-STILL_RECORDS:]

@@ -74,9 +74,7 @@ def train(
         if compute.device.type == "cpu":
             keep_freed_memory()
         repeatable()
-        evaluator = None
-        if data.classes or recipe.train.eval_every:
-            evaluator = features.choose_for(data.spec, data.classes, data.fingerprint, device)
+        evaluator = _evaluator(run, recipe, data, device)
         torch.manual_seed(recipe.train.seed)  # after the evaluator, which draws its first weights
         method = recipe.build(data.spec, compute)
         batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device, recipe.data.flips)
@@ -107,9 +105,8 @@ def train(
             run.write_recipe(recipe)
         else:
             run.start(recipe, data)
-        run.update_info(
-            state="running", reason=None, sessions=[*run.info()["sessions"], session_facts(compute, batches.nimg)]
-        )
+        sessions = [*run.info()["sessions"], session_facts(compute, batches.nimg)]
+        run.update_info(state="running", reason=None, evaluator=evaluator and evaluator.sha256, sessions=sessions)
         if say and batches.nimg < loop.total:
             say(loop.expected_space())
         yield from loop.go(tick)
@@ -193,13 +190,24 @@ class _Loop:
             except GeneratorExit:
                 stop.set()
             if batches.nimg > self.saved:  # stopped between two checkpoints
-                under_way = self.under_way()
-                if self.pending:
-                    self.log({**self.record(), "stopped": True})
-                if broken := first_non_finite(self.method):
-                    raise NonFinite(f"{broken} is no longer finite after {batches.nimg:,} images")
-                self.checkpoint(None, stopped=under_way)
+                self.save_for_later()
             run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
+
+    def save_for_later(self) -> None:
+        """A checkpoint with what the next record is made of so far."""
+        under_way = self.under_way()
+        try:
+            if self.pending:
+                self.log({**self.record(), "stopped": True})
+            if broken := first_non_finite(self.method):
+                raise NonFinite(f"{broken} is no longer finite after {self.batches.nimg:,} images")
+        except NonFinite as failure:
+            if self.settings.guard == "off":
+                raise
+            again = "the same command goes on from there, and the guard with it"
+            warnings.warn(f"{failure.said}: the checkpoint of {self.saved:,} images is kept; {again}", stacklevel=2)
+            return
+        self.checkpoint(None, stopped=under_way)
 
     def intervals(self) -> tuple[int, int]:
         """Images between two sheets, and between two checkpoints."""
@@ -287,7 +295,9 @@ class _Loop:
             evaluation = self.judge(self.method)
             self.started += time.monotonic() - begun  # the clock of a run shows what training costs
             entry |= {name: found["value"] for name, found in evaluation["scores"].items()}
-        alarm = guard.check([*self.records, entry], self.method.logistic) if self.settings.guard != "off" else None
+        alarm = None
+        if self.settings.guard != "off":
+            alarm = guard.check([*self.records, entry], self.method.logistic, self.method.classifies)
         if alarm:
             self.go_back(alarm, entry)
             return
@@ -319,7 +329,8 @@ class _Loop:
         if self.pending:
             entry["images_per_second"] = round((nimg - self.recorded[0]) / max(elapsed - self.recorded[1], 1e-9), 1)
             entry |= means(self.pending) | floats({**self.method.monitor(), **norms(self.method)}, nimg)
-            entry |= self.watch(self.method) | self.method.changed
+            entry |= self.watch(self.method)
+            entry |= {name: value for name, value in self.method.changed.items() if name not in entry}  # not measured
         self.pending.clear()
         self.recorded = nimg, elapsed
         return entry
@@ -417,6 +428,20 @@ def _budget(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget 
     saved += [file.stat().st_size for file in run.checkpoints.glob("*.safetensors")]
     sheet = sheet_of_real(method, data).nbytes + SHEET_RECIPE_BYTES  # a PNG is never larger than its pixels
     return Budget(run, limit, checkpoint=max(saved), sheet=sheet, keep=recipe.train.keep)
+
+
+def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluator | None:
+    """What looks at the samples: for all of a run the same, so that its scores can be compared."""
+    if not (data.classes or recipe.train.eval_every):
+        return None
+    begun = run.info().get("evaluator") if run.is_run() else None
+    if begun and (found := features.with_hash(begun, device)):
+        return found
+    chosen = features.choose_for(data.spec, data.classes, data.fingerprint, device)
+    if begun:
+        gone = f"the evaluator that '{run.path}' began with is not here any more"
+        warnings.warn(f"{gone}: from here on its scores are through '{chosen.name}'", stacklevel=3)
+    return chosen
 
 
 def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> Judge:
@@ -521,7 +546,7 @@ def _stop_signals() -> Iterator[threading.Event]:
         return
 
     def handler(number: int, frame: Any) -> None:
-        if stop.is_set():
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 

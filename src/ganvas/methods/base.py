@@ -58,6 +58,8 @@ class Method(ABC):
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     logistic: ClassVar[bool] = True
     """whether its losses are negative logarithms of probabilities"""
+    classifies: ClassVar[bool] = False
+    """whether D names the class of an image, and G's images are made to pass as theirs (`accuracy_generated`)"""
 
     def __init__(
         self, settings: MethodSettings, backbone: Backbone, spec: ImageSpec, compute: Compute, seed: int

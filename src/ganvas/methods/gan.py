@@ -123,9 +123,10 @@ class GAN(TwoRates):
             "d_fake": d_fake.detach().sigmoid().mean(),
         }
         if s.g_steps == "balance":
-            self.balance.see(g_loss.item(), d_loss.item())
+            # The loss that has a logarithm, whatever the one that G learned by.
+            self.balance.see(-F.logsigmoid(g_logit.detach()).mean().item(), d_loss.item())
             record["g_steps"] = torch.tensor(float(g_steps))
-        if s.augment_target is not None:
+        if s.augment_target is not None and self.augment.changes:
             record["augment_p"] = torch.tensor(self.augment.p)
         return record
 

@@ -64,6 +64,7 @@ class ResidualCPPNSettings(EncodingSettings):
 class ResidualCPPN(EncodingMethod):
     Settings = ResidualCPPNSettings
     settings: ResidualCPPNSettings
+    classifies = True
 
     def build(self) -> None:
         s = self.settings

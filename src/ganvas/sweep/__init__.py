@@ -67,6 +67,10 @@ class Sweep:
         """`jobs` trials run side by side, here or as tasks `on` Ray; `retry` takes up those that failed as well."""
         if jobs < 1:
             raise UserError(f"--jobs is {jobs}: ask for 1 or more")
+        if on == "ray" and ":" in device:
+            raise UserError(
+                f"--device {device} is one of this machine: on Ray each run has a GPU of its own: give cuda"
+            )
         self.plan, self.folder, self.jobs, self.on, self.retry = plan, folder.expanduser().resolve(), jobs, on, retry
         self.shown_folder, self.data_dir, self.device = folder, data_dir and data_dir.resolve(), device
         self.recipe_file = self.folder / "recipe.toml"

@@ -3,6 +3,8 @@
 import itertools
 import json
 import math
+import random
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from ganvas.metrics import METRICS
 from ganvas.sweep.plan import Plan
 
 DIGITS = 4  # of a number from a range: enough, and short enough for the name of a folder
-REPEATS = 50  # in a row, after which a search has seen every point it can think of
+REPEATS = 20  # points in a row that were there already; then a search gets one that was not
 
 
 def optuna() -> Any:
@@ -30,7 +32,7 @@ class Journal:
 
     def __init__(self, plan: Plan, file: Path, retry: bool = False) -> None:
         """Read the journal, and note down what has to be run; with `retry`, what failed as well."""
-        self.plan, self.optuna = plan, optuna()
+        self.plan, self.optuna, self.exhausted = plan, optuna(), False
         self.states = self.optuna.trial.TrialState
         self.unsuccessful = self.states.PRUNED, self.states.FAIL
         for lock in file.parent.glob(f"{file.name}.lock*"):  # of a process that was killed
@@ -66,12 +68,15 @@ class Journal:
         """The trial to start now; None when there is no other."""
         if self.left:
             return self.left.pop(0)
-        for _ in range(REPEATS):
+        for repeat in range(REPEATS + 1):
             trials = self.trials().values()
             points = {self.plan.name(trial.user_attrs["point"]) for trial in trials}
             waiting = any(trial.state == self.states.WAITING for trial in trials)
-            if not waiting and len(points) >= (self.plan.trials or 0):
+            wanted = min(self.plan.trials or 0, self.plan.size() or math.inf)
+            if not waiting and (self.exhausted or len(points) >= wanted):
                 return None
+            if repeat == REPEATS:
+                self._enqueue_untried(points)
             asked = self.study.ask(self._distributions())
             if "name" not in asked.user_attrs:  # a new point
                 point = {key: drawn(value, asked.distributions[key]) for key, value in asked.params.items()}
@@ -83,6 +88,7 @@ class Journal:
                     asked.set_user_attr(key, value)
                 self._enqueue_missing()
             return self.trials()[asked.user_attrs["name"]]
+        self.exhausted = True  # two values may share a name
         return None
 
     def succeeded(self, number: int, score: float | None) -> None:
@@ -93,6 +99,19 @@ class Journal:
     def failed(self, number: int) -> None:
         """As pruned: a search would learn nothing from one that is told as failed."""
         self.study.tell(number, state=self.states.PRUNED)
+
+    def _enqueue_untried(self, points: Set[str]) -> None:
+        """Put a point that is not among the names `points` into the journal, where they can be counted."""
+        if self.plan.size() is None:
+            return
+        every = self.plan.varied.values()
+        choices = [v if isinstance(v, list) else range(int(v.low), int(v.high) + 1) for v in every]
+        possible = (dict(zip(self.plan.varied, values, strict=True)) for values in itertools.product(*choices))
+        untried = [point for point in possible if self.plan.name(point) not in points]
+        if untried:
+            point = random.Random(len(points)).choice(untried)
+            params = {k: json.dumps(v) if isinstance(self.plan.varied[k], list) else v for k, v in point.items()}
+            self.study.enqueue_trial(params)
 
     def _enqueue_missing(self) -> None:
         """Put every seed of every known point into the journal, seed by seed."""

@@ -19,6 +19,7 @@ from ganvas.recipe import SECTIONS, Recipe
 Point = dict[str, Any]  # section.key -> value
 
 FORMAT = 1  # of sweep.json
+FEW = 10_000  # points that somebody might want to try all of
 LOG_RANGE = 10  # from this ratio of its ends on, a range is searched evenly in its logarithm
 
 
@@ -102,6 +103,12 @@ class Plan:
             if named.setdefault(self.name(point), point) != point:
                 raise UserError(f"two points would share the name '{self.name(point)}': sweep one of them elsewhere")
         return list(named.values())
+
+    def size(self) -> int | None:
+        """How many points there are; None: too many to try them all."""
+        counts = [1 + v.high - v.low if isinstance(v, Range) else len(v) for v in self.varied.values()]
+        size = math.prod(counts)
+        return size if isinstance(size, int) and size <= FEW else None
 
     def examples(self) -> list[Point]:
         """All points of a grid; of a search, some that have every end and every choice in them."""

@@ -1,6 +1,7 @@
 """Where the runs of a sweep are trained and scored: in processes of this machine, or of a Ray cluster."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from ganvas.errors import UserError
 
 Execute = Callable[[Sequence[str], Path], int]  # the words of a `ganvas` command, its log -> its exit code
 
+PROMPT = "$ ganvas "  # before each command in a log
 POLL_SECONDS = 0.1  # between two looks at a process
 
 
@@ -70,6 +72,8 @@ def run_ganvas(words: Sequence[str], log: Path, threads: int, folder: Path, stop
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("ab") as output:
+        output.write(f"{PROMPT}{shlex.join(words)}\n".encode())
+        output.flush()
         process = subprocess.Popen(
             [sys.executable, "-m", "ganvas", *words],
             stdin=subprocess.DEVNULL,
@@ -95,8 +99,10 @@ def run_ganvas(words: Sequence[str], log: Path, threads: int, folder: Path, stop
 
 
 def reason(log: Path) -> str:
-    """The last line of a log that tells what went wrong."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.is_file() else []
+    """The last line of a log that tells what went wrong with the last of its commands."""
+    said = f"\n{log.read_text(errors='replace')}" if log.is_file() else ""
+    _, prompt, last = said.rpartition(f"\n{PROMPT}")
+    lines = [line.strip() for line in (last if prompt else said).splitlines()[1:]]
     lines = [line for line in lines if line]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return [*(lines[-1:] or ["it said nothing"]), *errors][-1]
@@ -127,7 +133,9 @@ def _ray(jobs: int, device: str) -> Iterator[tuple[int, Callable[..., int]]]:
     ray.init(log_to_driver=False, logging_level="error")
     nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
     threads = max(1, int(min(sum(nodes) // jobs, max(nodes))))
-    task = ray.remote(num_cpus=threads, num_gpus=int(device.startswith("cuda")), max_retries=0)(_execute_on_node)
+    # Without asking for a GPU, a task would see none.
+    gpus = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+    task = ray.remote(num_cpus=threads, num_gpus=int(gpus), max_retries=0)(_execute_on_node)
 
     def run(*words: Any) -> int:
         try:
