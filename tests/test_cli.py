@@ -62,6 +62,7 @@ def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
     assert arrays["images"].dtype == np.uint8
     assert arrays["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
     assert arrays["seeds"].tolist() == list(range(5, 12))
+    assert json.loads(str(arrays["recipe"]))["checkpoint"]
     _, recipe = images.load_png(tmp_path / "grid.png")
     assert recipe is not None
     assert recipe["seeds"] == list(range(5, 12))
@@ -434,6 +435,8 @@ def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, 
 def test_mistakes_in_painting(
     run: Path, painter: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    art = tmp_path / "art.png"
+    assert ganvas("paint", "--random", "tanh:2x4", "--size", 8, "--out", art) == 0
     for words, message in (
         (["paint", run], "network.name=cppn"),
         (["paint"], "--random tanh:8x64"),
@@ -446,6 +449,8 @@ def test_mistakes_in_painting(
         (["paint", painter, "--size", "big"], "write 1080"),
         (["paint", painter, "--labels", ""], "there is no label ''"),
         (["paint", painter, "--columns", 0, "--sheet"], "1 or more"),
+        (["paint", painter, "--like", art], "random network, which needs no run: leave out"),
+        (["paint", "--random", "tanh:2x9999999999999999999"], "write it as tanh:8x64"),
         (["paint", painter, "--columns", 2], "--columns does nothing without --sheet"),
         (["paint", painter, "--seed", 1, "--data-dir", tmp_path], "--data-dir does nothing without --label"),
         (["morph", "--like", tmp_path / "a.gif", "--frames", 3], "change a film --like"),
@@ -475,7 +480,7 @@ def test_mistakes_in_painting(
         assert ganvas(*words) == 2, words
         said = [line for line in capsys.readouterr().err.strip().splitlines() if not line.startswith("note:")]
         assert len(said) == 1 and message in said[0], (words, said)
-    assert not list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == [art]
 
 
 @pytest.mark.parametrize("kind", ["residual", "softplus"])

@@ -460,8 +460,14 @@ def test_copies_of_rare_pictures_are_found_though_they_are_not_near() -> None:
 
 
 def test_samples_as_near_as_the_threshold_are_no_copies() -> None:
-    real = torch.arange(101.0) / 4  # its quantile of 0.01 is 1/4, and the threshold 1/4 ** 1.5
-    assert metrics.copy_rate(torch.tensor([0.0, 0.1249, 0.125, 0.1251, 0.25]), real).value == pytest.approx(0.4)
+    real = 1 / 16 + torch.arange(101.0) / 2  # its quantile of 0.01 is 9/16, and the threshold 27/64
+    samples = torch.tensor([0.0, 0.4218, 27 / 64, 0.4219, 9 / 16])
+    assert metrics.copy_rate(samples, real).value == pytest.approx(0.4)
+
+
+def test_twins_among_the_real_pictures_do_not_hide_copies() -> None:
+    real = torch.cat([torch.zeros(5), torch.ones(95)])
+    assert metrics.copy_rate(torch.tensor([0.0, 0.24, 0.25, 0.9]), real).value == pytest.approx(0.5)
 
 
 # -- variety ----------------------------------------------------------------------------------------------------------

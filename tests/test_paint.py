@@ -145,6 +145,28 @@ def test_other_files_hold_no_recipe(tmp_path: Path) -> None:
         paint.again(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("columns", 0), ("bits", 12), ("pictures", []), ("view", {"supersample": 1.5})]
+)
+def test_an_edited_recipe_is_told_as_such(key: str, value: object, tmp_path: Path) -> None:
+    painter = paint.of_chance("tanh:2x4", 0)
+    painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(6, 6))
+    recipe = painting.recipe()
+    old = recipe["painting"][key]
+    recipe["painting"][key] = {**old, **value} if isinstance(value, dict) else value
+    canvas.save(tmp_path / "a.png", iter([np.zeros((6, 6, 1), np.uint8)]), 6, 6, 1, 8, recipe)
+    with pytest.raises(UserError, match="holds no recipe of a painting"):
+        paint.again(tmp_path / "a.png")
+
+
+def test_a_webp_of_many_pixels_is_looked_at_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painter = paint.of_chance("tanh:2x4", 0)
+    painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(40, 40))
+    painting.save(tmp_path / "a.webp")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert paint.again(tmp_path / "a.webp").view == painting.view
+
+
 def test_sheets(model: Model) -> None:
     pictures = paint.pictures(model, range(5))
     sheet = Painting(pictures, View(48, 24), columns=3)

@@ -295,7 +295,7 @@ def test_a_search_ends_when_it_has_seen_every_point(
 def test_a_search_over_lists_tries_every_point_once_and_then_lets_the_journal_be(
     tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended
 ) -> None:
-    pretended.score = lambda method: method["g_steps"] * method["lr"]
+    pretended.score = lambda method: method["g_steps"] * method.get("lr", 1)
     words = ["method.g_steps=1,2,3,4", "method.lr=1e-5,1e-4,1e-3,1e-2"]
     sweeping = Sweep(search(tiny(), *words, trials=16), tmp_path / "s")
     assert len(last(sweeping)) == len(set(pretended.trained)) == 16

@@ -74,7 +74,8 @@ def evaluate(
     recipe, train = model.run.recipe(), model.data(data_dir)
     chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator)
     test = load_unseen(recipe.data, train, data_dir)
-    judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity)
+    flips = model.run.recipe().data.flips
+    judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=flips)
     found = judge(model.method)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
     found |= origin(recipe, at, model.sha256)
@@ -132,7 +133,11 @@ class Judge:
         split: Split = "train",
         seed: int = FIRST_SEED,
         infinity: bool = False,
+        flips: bool = False,
     ) -> None:
+        """`flips`: the run was shown mirror images as well, so that a mirror image is a copy too."""
+        if seed < 0:
+            raise UserError(f"there is no seed {seed}: use 0 or more")
         if n < LEAST_SAMPLES:
             raise UserError(f"{n} samples are too few to score: ask for {LEAST_SAMPLES} or more")
         if split == "test" and test is None:
@@ -163,7 +168,7 @@ class Judge:
         self.key = _hash(self.protocol)
         self.knows = evaluator.knows(train.classes)
         self.reference = Reference.of(measure(evaluator, real).features, self._shares(real))
-        self.copies = Copies(train, test)
+        self.copies = Copies(train, test, flips)
         self.rows = self._reference_rows()
 
     def __call__(self, method: Method) -> Evaluation:
@@ -192,7 +197,7 @@ class Judge:
             advance(1)
         told = "none" if labels is None else "as in the data"
         if self._redraws(method):
-            scores["label_accuracy"], told = self._redrawn(method), "none; label accuracy is that of redrawn pictures"
+            scores["redrawn_accuracy"] = self._redrawn(method)
         counts = None
         if self.knows:
             counts = torch.bincount(measured.probabilities.argmax(1), minlength=len(self.train.classes)).tolist()
@@ -238,10 +243,13 @@ class Judge:
         if metric.startswith("fid"):
             few = metrics.fid_refusal(self.n, len(self.reference.features), self.reference.features.shape[1])
             return few or (None if metric == "fid" or self.infinity else "FID∞ is not asked for")
-        if metric in ("class_kl", "classes_present", "inception_score", "label_accuracy") and not self.knows:
+        by_class = ("class_kl", "classes_present", "inception_score", "label_accuracy", "redrawn_accuracy")
+        if metric in by_class and not self.knows:
             return f"the evaluator '{self.evaluator.name}' does not know the classes of the data"
-        if metric == "label_accuracy" and not (method.conditional or self._redraws(method)):
-            return "the run is not conditional, and has no encoder"
+        if metric == "label_accuracy" and not method.conditional:
+            return "the run is not conditional"
+        if metric == "redrawn_accuracy" and not self._redraws(method):
+            return "the run has no encoder, or the data no labels"
         if metric == "copy_rate" and self.copies.real is None:
             return FEW_TO_COPY
         if metric in ("kid", "precision", "recall", "density", "coverage") and self.reference.radii is None:
@@ -353,26 +361,31 @@ class Copies:
     """Tells copies of training pictures from pictures that are new, by their pixels.
 
     Without a test split, one half of the training pictures stands for the unseen ones when the other half is asked
-    about, and the other way round. `real` is the nearness of unseen pictures, None where there are too few to tell.
+    about, and the other way round. A picture that is there twice counts once, and is not unseen. With `flips` a mirror
+    image is as good as the picture. `real` is the nearness of unseen pictures, None where there are too few to tell.
     """
 
-    def __init__(self, train: ImageSet, test: ImageSet | None) -> None:
-        self.key = f"{train.fingerprint[:16]}-{test.fingerprint[:16] if test else 'alone'}"
-        pixels = evaluators.pixels(train.images)
-        if test is not None:
-            chosen = np.random.default_rng(2).permutation(len(test))[:PAIRED]
-            self._seen, self._unseen = pixels, evaluators.pixels(test.images[chosen])
-        else:
-            order = np.random.default_rng(2).permutation(len(pixels))
-            self._seen, self._unseen = pixels[order[::2]], pixels[order[1::2]]
+    def __init__(self, train: ImageSet, test: ImageSet | None, flips: bool = False) -> None:
+        self.key = f"2-{train.fingerprint[:16]}-{test.fingerprint[:16] if test else 'alone'}{'-flips' * flips}"
+        seen = train.images[train.distinct()]
+        unseen = test.images[test.distinct(but=train)] if test is not None else seen
+        order = np.random.default_rng(2).permutation(len(unseen))
         self._alone = test is None
+        if self._alone:
+            seen, unseen = seen[order[::2]], seen[order[1::2]]
+        else:
+            unseen = unseen[order[:PAIRED]]
+        self._seen, self._unseen = (
+            [evaluators.pixels(each), *([evaluators.pixels(np.ascontiguousarray(each[..., ::-1]))] * flips)]
+            for each in (seen, unseen)
+        )
         self.real: Tensor | None = None
-        if self._alone and len(train) < LEAST_SEEN:
+        if len(unseen) < 2 or (self._alone and len(order) < LEAST_SEEN):
             return
         file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
         kept = _read(file, "real")
         if kept is None:
-            kept = {"real": self._quotient(self._unseen[:PAIRED], known=True)}
+            kept = {"real": self._quotient(self._unseen[0][:PAIRED], known=True)}
             files.write(file, save(kept))
         self.real = kept["real"]
 
@@ -386,8 +399,8 @@ class Copies:
 
     def _quotient(self, pixels: Tensor, known: bool) -> Tensor:
         """`known`: the pictures are the first of the unseen ones, and not their own neighbours."""
-        seen = metrics.nearest_distances(pixels, self._seen)
-        unseen = metrics.nearest_distances(pixels, self._unseen, leave_out_self=known)
+        seen = torch.stack([metrics.nearest_distances(pixels, each) for each in self._seen]).amin(0)
+        unseen = torch.stack([metrics.nearest_distances(pixels, each, known) for each in self._unseen]).amin(0)
         if self._alone:
             seen, unseen = torch.minimum(seen, unseen), torch.maximum(seen, unseen)
         return seen / unseen.clamp_min(1e-6)

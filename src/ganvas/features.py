@@ -285,6 +285,7 @@ class Training:
         learned = load_data(data, "train", data_dir)
         if learned.labels is None or len(learned.classes) < 2:
             raise UserError(f"'{data.name}' has no labels (a sub-folder per class), which an evaluator learns to tell")
+        self.of = learned.fingerprint
         unseen, self._what = load_unseen(data, learned, data_dir), "test pictures"
         if unseen is None:
             (learned, unseen), self._what = _held_out(learned), "pictures held out of the training set"
@@ -296,7 +297,7 @@ class Training:
         self.data, self._unseen, self._compute = learned, unseen, choose(device)
         recipe = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         self.name = out.stem if out else learned.name
-        self.file = out or cache_dir() / "evaluators" / f"{learned.fingerprint[:16]}-{recipe[:8]}.safetensors"
+        self.file = out or cache_dir() / "evaluators" / f"{self.of[:16]}-{recipe[:8]}.safetensors"
 
     def __iter__(self) -> Iterator[Progress]:
         if self.file.is_file():
@@ -321,7 +322,7 @@ class Training:
         facts = [_facts(data, str(parent)) for data, parent in zip(datas, parents, strict=True)]
         shapes = {(fact["settings"]["size"], *fact["settings"]["widths"]) for fact in facts}
         if shapes != {(self.settings.size, *self.settings.widths)} or any(
-            fact["data"]["sha256"] != self.data.fingerprint for fact in facts
+            fact["data"]["sha256"] != self.of for fact in facts
         ):
             raise UserError(
                 "these evaluators cannot be averaged: they have other sizes, or learned from other pictures"
@@ -345,7 +346,7 @@ class Training:
             "settings": self.settings.model_dump(mode="json"),
             "channels": self.data.spec.channels,
             "classes": list(self.data.classes),
-            "data": {"name": self.data.name, "sha256": self.data.fingerprint, "images": len(self.data)},
+            "data": {"name": self.data.name, "sha256": self.of, "images": len(self.data)},
             "ganvas": VERSION,
             "torch": torch.__version__,
         }

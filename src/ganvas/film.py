@@ -248,6 +248,13 @@ def _comment(path: Path) -> str:
         if FORMATS[ending].codec:
             with _av(ending).open(file) as container:
                 return str({key.lower(): text for key, text in container.metadata.items()}.get("comment", ""))
+        if ending == ".webp":  # a still picture may have more pixels than Pillow likes to open
+            head = file.read(21).ljust(21)
+            if (head[:4], head[8:12]) != (b"RIFF", b"WEBP"):
+                raise ValueError("not a WebP file")
+            if head[12:16] != b"VP8X" or not head[20] & 2:
+                return ""
+            file.seek(0)
         with Image.open(file) as picture:
             if ending == ".gif":
                 return bytes(picture.info.get("comment", b"")).decode()

@@ -19,6 +19,7 @@ GROUPS, EXTRAPOLATED_GROUPS = 20, 10  # of the jackknife; an extrapolation costs
 FID_LEAST, FID_LEAST_PER_FEATURE = 2_000, 4
 PRESENT = 0.1  # a class with less than this share of the samples it should have counts as lost
 CLOSE, FAR = 0.01, 1.5  # of the copy rate: the share of real pictures, and the margin beyond it as a power
+COPIED = 0.25  # the same: the quotient below which a picture is a copy in any set
 K_SUPPORT, K_DENSITY = 3, 5  # neighbours: of precision and recall, of density and coverage
 BLOCK = 1_000  # rows compared with all others at once
 
@@ -42,8 +43,9 @@ METRICS = {
     "vendi": Metric("Vendi", "higher", 1, "effective number of different pictures among the samples (cosine)"),
     "class_kl": Metric("class KL", "lower", 1, "from the classes of the samples to those of the data, in nats"),
     "classes_present": Metric("classes", "higher", 1, "classes with at least a tenth of the samples they should have"),
-    "label_accuracy": Metric("label acc.", "higher", 1, "share of samples, or redrawn pictures, that show their label"),
-    "copy_rate": Metric("copies", "lower", 1, "far nearer to a training picture than real pictures are; real: 0"),
+    "label_accuracy": Metric("label acc.", "higher", 1, "share of the samples that show the label they were asked for"),
+    "redrawn_accuracy": Metric("redrawn acc.", "higher", 1, "share of redrawn real pictures that keep their label"),
+    "copy_rate": Metric("copies", "lower", 2, "far nearer to a training picture than real pictures are; real: 0"),
 }  # fmt: skip
 
 
@@ -296,10 +298,11 @@ def copy_rate(samples: Tensor, real: Tensor) -> Score:
     samples, real: the distance of each to the nearest training picture over that to the nearest unseen picture (other
     than itself). The quotient, unlike the distance alone, does not take plain pictures, which are near to everything,
     for copies (Meehan et al., 2020, compare the same two distances). A copy's is below q^1.5, q being what 1 % of the
-    real pictures stay below: the margin is for pictures that are plainer than any real one.
+    real pictures stay below: the margin is for pictures that are plainer than any real one. Where real pictures have
+    near twins among each other, q tells nothing, and a picture at a quarter of the distance is a copy all the same.
     """
     q = real.double().quantile(CLOSE).clamp_max(1)
-    return _mean(samples < q**FAR)
+    return _mean(samples < (q**FAR).clamp_min(COPIED))
 
 
 # -- variety ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ evaluator, where pictures of the same thing are neighbours. A near copy is a sam
 training picture as that picture is from any other training picture; one that is in the set twice is no other picture.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,7 @@ def find(
     drawn = model.sample(n, seed=seed)
     pictures = np.ascontiguousarray(np.moveaxis(drawn.images, -1, 1))
     flips = model.run.recipe().data.flips
-    unlike = _unlike(real)
+    unlike = real.distinct()
     pixels = _pixel_space(pictures, real, flips, unlike)
     ours, theirs = chosen.measure(pictures).features, measure(chosen, real).features
     features = _space(ours, theirs, None, unlike)
@@ -129,14 +128,6 @@ def find(
     }
     facts = {**model.provenance(), "evaluator": chosen.sha256, "data": real.fingerprint, "mirror images": flips}
     return Neighbours(drawn, real, pixels, features, figures, facts)
-
-
-def _unlike(real: ImageSet) -> np.ndarray:
-    """The training pictures without those that are there already, by their places, int64 [n]."""
-    first: dict[bytes, int] = {}
-    for place, picture in enumerate(real.images):
-        first.setdefault(hashlib.blake2b(picture.tobytes()).digest(), place)
-    return np.fromiter(first.values(), np.int64)
 
 
 def _pixel_space(pictures: np.ndarray, real: ImageSet, flips: bool, unlike: np.ndarray) -> Space:

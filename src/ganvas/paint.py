@@ -101,7 +101,7 @@ def of_chance(what: str, seed: int, std: float | None = None, colour: bool = Fal
 
     Raises UserError for anything else.
     """
-    named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d+)x(\d+))?", what)
+    named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d{1,6})x(\d{1,6}))?", what)
     if named is None:
         raise UserError(f"cannot read the network '{what}': write it as tanh:8x64, softplus:4x128 or residual:24x6")
     if not 0 <= seed <= LAST_SEED:
@@ -310,6 +310,9 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
         zs = [torch.tensor(picture["latent"]) for picture in painting["pictures"]]
         sources = [picture["from"] for picture in painting["pictures"]]
         rest = {key: painting[key] for key in ("palette", "bits", "columns")}
+        whole = [rest["columns"], view.supersample, len(zs)]  # a recipe can be edited
+        if rest["bits"] not in (8, 16) or not all(isinstance(number, int) and number > 0 for number in whole):
+            raise ValueError("no painting has these")
         painters: list[Painter] = []
         for origin in origins:  # one painter for all pictures of the same origin
             known = next((painter for painter, other in zip(painters, origins, strict=False) if other == origin), None)
@@ -323,6 +326,8 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
 def of_origin(origin: Mapping[str, Any], file: Path, run: Path | None = None, device: str = "auto") -> Painter:
     """The painter that made `file`, from `Painter.origin`; raises UserError when its checkpoint is gone."""
     if "random" in origin:
+        if run is not None:
+            raise UserError(f"'{file}' is of a random network, which needs no run: leave out '{run}'")
         return of_chance(origin["random"], origin["weights"], origin["std"], origin["colour"], device)
     if run is None and not Run(origin["run"]).is_run():
         raise UserError(

@@ -33,10 +33,11 @@ NAME_WIDTH = 40  # characters of a run's name before the terminal table folds it
 SHEET_WIDTH = 320  # CSS pixels that a sample sheet is enlarged to, by a whole factor
 CSV_COLUMNS = ("protocol", "kind", "run", "recipe", "seed", "nimg", "seconds", "metric", "value", "error", "error_kind")
 LEGEND = (
-    "↓ lower is better, ↑ higher is better. After ±: for one run the uncertainty from the finite number of samples "
-    "(it says nothing about other seeds), for several seeds the standard deviation over them. Bold: the best run, and "
-    "every run whose distance to it is within the uncertainty of both. Real images are the ceiling that a score can be "
-    "read against, noise and the mean image the floor."
+    "↓ lower is better, ↑ higher is better. After ±: for one run the uncertainty from the finite number of samples (it "
+    "says nothing about other seeds; of IS, as is customary, the standard deviation over ten parts of them), for "
+    "several seeds the standard deviation over them. Bold: the best run, and every run whose distance to it is within "
+    "the uncertainty of both. Real images are the ceiling that a score can be read against, noise and the mean image "
+    "the floor."
 )
 
 

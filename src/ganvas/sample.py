@@ -1,5 +1,6 @@
 """From a run back to pictures: load a trained method, sample it, write the samples."""
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -155,7 +156,7 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
 
 
 def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
-    """Write samples as one grid (`.png`), as arrays (`.npz`: images, labels, seeds) or one file each (a folder).
+    """Write samples as one grid (`.png`), as arrays (`.npz`: images, labels, seeds, recipe) or one by one (a folder).
 
     Returns the files written. Raises UserError for another ending.
     """
@@ -167,7 +168,8 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
     if out.suffix == ".npz":
         labels = {} if samples.labels is None else {"labels": samples.labels}
         with files.atomic(out) as file:
-            np.savez_compressed(file, images=samples.images, seeds=np.array(samples.seeds), **labels)
+            recipe = np.array(json.dumps(provenance))
+            np.savez_compressed(file, images=samples.images, seeds=np.array(samples.seeds), recipe=recipe, **labels)
         return [out]
     if out.suffix:
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
@@ -188,4 +190,6 @@ def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, se
         model.method.use_steps(count)
         rows.append(model.sample(n, label, seed))
     grid = images.grid(np.concatenate([row.images for row in rows]), n)
-    images.save_png(out, images.enlarge(grid), {**model.provenance(), "seeds": rows[0].seeds, "steps": list(steps)})
+    labels = None if rows[0].labels is None else rows[0].labels.tolist()
+    recipe = {**model.provenance(), "seeds": rows[0].seeds, "labels": labels, "steps": list(steps)}
+    images.save_png(out, images.enlarge(grid), recipe)

@@ -446,7 +446,9 @@ def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluat
 
 def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> Judge:
     """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
-    judge = Judge(data, load_unseen(recipe.data, data, data_dir), evaluator, n=recipe.train.eval_samples)
+    judge = Judge(
+        data, load_unseen(recipe.data, data, data_dir), evaluator, n=recipe.train.eval_samples, flips=recipe.data.flips
+    )
     why_not = None if recipe.train.best == SCORE else judge.refusal(recipe.train.best, method)
     if why_not:
         raise UserError(f"setting 'train.best' is '{recipe.train.best}', which these evaluations will lack: {why_not}")

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import struct
 import sys
 import types
 from pathlib import Path
@@ -591,3 +592,43 @@ def test_a_folder_by_its_name_is_found_where_the_user_keeps_sets(
     (tmp_path / name).mkdir()
     with pytest.raises(UserError):  # what is here comes first, even if it is empty
         load(DataSettings(name=name))
+
+
+def test_a_link_back_to_where_it_lies_is_not_followed(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.new("L", (8, 8), ord(name)).save(tmp_path / "set" / name / "x.png")
+    (tmp_path / "set" / "a" / "self").symlink_to(tmp_path / "set" / "a")
+    (tmp_path / "set" / "a" / "up").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "a" / "other").symlink_to(tmp_path / "set" / "b")
+    (tmp_path / "set" / "b" / "other").symlink_to(tmp_path / "set" / "a")
+    data = load_from(tmp_path / "set")
+    assert len(data) == 4  # each folder's own, and the one that it links to
+
+
+def test_an_orientation_that_is_none_is_passed_over(tmp_path: Path) -> None:
+    entry = struct.pack("<HHHI4s", 1, 0x112, 2, 2, b"6")  # the orientation as text
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry + bytes(4)
+    Image.new("RGB", (20, 10), RED).save(tmp_path / "x.jpg", exif=exif)
+    assert only(tmp_path, size=8).shape == (3, 8, 8)
+
+
+def test_a_test_split_has_the_numbers_that_training_gave_to_the_classes(tmp_path: Path) -> None:
+    def write(split: str, classes: str) -> None:
+        pixels = []
+        for i, _ in enumerate(classes):
+            file = io.BytesIO()
+            Image.new("L", (8, 8), i).save(file, "PNG")
+            pixels.append({"bytes": file.getvalue()})
+        pq.write_table(pa.table({"image": pixels, "label": list(classes)}), tmp_path / f"{split}-0.parquet")
+
+    settings = DataSettings(name=str(tmp_path))
+    write("train", "abc")
+    write("test", "cb")
+    train = load(settings)
+    unseen = ganvas.data.load_unseen(settings, train)
+    assert unseen is not None and unseen.labels is not None
+    assert unseen.classes == train.classes == ("a", "b", "c") and unseen.labels.tolist() == [2, 1]
+    write("test", "cd")
+    with pytest.raises(UserError, match="has the class 'd', which its training split lacks"):
+        ganvas.data.load_unseen(settings, train)

@@ -5,6 +5,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from cyclopts import CycloptsError
@@ -23,6 +24,9 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     """
     if threading.current_thread() is threading.main_thread():  # SIGTERM too lets half-written files be removed
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for stream in (sys.stdout, sys.stderr):  # file names need not be text
+        with suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     warnings.showwarning = lambda message, *_, **__: say("[yellow]warning:[/]", str(message))
     try:
         code = app(

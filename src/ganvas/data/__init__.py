@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -73,14 +74,25 @@ def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -
 
 
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
-    """The whole test split in the shape of the training pictures; None for folders and files that have none."""
+    """The whole test split in the shape of the training pictures; None for folders and files that have none.
+
+    Its labels are the numbers that the training pictures have for the same classes; raises UserError for others.
+    """
     alike = settings.model_copy(update={"size": train.spec.height, "channels": train.spec.channels, "limit": None})
     if settings.name not in NAMED:
         try:
             find(alike, "test", data_dir)
         except UserError:
             return None
-    return load(alike, "test", data_dir)
+    test = load(alike, "test", data_dir)
+    if test.labels is None or test.classes == train.classes:
+        return test
+    if unknown := [name for name in test.classes if name not in train.classes]:
+        raise UserError(
+            f"the test split of '{train.name}' has the class '{unknown[0]}', which its training split lacks"
+        )
+    number = np.array([train.classes.index(name) for name in test.classes])
+    return replace(test, labels=number[test.labels], classes=train.classes)
 
 
 def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:

@@ -174,6 +174,7 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit) -> Origin
                 image.draft(None, (3 * side, 3 * side))  # large JPEGs: skip detail that resizing would average away
             image.load()
             turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+            turned = turned if turned in range(1, 9) else 1  # anything can be written there
             upright = ImageOps.exif_transpose(image) if turned != 1 else image
             picture = _fit(_to_8_bit(upright), side, fit)
             pixels = np.asarray(picture if len(picture.getbands()) == planes else picture.convert(MODE[planes]))

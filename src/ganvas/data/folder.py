@@ -55,9 +55,17 @@ def pictures(root: Path) -> list[Path]:
     """Every picture file under `root`, relative to it, in the same order on every system."""
     found: list[Path] = []
     for place, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
+        folders[:] = [f for f in folders if not (f.startswith(".") or _leads_back(Path(place, f), root))]
         found += [Path(place, f).relative_to(root) for f in files if f[0] != "." and _is_picture(f)]
     return sorted(found, key=Path.as_posix)
+
+
+def _leads_back(folder: Path, root: Path) -> bool:
+    """Whether this is a link to a folder that it lies in."""
+    if not folder.is_symlink():
+        return False
+    above = [parent for parent in folder.parents if parent == root or root in parent.parents]
+    return folder.resolve() in {parent.resolve() for parent in above}
 
 
 def _is_picture(file: str) -> bool:

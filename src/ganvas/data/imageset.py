@@ -1,6 +1,7 @@
 """A decoded image set in memory, and an endless, seeded, resumable stream of batches from it."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -51,6 +52,16 @@ class ImageSet:
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         return digest.hexdigest()
+
+    def distinct(self, but: "ImageSet | None" = None) -> np.ndarray:
+        """The places of its pictures, each once if it is there several times, without those of `but`; int64 [n]."""
+        first: dict[bytes, int] = dict.fromkeys(but._digests(), -1) if but else {}
+        for place, digest in enumerate(self._digests()):
+            first.setdefault(digest, place)
+        return np.array([place for place in first.values() if place >= 0], np.int64)
+
+    def _digests(self) -> Iterator[bytes]:
+        return (hashlib.blake2b(picture.tobytes()).digest() for picture in self.images)
 
 
 class Batch(NamedTuple):
