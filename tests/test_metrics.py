@@ -465,6 +465,11 @@ def test_samples_as_near_as_the_threshold_are_no_copies() -> None:
     assert metrics.copy_rate(samples, real).value == pytest.approx(0.4)
 
 
+def test_at_more_than_half_the_distance_nothing_is_a_copy() -> None:
+    samples = torch.tensor([0.49, 0.51, 0.7])
+    assert metrics.copy_rate(samples, 0.9 + torch.arange(101.0) / 100).value == pytest.approx(1 / 3)
+
+
 def test_twins_among_the_real_pictures_do_not_hide_copies() -> None:
     real = torch.cat([torch.zeros(5), torch.ones(95)])
     assert metrics.copy_rate(torch.tensor([0.0, 0.24, 0.25, 0.9]), real).value == pytest.approx(0.5)

@@ -19,7 +19,7 @@ GROUPS, EXTRAPOLATED_GROUPS = 20, 10  # of the jackknife; an extrapolation costs
 FID_LEAST, FID_LEAST_PER_FEATURE = 2_000, 4
 PRESENT = 0.1  # a class with less than this share of the samples it should have counts as lost
 CLOSE, FAR = 0.01, 1.5  # of the copy rate: the share of real pictures, and the margin beyond it as a power
-COPIED = 0.25  # the same: the quotient below which a picture is a copy in any set
+SURELY, MAYBE = 0.25, 0.5  # the same: the quotients below which a picture is a copy, and may be one, in any set
 K_SUPPORT, K_DENSITY = 3, 5  # neighbours: of precision and recall, of density and coverage
 BLOCK = 1_000  # rows compared with all others at once
 
@@ -298,11 +298,12 @@ def copy_rate(samples: Tensor, real: Tensor) -> Score:
     samples, real: the distance of each to the nearest training picture over that to the nearest unseen picture (other
     than itself). The quotient, unlike the distance alone, does not take plain pictures, which are near to everything,
     for copies (Meehan et al., 2020, compare the same two distances). A copy's is below q^1.5, q being what 1 % of the
-    real pictures stay below: the margin is for pictures that are plainer than any real one. Where real pictures have
-    near twins among each other, q tells nothing, and a picture at a quarter of the distance is a copy all the same.
+    real pictures stay below: the margin is for pictures that are plainer than any real one. But few real pictures tell
+    little about q, and near twins among them nothing: at more than half the distance a picture is never a copy, at a
+    quarter it always is.
     """
     q = real.double().quantile(CLOSE).clamp_max(1)
-    return _mean(samples < (q**FAR).clamp_min(COPIED))
+    return _mean(samples < (q**FAR).clamp(SURELY, MAYBE))
 
 
 # -- variety ----------------------------------------------------------------------------------------------------------
