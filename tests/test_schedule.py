@@ -90,3 +90,17 @@ def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]
 def test_none_takes_a_rule_of_a_recipe_away(word: str, left: set[str]) -> None:
     recipe = recipes.load("mnist-cfg-dcgan-2018", parse_assignments([word]))
     assert set(recipe.train.schedule) == left
+
+
+@pytest.mark.parametrize(
+    ("method", "idle"),
+    [
+        ({"name": "gan", "augment": "colour", "augment_target": 0.6}, "augment_p"),
+        ({"name": "wgan_gp", "clip": 0.01}, "penalty"),
+    ],
+)
+def test_what_another_setting_takes_the_place_of_cannot_change(
+    method: dict[str, object], idle: str, tiny: Callable[..., Recipe]
+) -> None:
+    with pytest.raises(UserError, match=f"cannot change '{idle}': method.* takes its place"):
+        tiny(method=method, network={"d_norm": "none"}, train={"schedule": {idle: {"factor": 0.5}}})

@@ -228,6 +228,8 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
                 f"setting 'train.schedule' cannot change '{field}' of method '{recipe.method.name}': "
                 f"{nearest(field, numbers)}"
             )
+        if other := recipe.method.idle().get(field):
+            raise UserError(f"setting 'train.schedule' cannot change '{field}': method.{other} takes its place")
         value = values[field] * rule.utmost()
         value = max(min(1, values[field]), round(value)) if isinstance(values[field], int) else value
         try:

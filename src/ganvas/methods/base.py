@@ -45,6 +45,10 @@ class MethodSettings(Settings):
     ema_images: NonNegativeInt = 0
     """half-life of the moving average of G's weights, in images seen (shorter early in a run); 0 = none"""
 
+    def idle(self) -> dict[str, str]:
+        """Settings that do nothing beside the others, and the one that takes their place."""
+        return {}
+
 
 class Method(ABC):
     """One training rule with its networks.

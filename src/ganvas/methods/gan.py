@@ -63,6 +63,9 @@ class GANSettings(TwoRateSettings):
     lecam: NonNegativeFloat = 0.0
     """weight of D's squared distance from running means of its answers, added to its loss"""
 
+    def idle(self) -> dict[str, str]:
+        return {} if self.augment_target is None else {"augment_p": "augment_target"}
+
 
 class GAN(TwoRates):
     Settings = GANSettings

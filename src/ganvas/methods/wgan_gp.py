@@ -46,6 +46,9 @@ class WGANGPSettings(TwoRateSettings):
     beta2: float = Field(0.9, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
 
+    def idle(self) -> dict[str, str]:
+        return {} if self.clip is None else {"penalty": "clip"}
+
 
 class WGANGP(TwoRates):
     Settings = WGANGPSettings
