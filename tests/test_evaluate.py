@@ -316,6 +316,11 @@ def test_pictures_that_are_there_twice_do_not_hide_copies(split: bool) -> None:
     assert copy_rate(copies, toy(500, seed=2).images).value < 0.005
 
 
+def test_test_pictures_that_are_all_training_pictures_tell_nothing() -> None:
+    data = toy(300)
+    assert Copies(data, ImageSet("leak", data.images[:100])).real is None
+
+
 @pytest.mark.parametrize("flips", [True, False])
 def test_mirror_images_are_copies_where_the_run_was_shown_them(flips: bool) -> None:
     data = toy(600)

@@ -42,7 +42,7 @@ FORMAT = 1
 FIRST_SEED = 1_000_000  # far from the seeds that people look at
 LEAST_SAMPLES = 100
 LEAST_SEEN = 4  # training pictures that copies can be told from, where there are no others
-FEW_TO_COPY = f"copies cannot be told with fewer than {LEAST_SEEN} training pictures"
+FEW_TO_COPY = f"copies cannot be told with fewer than {LEAST_SEEN} unlike training pictures, or when all test pictures are among them"
 LEAST_REAL = 40  # real pictures that distances between sets and neighbourhoods need
 PAIRED = 10_000  # pictures of either side, at most, in scores that compare all pairs (KID, precision, recall, ...)
 FLOOR_SAMPLES = 2_000  # pictures of noise, and copies of the mean: they need no precision
@@ -375,13 +375,13 @@ class Copies:
             seen, unseen = seen[order[::2]], seen[order[1::2]]
         else:
             unseen = unseen[order[:PAIRED]]
+        self.real: Tensor | None = None
+        if len(unseen) < 2 or (self._alone and len(order) < LEAST_SEEN):
+            return
         self._seen, self._unseen = (
             [evaluators.pixels(each), *([evaluators.pixels(np.ascontiguousarray(each[..., ::-1]))] * flips)]
             for each in (seen, unseen)
         )
-        self.real: Tensor | None = None
-        if len(unseen) < 2 or (self._alone and len(order) < LEAST_SEEN):
-            return
         file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
         kept = _read(file, "real")
         if kept is None:
