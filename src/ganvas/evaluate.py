@@ -42,7 +42,9 @@ FORMAT = 1
 FIRST_SEED = 1_000_000  # far from the seeds that people look at
 LEAST_SAMPLES = 100
 LEAST_SEEN = 4  # training pictures that copies can be told from, where there are no others
-FEW_TO_COPY = f"copies cannot be told with fewer than {LEAST_SEEN} unlike training pictures, or when all test pictures are among them"
+FEW_TO_COPY = (
+    f"copies cannot be told with fewer than {LEAST_SEEN} unlike training pictures, or if all test pictures are there"
+)
 LEAST_REAL = 40  # real pictures that distances between sets and neighbourhoods need
 PAIRED = 10_000  # pictures of either side, at most, in scores that compare all pairs (KID, precision, recall, ...)
 FLOOR_SAMPLES = 2_000  # pictures of noise, and copies of the mean: they need no precision
