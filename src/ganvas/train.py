@@ -106,7 +106,8 @@ def train(
         else:
             run.start(recipe, data)
         sessions = [*run.info()["sessions"], session_facts(compute, batches.nimg)]
-        run.update_info(state="running", reason=None, evaluator=evaluator and evaluator.sha256, sessions=sessions)
+        looks = {} if evaluator is None else {"evaluator": evaluator.sha256}
+        run.update_info(state="running", reason=None, sessions=sessions, **looks)
         if say and batches.nimg < loop.total:
             say(loop.expected_space())
         yield from loop.go(tick)
