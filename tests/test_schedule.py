@@ -6,11 +6,13 @@ import pytest
 from ganvas import recipe as recipes
 from ganvas.config import parse_assignments
 from ganvas.errors import UserError
+from ganvas.monitor import Score
 from ganvas.recipe import Recipe, Rule, from_dict
 from ganvas.run import Run
 from ganvas.sample import load
 from ganvas.schedule import Schedule
 from ganvas.train import train
+from tests.conftest import same_tensors
 
 
 def test_an_even_change() -> None:
@@ -90,6 +92,20 @@ def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]
 def test_none_takes_a_rule_of_a_recipe_away(word: str, left: set[str]) -> None:
     recipe = recipes.load("mnist-cfg-dcgan-2018", parse_assignments([word]))
     assert set(recipe.train.schedule) == left
+
+
+def test_a_run_that_is_extended_ends_as_one_that_was_as_long_from_the_start(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first end was between two checkpoints; what it scored there is no business of the schedule."""
+    monkeypatch.setattr(Score, "__call__", lambda self, method: 1.0)  # never better
+    settings = {"checkpoint_every": 60, "schedule": {"lr": {"on": "score", "patience": 1}}}
+    for name, lengths in (("straight", [240]), ("extended", [100, 240])):
+        for images in lengths:
+            list(train(tiny(train={**settings, "images": images}), tmp_path / name, device="cpu"))
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in ("straight", "extended")]
+    assert all(end is not None and end.values["changed"]["lr"] == pytest.approx(5e-5) for end in ends)
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

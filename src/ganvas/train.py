@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -183,7 +183,8 @@ class _Loop:
                     evaluating = self.judge is not None and due(settings.eval_every)
                     saving = evaluating or due(checkpoint_every)
                     if saving or due(settings.log_every) or due(sample_every):
-                        for entry in self.write_down(due(sample_every), saving, evaluating):
+                        regular = self.regular_scores(before) if done else {SCORE, *METRICS}
+                        for entry in self.write_down(due(sample_every), saving, evaluating, regular):
                             board(entry)
                             yield entry
                     if tick:
@@ -193,6 +194,13 @@ class _Loop:
             if batches.nimg > self.saved:  # stopped between two checkpoints
                 self.save_for_later()
             run.update_info(state="finished" if batches.nimg >= self.total else "stopped", ended=now())
+
+    def regular_scores(self, before: int) -> set[str]:
+        """The scores that a longer run too would have after the step that began at `before` images."""
+        now = self.batches.nimg
+        evaluated = self.judge is not None and before // self.settings.eval_every < now // self.settings.eval_every
+        saved = evaluated or before // self.intervals()[1] < now // self.intervals()[1]
+        return {*(METRICS if evaluated else ()), *([SCORE] if saved else [])}
 
     def save_for_later(self) -> None:
         """A checkpoint with what the next record is made of so far."""
@@ -278,7 +286,8 @@ class _Loop:
         if changes:
             self.method.change(**changes)
 
-    def write_down(self, sampling: bool, saving: bool, evaluating: bool) -> Iterator[Record]:
+    def write_down(self, sampling: bool, saving: bool, evaluating: bool, regular: Set[str]) -> Iterator[Record]:
+        """Record, and sheet, checkpoint and evaluation where they are due; the schedule sees the `regular` scores."""
         evaluation = None
         try:
             if saving and (broken := first_non_finite(self.method)):
@@ -304,7 +313,7 @@ class _Loop:
             return
         if sampling:
             self.sheets.write(self.method, self.batches.nimg)
-        self.schedule.see(entry)
+        self.schedule.see({name: value for name, value in entry.items() if name in regular})
         self.log(entry)  # before the checkpoint: a record without it is written again, never the reverse
         if saving:
             digest = self.checkpoint(entry.get(self.settings.best))
