@@ -84,7 +84,7 @@ def test_a_film_is_made_again_from_its_file(morph: Morph, tmp_path: Path) -> Non
         paint.again(first)
     picture = tmp_path / "c.webp"
     Painting([Picture(morph.painter, morph.anchors[0], "")], View(8, 8)).save(picture)
-    with pytest.raises(UserError, match="holds no recipe of a film"):
+    with pytest.raises(UserError, match="choose a film that ganvas wrote"):
         again(picture)
     assert paint.again(picture).view == View(8, 8)
 
