@@ -76,8 +76,7 @@ def evaluate(
     recipe, train = model.run.recipe(), model.data(data_dir)
     chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator)
     test = load_unseen(recipe.data, train, data_dir)
-    flips = model.run.recipe().data.flips
-    judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=flips)
+    judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=recipe.data.flips)
     found = judge(model.method)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
     found |= origin(recipe, at, model.sha256)
@@ -380,9 +379,9 @@ class Copies:
         self.real: Tensor | None = None
         if len(unseen) < 2 or (self._alone and len(order) < LEAST_SEEN):
             return
+        sides = (1, -1) if flips else (1,)  # as they are, and mirrored
         self._seen, self._unseen = (
-            [evaluators.pixels(each), *([evaluators.pixels(np.ascontiguousarray(each[..., ::-1]))] * flips)]
-            for each in (seen, unseen)
+            [evaluators.pixels(np.ascontiguousarray(each[..., ::side])) for side in sides] for each in (seen, unseen)
         )
         file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
         kept = _read(file, "real")

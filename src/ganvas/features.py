@@ -285,7 +285,7 @@ class Training:
         learned = load_data(data, "train", data_dir)
         if learned.labels is None or len(learned.classes) < 2:
             raise UserError(f"'{data.name}' has no labels (a sub-folder per class), which an evaluator learns to tell")
-        self.of = learned.fingerprint
+        self.of = learned.fingerprint  # of the whole set, by which runs on it find the evaluator
         unseen, self._what = load_unseen(data, learned, data_dir), "test pictures"
         if unseen is None:
             (learned, unseen), self._what = _held_out(learned), "pictures held out of the training set"

@@ -326,8 +326,8 @@ class _Loop:
         newest = self.records[-1] if self.records else {}
         if self.judge is None or newest.get("nimg") != self.batches.nimg or not METRICS.keys() & newest.keys():
             return
-        digest = checkpoint.note(self.run.checkpoints, self.batches.nimg)["sha256"]
         if not self.run.evaluation_files(self.batches.nimg):
+            digest = checkpoint.note(self.run.checkpoints, self.batches.nimg)["sha256"]
             begun = time.monotonic()
             self.run.write_evaluation(self.judge(self.method) | origin(self.recipe, newest, digest))
             self.started += time.monotonic() - begun

@@ -1,6 +1,5 @@
 """What a set of pictures is like and what is wrong with it, before any time goes into training."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 
 from ganvas.data import TOLERATED, DataSettings, find
 from ganvas.data.decoding import Original, decode
+from ganvas.data.imageset import digest
 from ganvas.data.progress import progress
 
 THUMB = 16  # side of the grey thumbnails that near duplicates are found by, in pixels
@@ -93,7 +93,7 @@ def exact_duplicates(images: np.ndarray) -> list[tuple[int, int]]:
     first: dict[bytes, int] = {}
     pairs = []
     for i, image in enumerate(images):
-        j = first.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), i)
+        j = first.setdefault(digest(image), i)
         if j != i:
             pairs.append((i, j))
     return pairs

@@ -1,7 +1,6 @@
 """A decoded image set in memory, and an endless, seeded, resumable stream of batches from it."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -55,13 +54,16 @@ class ImageSet:
 
     def distinct(self, but: "ImageSet | None" = None) -> np.ndarray:
         """The places of its pictures, each once if it is there several times, without those of `but`; int64 [n]."""
-        first: dict[bytes, int] = dict.fromkeys(but._digests(), -1) if but else {}
-        for place, digest in enumerate(self._digests()):
-            first.setdefault(digest, place)
-        return np.array([place for place in first.values() if place >= 0], np.int64)
+        elsewhere = set(map(digest, but.images)) if but else set()
+        first: dict[bytes, int] = {}
+        for place, picture in enumerate(self.images):
+            first.setdefault(digest(picture), place)
+        return np.array([place for key, place in first.items() if key not in elsewhere], np.int64)
 
-    def _digests(self) -> Iterator[bytes]:
-        return (hashlib.blake2b(picture.tobytes()).digest() for picture in self.images)
+
+def digest(picture: np.ndarray) -> bytes:
+    """What only a picture with the same pixels has as well."""
+    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
 
 
 class Batch(NamedTuple):
