@@ -150,8 +150,12 @@ def test_state_of_the_extras_comes_back() -> None:
     for _ in range(5):
         one.step(batches)
     other.load_extra_state(one.extra_state())
-    assert torch.equal(other.extra_state()["small_sets"], one.extra_state()["small_sets"])
     assert one.held.real != 0 and one.balance.ratio != 0
+    for _ in range(2):  # at once, and after both went on
+        assert torch.equal(other.extra_state()["small_sets"], one.extra_state()["small_sets"])
+        for each in one, other:
+            each.augment.adapt(torch.ones(7))
+            each.held(torch.tensor([0.3]), torch.tensor([0.7]))
 
 
 def test_the_average_forgets_by_its_half_life_and_sooner_early_in_a_run() -> None:

@@ -78,7 +78,8 @@ class Augment:
             if name not in CHANGES:
                 raise UserError(f"setting 'method.augment' has no '{name}': {nearest(name, CHANGES)}")
         self.changes = [CHANGES[name] for name in policy]
-        self.p, self.target, self.noise = p, target, noise
+        self.p: float | Tensor = p  # a tensor on the device of D where it follows D, which nobody has to wait for
+        self.target, self.noise = target, noise
 
     def __call__(self, images: Tensor) -> Tensor:
         draw = partial(self._draw, images.device)
@@ -93,5 +94,5 @@ class Augment:
     def adapt(self, d_real: Tensor) -> None:
         """Move p, given D's logits on a batch of real images."""
         if self.changes and self.target is not None:
-            direction = 1 if d_real.sign().mean().item() > self.target else -1
-            self.p = min(1.0, max(0.0, self.p + direction * len(d_real) / ADAPT_IMAGES))
+            direction = torch.where(d_real.detach().sign().mean() > self.target, 1.0, -1.0)
+            self.p = (self.p + direction * (len(d_real) / ADAPT_IMAGES)).clamp(0, 1)

@@ -39,13 +39,14 @@ class LeCam:
 
     def __init__(self, keep: float = 0.99) -> None:
         self.keep = keep
-        self.real = self.fake = 0.0
+        self.real: float | Tensor = 0.0
+        self.fake: float | Tensor = 0.0
 
     def __call__(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
         """The penalty for logits [B] of a batch, which the running means then take in."""
         penalty = F.relu(d_real - self.fake).square().mean() + F.relu(self.real - d_fake).square().mean()
-        self.real = self.keep * self.real + (1 - self.keep) * d_real.mean().item()
-        self.fake = self.keep * self.fake + (1 - self.keep) * d_fake.mean().item()
+        self.real = self.keep * self.real + (1 - self.keep) * d_real.detach().mean()
+        self.fake = self.keep * self.fake + (1 - self.keep) * d_fake.detach().mean()
         return penalty
 
 

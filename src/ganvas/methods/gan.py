@@ -130,7 +130,7 @@ class GAN(TwoRates):
             self.balance.see(-F.logsigmoid(g_logit.detach()).mean().item(), d_loss.item())
             record["g_steps"] = torch.tensor(float(g_steps))
         if s.augment_target is not None and self.augment.changes:
-            record["augment_p"] = torch.tensor(self.augment.p)
+            record["augment_p"] = torch.as_tensor(self.augment.p)
         return record
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
@@ -158,13 +158,12 @@ class GAN(TwoRates):
         if s.g_steps != "balance" and s.augment_target is None and not s.lecam:
             return {}
         values = [self.augment.p, self.balance.ratio, self.balance.log_steps, self.held.real, self.held.fake]
-        return {"small_sets": torch.tensor(values, dtype=torch.float64)}
+        return {"small_sets": torch.tensor([float(value) for value in values], dtype=torch.float64)}
 
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
         if "small_sets" in tensors:
-            self.augment.p, self.balance.ratio, self.balance.log_steps, self.held.real, self.held.fake = tensors[
-                "small_sets"
-            ].tolist()
+            self.augment.p, self.balance.ratio, self.balance.log_steps = tensors["small_sets"][:3].tolist()
+            self.held.real, self.held.fake = tensors["small_sets"][3:].float().to(self.compute.device)
 
     def _generate(self, count: int, labels: Tensor | None) -> Tensor:
         with self.compute.autocast():
