@@ -130,25 +130,31 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 def optimizer_groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """The settings of an optimiser (learning rate, betas, ...) as plain values, without its parameters."""
-    return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    return [
+        {k: float(v) if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
+        for group in optimizer.param_groups
+    ]
 
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
 ) -> None:
-    """Put back what `optimizer_tensors` and `optimizer_groups` returned."""
+    """Put back what `optimizer_tensors` and `optimizer_groups` returned, perhaps on another device."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
-    fresh = optimizer.state_dict()["param_groups"]
+    fresh, rates = optimizer.state_dict()["param_groups"], [group["lr"] for group in optimizer.param_groups]
+    own = [{name: group[name] for name in ("params", "capturable") if name in group} for group in fresh]
     optimizer.load_state_dict(
         {
             "state": state,
-            "param_groups": [{**saved, "params": group["params"]} for saved, group in zip(groups, fresh, strict=True)],
+            "param_groups": [{**saved, **kept} for saved, kept in zip(groups, own, strict=True)],
         }
     )
-    for group in optimizer.param_groups:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(rate, Tensor):
+            group["lr"] = rate.fill_(group["lr"])
         for parameter in group["params"]:
             for name, value in optimizer.state[parameter].items():
                 if value.shape == parameter.shape:  # moments lie in memory as their weights do

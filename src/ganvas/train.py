@@ -172,7 +172,7 @@ class _Loop:
                 while batches.nimg < self.total and not stop.is_set():
                     before = batches.nimg
                     self.adjust()
-                    scalars = self.method.step(batches)
+                    scalars = self.method.advance(batches)
                     self.pending.append((batches.nimg, scalars))
                     self.method.update_averages(batches.nimg - before, batches.nimg)
                     done = batches.nimg >= self.total
@@ -477,7 +477,7 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
     best = float("inf")
     for _ in range(steps + 1):
         start, before = time.perf_counter(), batches.nimg
-        means([(0, method.step(batches))])  # reading the losses waits for the device
+        means([(0, method.advance(batches))])  # reading the losses waits for the device
         best = min(best, (time.perf_counter() - start) / (batches.nimg - before))
     return best
 

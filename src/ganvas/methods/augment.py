@@ -6,12 +6,10 @@ Images are [B, C, H, W] in [-1, 1]. Each image draws its own change, on the CPU,
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from ganvas.device import to_device
 from ganvas.errors import UserError, nearest
 
 SHIFT = 1 / 8  # of the side, at most
@@ -73,26 +71,22 @@ class Augment:
     which is a sign of overfitting, and down below it.
     """
 
-    def __init__(self, policy: Sequence[str], p: float, target: float | None, noise: torch.Generator) -> None:
+    def __init__(self, policy: Sequence[str], p: Tensor, target: float | None, uniform: Draw) -> None:
+        """`p` is a scalar on the device of D, where it is changed in place, so that nobody has to wait for it."""
         for name in policy:
             if name not in CHANGES:
                 raise UserError(f"setting 'method.augment' has no '{name}': {nearest(name, CHANGES)}")
         self.changes = [CHANGES[name] for name in policy]
-        self.p: float | Tensor = p  # a tensor on the device of D where it follows D, which nobody has to wait for
-        self.target, self.noise = target, noise
+        self.p, self.target, self.uniform = p, target, uniform
 
     def __call__(self, images: Tensor) -> Tensor:
-        draw = partial(self._draw, images.device)
         for change in self.changes:
-            chosen = draw(len(images)) < self.p
-            images = change(images, chosen.float()[:, None, None, None], draw)
+            chosen = self.uniform(len(images)) < self.p
+            images = change(images, chosen.float()[:, None, None, None], self.uniform)
         return images
-
-    def _draw(self, device: torch.device, *shape: int) -> Tensor:
-        return to_device(torch.rand(*shape, generator=self.noise), device)
 
     def adapt(self, d_real: Tensor) -> None:
         """Move p, given D's logits on a batch of real images."""
         if self.changes and self.target is not None:
             direction = torch.where(d_real.detach().sign().mean() > self.target, 1.0, -1.0)
-            self.p = (self.p + direction * (len(d_real) / ADAPT_IMAGES)).clamp(0, 1)
+            self.p.add_(direction * (len(d_real) / ADAPT_IMAGES)).clamp_(0, 1)

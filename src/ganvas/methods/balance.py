@@ -37,16 +37,15 @@ class LeCam:
     The penalty is E relu(D(x) - f)² + E relu(r - D(G(z)))², f and r being the running means of D(G(z)) and D(x).
     """
 
-    def __init__(self, keep: float = 0.99) -> None:
+    def __init__(self, device: torch.device | None = None, keep: float = 0.99) -> None:
         self.keep = keep
-        self.real: float | Tensor = 0.0
-        self.fake: float | Tensor = 0.0
+        self.real, self.fake = (torch.zeros((), device=device) for _ in range(2))
 
     def __call__(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
         """The penalty for logits [B] of a batch, which the running means then take in."""
         penalty = F.relu(d_real - self.fake).square().mean() + F.relu(self.real - d_fake).square().mean()
-        self.real = self.keep * self.real + (1 - self.keep) * d_real.detach().mean()
-        self.fake = self.keep * self.fake + (1 - self.keep) * d_fake.detach().mean()
+        self.real.mul_(self.keep).add_((1 - self.keep) * d_real.detach().mean())
+        self.fake.mul_(self.keep).add_((1 - self.keep) * d_fake.detach().mean())
         return penalty
 
 

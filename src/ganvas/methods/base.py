@@ -1,9 +1,11 @@
 """The contract between a method and everything around it."""
 
 import copy
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import ClassVar, Protocol, TypeVar
 
 import torch
@@ -18,10 +20,12 @@ from ganvas.data import Batch
 from ganvas.device import Compute, to_device
 from ganvas.errors import UserError
 from ganvas.images import ImageSpec
+from ganvas.replay import Replay
 
 EMA_RAMP = 0.05  # of the images seen, at most, is the half-life of the averages
 
 M = TypeVar("M", bound=nn.Module)
+Opt = TypeVar("Opt", bound=Optimizer)
 
 
 class BatchSource(Protocol):
@@ -33,6 +37,8 @@ class BatchSource(Protocol):
 class MethodSettings(Settings):
     """What every method has."""
 
+    LIVE: ClassVar[tuple[str, ...]] = ("lr", "d_lr", "g_lr", "eta")
+    """never read inside a recording of a step (`Replay`), so that it stays true when they change"""
     ONCE: ClassVar[tuple[str, ...]] = ("latent_size", "ema_images", "beta1", "beta2", "alpha", "start_std", "steps")
     """read when a method is built, so that no schedule can change them"""
     ALIASES: ClassVar[dict[str, str]] = {}
@@ -72,6 +78,7 @@ class Method(ABC):
         self.first_settings = settings
         # Drawn on the CPU, so that one seed gives one run on every device.
         self.noise = torch.Generator().manual_seed(seed)
+        self.replay = Replay(compute.device)
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, Optimizer] = {}
         self.changed: dict[str, float] = {}
@@ -95,6 +102,16 @@ class Method(ABC):
 
         A step may leave out what it did not compute: a record has the mean over the steps that returned it.
         """
+
+    def recordable(self) -> bool:
+        """Whether all of a step is the same work every time, so that a GPU may record and replay it."""
+        return False
+
+    def advance(self, batches: BatchSource) -> dict[str, Tensor]:
+        """`step`, the fastest way there is on this device."""
+        if not (self.replay.active and self.recordable()):
+            return self.step(batches)
+        return self.replay("step", partial(self.step, _Fed(batches, self.replay)))
 
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
@@ -146,13 +163,15 @@ class Method(ABC):
         self.settings = parse(type(self.settings), {**self.settings.model_dump(), **values}, "method")
         self.changed |= values
         for name, rate in self.learning_rates().items():
-            for group in self.optimizers[name].param_groups:
-                group["lr"] = rate
+            set_rate(self.optimizers[name], rate)
+        if not values.keys() <= set(self.settings.LIVE):
+            self.replay.forget()
 
     def change_back(self, changed: Mapping[str, float]) -> None:
         """Give the settings the values of the recipe, but for those in `changed`."""
         self.settings, self.changed = self.first_settings, {}
         self.change(**changed)
+        self.replay.forget()
 
     def monitor(self) -> dict[str, Tensor]:
         """Scalars worth recording that no step computes; called once per record, must not change state."""
@@ -184,7 +203,11 @@ class Method(ABC):
 
     def randn(self, *shape: int) -> Tensor:
         """Standard normal noise from the method's own generator, on its device."""
-        return to_device(torch.randn(*shape, generator=self.noise), self.compute.device)
+        return self.fresh(lambda: torch.randn(*shape, generator=self.noise))
+
+    def fresh(self, draw: Callable[[], Tensor]) -> Tensor:
+        """Numbers that `draw` makes on the CPU, on the method's device."""
+        return self.replay.fresh(lambda: (to_device(draw(), self.compute.device),))[0]
 
     @torch.no_grad()
     def draw(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
@@ -256,14 +279,58 @@ class TwoRates(Method):
         return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}
 
 
+class _Fed:
+    """Batches for a step that may be a replay."""
+
+    def __init__(self, batches: BatchSource, replay: Replay) -> None:
+        self.batches, self.replay = batches, replay
+
+    def next(self) -> Batch:
+        return self.replay.fresh(self.batches.next)
+
+
 def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
     """Adam in one fused pass over the weights."""
-    return torch.optim.Adam(module.parameters(), lr, betas, fused=True)
+    on_cuda = _on_cuda(module)
+    optimizer = torch.optim.Adam(module.parameters(), lr, betas, fused=True, capturable=on_cuda)
+    return _with_rate_on_device(optimizer) if on_cuda else optimizer
 
 
 def rmsprop(module: nn.Module, lr: float, alpha: float = 0.99, eps: float = 1e-18) -> torch.optim.RMSprop:
     """RMSprop as CFG-GAN uses it; `alpha` is the decay of the mean squared gradient."""
-    return torch.optim.RMSprop(module.parameters(), lr, alpha, eps, foreach=True)
+    on_cuda = _on_cuda(module)
+    optimizer = torch.optim.RMSprop(module.parameters(), lr, alpha, eps, foreach=True, capturable=on_cuda)
+    return _with_rate_on_device(optimizer) if on_cuda else optimizer
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Change the learning rate, in place where a recording reads it."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def restart(optimizer: Optimizer, rate: float) -> None:
+    """Make an optimiser what it was before its first update, in place."""
+    set_rate(optimizer, rate)
+    for slots in optimizer.state.values():
+        for value in slots.values():
+            value.zero_()
+
+
+def _on_cuda(module: nn.Module) -> bool:
+    return next(module.parameters()).device.type == "cuda"
+
+
+def _with_rate_on_device(optimizer: Opt) -> Opt:
+    """The optimiser with its learning rate where a recording (`Replay`) can read it."""
+    # Some runs cannot be recorded, and the first steps of others are not.
+    warnings.filterwarnings("ignore", ".*capturable=True.* running without CUDA graph capture", UserWarning)
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+    return optimizer
 
 
 def refuse_batch_norm(discriminator: nn.Module, what: str) -> None:

@@ -40,10 +40,12 @@ from ganvas.methods.base import (
     evaluating,
     full,
     refuse_batch_norm,
+    restart,
     rmsprop,
+    set_rate,
 )
 
-CHUNK = 128  # images that are moved at once; the result is the same for any other number
+CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the result is the same for any other number
 PROBE = 64  # images on which the length of a step is tried
 MOST_HALVINGS = 12  # of η; then the gradient is no guide at all
 
@@ -96,6 +98,8 @@ class CFGGAN(Method):
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)
         self.optimizers = {"D": rmsprop(self.D, s.d_lr, s.alpha)}
+        self.fitter = rmsprop(self.G, s.g_lr, s.alpha)  # begins anew in every stage
+        self.chunk = CHUNK if self.compute.device.type == "cpu" else GPU_CHUNK
         self.moves = 0  # how many discriminators are stored
         self.etas = [s.eta] * s.steps
         pixels = spec.channels * spec.height * spec.width
@@ -119,15 +123,15 @@ class CFGGAN(Method):
         # The pool comes first; in front of the end, what d learns from next. Used images are dropped and move no more.
         z = self.randn(s.pool + (len(reals) * size if s.fakes == "fresh" else 0), s.latent_size)
         with evaluating(self.G), torch.no_grad(), self.compute.autocast():
-            x = torch.cat([full(self.G(part, None)) for part in z.split(CHUNK)])
+            x = torch.cat([full(self.G(part, None)) for part in z.split(self.chunk)])
         records: list[dict[str, Tensor]] = []
         for t in range(s.steps):
             for _ in range(s.d_steps):
                 if s.fakes == "fresh":
                     x, fake = x[:-size], x[-size:]
                 else:
-                    fake = x[torch.randint(s.pool, (size,), generator=self.noise).to(x.device)]
-                records.append(self._learn(reals[len(records)], fake))
+                    fake = x[self.fresh(lambda: torch.randint(s.pool, (size,), generator=self.noise))]
+                records.append(self.replay("learn", self._learn, reals[len(records)], fake))
             self.stored[t].load_state_dict(self.D.state_dict())
             self.etas[t] = s.eta
             if s.rise is not None or t == s.steps - 1:
@@ -144,20 +148,15 @@ class CFGGAN(Method):
     def approximate(self, z: Tensor, target: Tensor) -> Tensor:
         """Fit G to z [N, latent] -> target [N, C, H, W]; the mean squared error of a pixel in the last pass."""
         s = self.settings
-        optimizer, cuts, before = rmsprop(self.G, s.g_lr, s.alpha), 0, float("inf")
+        rate, cuts, before = s.g_lr, 0, float("inf")
+        restart(self.fitter, rate)
         for _ in range(s.fit_epochs):
-            losses = []
-            for chosen in torch.randperm(len(z), generator=self.noise).to(z.device).split(s.fit_batch):
-                with self.compute.autocast():
-                    images: Tensor = self.G(z[chosen], None)
-                loss = (full(images) - target[chosen]).square().sum() / 2 / len(chosen)
-                descend(optimizer, loss)
-                losses.append(loss.detach())
+            order = self.fresh(lambda: torch.randperm(len(z), generator=self.noise))
+            losses = [self.replay("fit", self._fit, z[few], target[few])["loss"] for few in order.split(s.fit_batch)]
             mean = torch.stack(losses).mean().item()
             if mean > before and cuts < s.g_most_cuts:
-                cuts += 1
-                for group in optimizer.param_groups:
-                    group["lr"] *= s.g_cut
+                cuts, rate = cuts + 1, rate * s.g_cut
+                set_rate(self.fitter, rate)
             before = mean
         return torch.tensor(2 * mean / target[0].numel())
 
@@ -177,7 +176,7 @@ class CFGGAN(Method):
 
     def move(self, x: Tensor, d: nn.Module, eta: float, exact: bool = False) -> Tensor:
         """One functional gradient step of images [N, C, H, W], each by itself: x + η ∇d(x); `exact`: in float32."""
-        return torch.cat([part + eta * self._ascent(part, d, exact)[1] for part in x.split(CHUNK)])
+        return torch.cat([part + eta * self._ascent(part, d, exact)[1] for part in x.split(self.chunk)])
 
     def _ascent(self, x: Tensor, d: nn.Module, exact: bool = False) -> tuple[Tensor, Tensor]:
         """d(x) [N] and its gradient at each image of x [N, C, H, W]."""
@@ -211,6 +210,14 @@ class CFGGAN(Method):
         self.pool = tensors["pool_z"].to(device), tensors["pool_x"].to(device)
         self.moves = int(tensors["moves"])
         self.etas = tensors["etas"].tolist() if "etas" in tensors else [self.settings.eta] * self.settings.steps
+
+    def _fit(self, z: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """One update of G."""
+        with self.compute.autocast():
+            images: Tensor = self.G(z, None)
+        loss = (full(images) - target).square().sum() / 2 / len(z)
+        descend(self.fitter, loss)
+        return {"loss": loss.detach()}
 
     def _learn(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """One update of d."""

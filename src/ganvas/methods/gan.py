@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from ganvas.device import to_device
 from ganvas.errors import UserError
 from ganvas.methods.augment import Augment
 from ganvas.methods.balance import Balance, LeCam, r1
@@ -88,13 +87,14 @@ class GAN(TwoRates):
         if s.r1:
             refuse_batch_norm(self.D, "method.r1")
         policy = [word.strip() for word in s.augment.split(",") if word.strip()]
-        self.augment = Augment(policy, s.augment_p, s.augment_target, self.noise)
-        self.balance, self.held = Balance(s.most_g_steps), LeCam()
+        device = self.compute.device
+        self.augment = Augment(policy, torch.tensor(s.augment_p, device=device), s.augment_target, self.uniform)
+        self.balance, self.held = Balance(s.most_g_steps), LeCam(device)
 
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         s = self.settings
         if s.augment_target is None:
-            self.augment.p = s.augment_p
+            self.augment.p.fill_(s.augment_p)
         for i in range(s.d_steps):
             real, labels = batches.next()
             y = labels if s.conditional else None
@@ -130,8 +130,12 @@ class GAN(TwoRates):
             self.balance.see(-F.logsigmoid(g_logit.detach()).mean().item(), d_loss.item())
             record["g_steps"] = torch.tensor(float(g_steps))
         if s.augment_target is not None and self.augment.changes:
-            record["augment_p"] = torch.as_tensor(self.augment.p)
+            record["augment_p"] = self.augment.p.clone()
         return record
+
+    def recordable(self) -> bool:
+        s = self.settings  # balance needs the losses as numbers; SGD's learning rate is one
+        return s.g_steps != "balance" and s.optimizer == "adam"
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         return self.draw(z, labels if self.settings.conditional else None, size)
@@ -157,17 +161,24 @@ class GAN(TwoRates):
         s = self.settings
         if s.g_steps != "balance" and s.augment_target is None and not s.lecam:
             return {}
-        values = [self.augment.p, self.balance.ratio, self.balance.log_steps, self.held.real, self.held.fake]
-        return {"small_sets": torch.tensor([float(value) for value in values], dtype=torch.float64)}
+        p, real, fake = torch.stack([self.augment.p, self.held.real, self.held.fake]).tolist()
+        values = [p, self.balance.ratio, self.balance.log_steps, real, fake]
+        return {"small_sets": torch.tensor(values, dtype=torch.float64)}
 
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
         if "small_sets" in tensors:
-            self.augment.p, self.balance.ratio, self.balance.log_steps = tensors["small_sets"][:3].tolist()
-            self.held.real, self.held.fake = tensors["small_sets"][3:].float().to(self.compute.device)
+            p, self.balance.ratio, self.balance.log_steps, real, fake = tensors["small_sets"].tolist()
+            self.augment.p.fill_(p)
+            self.held.real.fill_(real)
+            self.held.fake.fill_(fake)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Even numbers from 0 to 1, from the method's own generator, on its device."""
+        return self.fresh(lambda: torch.rand(*shape, generator=self.noise))
 
     def _generate(self, count: int, labels: Tensor | None) -> Tensor:
         with self.compute.autocast():
-            images: Tensor = self.G(to_device(self.prior(count, self.noise), self.compute.device), labels)
+            images: Tensor = self.G(self.fresh(lambda: self.prior(count, self.noise)), labels)
         return images.float()
 
     def _logit(self, images: Tensor, labels: Tensor | None) -> Tensor:

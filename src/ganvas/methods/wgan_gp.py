@@ -66,6 +66,9 @@ class WGANGP(TwoRates):
             optimizer: Optimizer = adam(module, lr, betas) if s.optimizer == "adam" else rmsprop(module, lr, eps=1e-8)
             self.optimizers[name] = optimizer
 
+    def recordable(self) -> bool:
+        return True
+
     def step(self, batches: BatchSource) -> dict[str, Tensor]:
         s = self.settings
         for _ in range(s.n_critic):
@@ -92,7 +95,7 @@ class WGANGP(TwoRates):
 
     def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
         """The mean of (|∇D(x̂)| - 1)² over the batch: a scalar with a graph."""
-        share = torch.rand(len(real), 1, 1, 1, generator=self.noise).to(real.device)
+        share = self.fresh(lambda: torch.rand(len(real), 1, 1, 1, generator=self.noise))
         between = (share * real + (1 - share) * fake).requires_grad_()
         (gradient,) = torch.autograd.grad(self._critic(between).sum(), between, create_graph=True)
         length: Tensor = gradient.flatten(1).norm(dim=1)

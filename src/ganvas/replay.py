@@ -1,0 +1,104 @@
+"""A GPU runs a small layer faster than Python can ask for it: work that stays the same is recorded once and replayed.
+
+This is a CUDA graph behind a function call. What is recorded is what the device does, so all that a function decides in
+Python (which loss, how many updates) is as it was then; `forget` makes it be asked again. Random numbers and images do
+not come from the device: a function takes them as arguments or through `fresh`.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+WARM_UP = 3  # calls before the recording, in which libraries choose their ways and optimisers make their state
+
+T = TypeVar("T", bound=tuple[Tensor | None, ...])
+Scalars = dict[str, Tensor]
+
+
+class Replay:
+    """Calls functions that return named tensors; on a CUDA device it records them at the fourth call, then replays.
+
+    A function must change tensors in place, if any, and never wait for the device (`item`, `if` of a tensor).
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.active = device.type == "cuda"
+        self.device = device
+        self.forget()
+
+    def forget(self) -> None:
+        """Record anew, because what functions decide or which tensors they change is no longer the same."""
+        self._takes: dict[Hashable, _Take] = {}
+        self._now: _Take | None = None
+
+    def __call__(self, name: Hashable, function: Callable[..., Scalars], *tensors: Tensor) -> Scalars:
+        """`function(*tensors)`; a recording is known by `name` and by the shapes of the tensors."""
+        if not self.active:
+            return function(*tensors)
+        take = self._takes.setdefault((name, *(tensor.shape for tensor in tensors)), _Take(self.device))
+        self._now = take
+        try:
+            return take(function, tensors)
+        finally:
+            self._now = None
+
+    def fresh(self, make: Callable[[], T]) -> T:
+        """`make()`, which is called again for every replay of the function that asks for it."""
+        return make() if self._now is None else self._now.fresh(make)
+
+
+class _Take:
+    """One function for one set of shapes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.calls = 0
+        self.stream = torch.cuda.Stream(device)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.sources: list[Callable[[], tuple[Tensor | None, ...]]] = []
+        self.given: Iterator[tuple[Tensor | None, ...]] | None = None
+
+    def __call__(self, function: Callable[..., Scalars], tensors: tuple[Tensor, ...]) -> Scalars:
+        if self.calls < WARM_UP:
+            self.calls += 1
+            return self._warm_up(function, tensors)
+        if self.graph is None:
+            self._record(function, tensors)
+        else:
+            new = [*tensors, *_flat(source() for source in self.sources)]
+            with torch.no_grad():
+                torch._foreach_copy_(self.inputs, new)
+        assert self.graph is not None
+        self.graph.replay()
+        return {name: value.clone() for name, value in self.outputs.items()}
+
+    def fresh(self, make: Callable[[], Any]) -> Any:
+        if self.given is not None:
+            return next(self.given)
+        self.sources.append(make)
+        return make()
+
+    def _warm_up(self, function: Callable[..., Scalars], tensors: tuple[Tensor, ...]) -> Scalars:
+        self.sources.clear()
+        here = torch.cuda.current_stream(self.stream.device)
+        self.stream.wait_stream(here)  # what belongs to the gradients must not remember another stream
+        with torch.cuda.stream(self.stream):
+            outputs = function(*tensors)
+        here.wait_stream(self.stream)
+        return outputs
+
+    def _record(self, function: Callable[..., Scalars], tensors: tuple[Tensor, ...]) -> None:
+        arguments = [tensor.detach().clone() for tensor in tensors]
+        made = [source() for source in self.sources]
+        self.inputs = [*arguments, *_flat(made)]
+        self.given = iter(made)
+        graph = torch.cuda.CUDAGraph()
+        # Only this thread's calls are recorded; others, such as a display's, may go on.
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+            self.outputs = function(*arguments)
+        self.given, self.graph = None, graph
+
+
+def _flat(made: Any) -> list[Tensor]:
+    return [tensor for tensors in made for tensor in tensors if tensor is not None]

@@ -1,0 +1,118 @@
+"""On a CUDA device a step that was recorded does what the step does, bit for bit; elsewhere nothing is recorded."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ganvas.backbones import DCGAN
+from ganvas.device import choose, repeatable
+from ganvas.images import ImageSpec
+from ganvas.methods import Method
+from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
+from ganvas.methods.gan import GAN, GANSettings
+from ganvas.methods.wgan_gp import WGANGP, WGANGPSettings
+from ganvas.replay import Replay
+from ganvas.run import pack, unpack
+from tests.methods.images import Images
+
+SPEC = ImageSpec(3, 16, 16, 4)
+SMALL_SETS = {"augment": "colour,translation,cutout", "augment_target": 0.2, "lecam": 0.1, "ema_images": 50}
+METHODS: dict[str, tuple[type[Method], Any, dict[str, Any]]] = {
+    "gan": (GAN, GANSettings, {"conditional": True, "d_steps": 2, "g_steps": 2}),
+    "gan for small sets": (GAN, GANSettings, SMALL_SETS),
+    "gan with r1": (GAN, GANSettings, {"r1": 1.0}),
+    "balanced gan": (GAN, GANSettings, {"g_steps": "balance", "augment": "colour"}),
+    "plain gan": (GAN, GANSettings, {"optimizer": "sgd"}),
+    "wgan-gp": (WGANGP, WGANGPSettings, {"n_critic": 2}),
+    "wgan": (WGANGP, WGANGPSettings, {"clip": 0.01, "optimizer": "rmsprop"}),
+    "cfg-gan": (CFGGAN, CFGGANSettings, {"steps": 3, "pool": 24, "fit_batch": 8, "rise": 0.5, "eta": 8, "penalty": 1}),
+    "cfg-gan, pool": (CFGGAN, CFGGANSettings, {"steps": 3, "pool": 20, "fit_batch": 8, "fakes": "pool", "d_steps": 2}),
+}
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def make(name: str, device: str, precision: Any = "fp32", replay: bool = True, **more: Any) -> Method:
+    method, settings, values = METHODS[name]
+    network = DCGAN(base=8, d_norm="batch" if name in ("gan", "gan for small sets") else "none")
+    made = method(settings(**values, **more, latent_size=6), network, SPEC, choose(device, precision), seed=3)
+    made.replay.active &= replay
+    return made
+
+
+def steps(method: Method, count: int, batches: Images) -> list[dict[str, float]]:
+    records = []
+    for i in range(count):
+        scalars = method.advance(batches)
+        method.update_averages(batches.size, batches.size * (i + 1))
+        records.append({key: value.item() for key, value in scalars.items()})
+    return records
+
+
+def assert_same(one: Method, other: Method) -> None:
+    ours, theirs = pack(one)[0], pack(other)[0]
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", METHODS)
+def test_replayed_steps_are_those_that_were_taken_one_by_one(name: str, precision: str) -> None:
+    repeatable()
+    replayed, plain = make(name, "cuda", precision), make(name, "cuda", precision, replay=False)
+    ours, theirs = Images(SPEC, device="cuda"), Images(SPEC, device="cuda")
+    changes: list[dict[str, float]] = [{}]
+    changes += [{field: value / 2} for side in replayed.brakes().values() for field, value in side.items()]
+    changes += [{"r1": 3.0}] if name == "gan with r1" else []
+    for change in changes:
+        for method in (replayed, plain):
+            method.change(**change)
+        assert steps(replayed, 7, ours) == steps(plain, 7, theirs)
+    assert_same(replayed, plain)
+
+    tensors, values = pack(replayed)
+    tensors = {key: value.clone() for key, value in tensors.items()}
+    for method, batches in ((replayed, ours), (plain, theirs)):
+        steps(method, 2, batches)
+        unpack(method, tensors, values)  # as the guard does
+        steps(method, 6, batches)
+    assert_same(replayed, plain)
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_goes_from_one_device_to_another(name: str) -> None:
+    there, here = make(name, "cuda"), make(name, "cpu")
+    steps(there, 6, Images(SPEC, device="cuda"))
+    tensors, values = pack(there)
+    unpack(here, {key: value.cpu() for key, value in tensors.items()}, values)
+    steps(here, 2, Images(SPEC))
+    tensors, values = pack(here)
+    unpack(there, tensors, values)
+    steps(there, 6, Images(SPEC, device="cuda"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_without_a_gpu_a_step_is_a_step(name: str) -> None:
+    one, other = make(name, "cpu"), make(name, "cpu")
+    ours, theirs = Images(SPEC), Images(SPEC)
+    for _ in range(2):
+        scalars = one.advance(ours)
+        assert {k: v.item() for k, v in scalars.items()} == {k: v.item() for k, v in other.step(theirs).items()}
+        for method in (one, other):
+            method.update_averages(ours.size, ours.size)
+    assert_same(one, other)
+
+
+def test_elsewhere_than_on_cuda_functions_are_just_called() -> None:
+    replay, seen = Replay(torch.device("cpu")), []
+
+    def function(x: Tensor) -> dict[str, Tensor]:
+        (noise,) = replay.fresh(lambda: (torch.tensor(float(len(seen))),))
+        seen.append(x)
+        return {"sum": x.sum() + noise}
+
+    assert [replay("name", function, torch.ones(2))["sum"].item() for _ in range(6)] == [2, 3, 4, 5, 6, 7]
