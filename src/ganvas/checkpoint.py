@@ -143,7 +143,7 @@ def restore_optimizer(
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+        state.setdefault(int(index), {})[name] = value.clone()  # it will be changed in place
     fresh, rates = optimizer.state_dict()["param_groups"], [group["lr"] for group in optimizer.param_groups]
     own = [{name: group[name] for name in ("params", "capturable") if name in group} for group in fresh]
     optimizer.load_state_dict(
