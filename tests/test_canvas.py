@@ -212,7 +212,7 @@ def test_the_recipe_of_another_png_is_read_as_well(tmp_path: Path) -> None:
     assert canvas.read_recipe(tmp_path / "a.png") == RECIPE
 
 
-def test_a_recipe_is_read_without_its_pixels(tmp_path: Path) -> None:
+def test_a_recipe_is_read_without_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So pictures may be larger than Pillow likes, and what they are made of may be missing."""
     side = 16383
     blank = (np.zeros((100, side, 1), np.uint8) for _ in range(3))
@@ -222,9 +222,7 @@ def test_a_recipe_is_read_without_its_pixels(tmp_path: Path) -> None:
     short = data[: data.index(b"IDAT") + 10]
     (tmp_path / "a.png").write_bytes(short[:12] + head + struct.pack(">I", zlib.crc32(head)) + short[33:])
     save(tmp_path / "a.webp", noise(5, 7, 3))
-    webp = (tmp_path / "a.webp").read_bytes()
-    at = webp.index(b"VP8X") + 12  # the sides less one, of 24 bits
-    (tmp_path / "a.webp").write_bytes(webp[:at] + 2 * (side - 1).to_bytes(3, "little") + webp[at + 6 :])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises((Image.DecompressionBombError, Image.DecompressionBombWarning)):

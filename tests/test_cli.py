@@ -491,6 +491,6 @@ def test_a_missing_kernel_is_noted_where_it_would_serve(
     small = ["train.batch_size=20", "network.width=4", "network.encoder_width=16", f"network.kind={kind}"]
     words = ["--data", pictures, "--images", 20, "--device", "cpu", "--set", *small]
     assert ganvas("train", "mnist-residual-cppn", "--out", tmp_path / "run", *words) == 0
-    assert ganvas("paint", tmp_path / "run", "--size", 9, "--out", tmp_path / "a.png") == 0
+    assert ganvas("paint", tmp_path / "run", "--size", 9, "--device", "cpu", "--out", tmp_path / "a.png") == 0
     notes = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]
     assert len(notes) == (2 if kind == "residual" else 0)

@@ -8,7 +8,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "ganvas"
 FLOORS = [
     {"errors", "version", "files"},
-    {"config", "images", "palette", "latents", "device", "checkpoint", "cache"},
+    {"config", "images", "palette", "latents", "device", "replay", "checkpoint", "cache"},
     {"canvas", "film", "fused"},
     {"data", "backbones", "metrics"},
     {"methods", "classifier"},

@@ -1,6 +1,7 @@
 """Which device, which number format, which fast paths, and why."""
 
 import ctypes
+import os
 import platform
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -87,6 +88,8 @@ def repeatable() -> None:
     """Make a GPU give the same bits again: no choice of algorithm by timing, and fp32 that is not TF32."""
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    # Read when the first matrix product is asked for; without it cuBLAS may sum in another order on another stream.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def keep_freed_memory(keep: bool = True) -> bool:
@@ -113,6 +116,13 @@ def fast_paths(compute: Compute) -> list[tuple[str, bool, str]]:
         ("bf16 autocast", compute.dtype == torch.bfloat16, compute.why),
         ("channels-last layout", True, "convolutions read whole pixels"),
         ("fused Adam", True, "one pass over the weights per update"),
+        (
+            "recorded steps",
+            compute.device.type == "cuda",
+            "methods gan, wgan_gp and cfg_gan: the GPU repeats a recording"
+            if compute.device.type == "cuda"
+            else "CUDA only: Python keeps up with other devices",
+        ),
         ("frozen discriminator in G's step", True, "gradients that nobody reads are not computed"),
         (
             "one gather per batch",

@@ -169,7 +169,7 @@ class Judge:
         self.key = _hash(self.protocol)
         self.knows = evaluator.knows(train.classes)
         self.reference = Reference.of(measure(evaluator, real).features, self._shares(real))
-        self.copies = Copies(train, test, flips)
+        self.copies = Copies(train, test, flips, evaluator.device)
         self.rows = self._reference_rows()
 
     def __call__(self, method: Method) -> Evaluation:
@@ -366,7 +366,9 @@ class Copies:
     image is as good as the picture. `real` is the nearness of unseen pictures, None where there are too few to tell.
     """
 
-    def __init__(self, train: ImageSet, test: ImageSet | None, flips: bool = False) -> None:
+    def __init__(
+        self, train: ImageSet, test: ImageSet | None, flips: bool = False, device: torch.device | str = "cpu"
+    ) -> None:
         self.key = f"2-{train.fingerprint[:16]}-{test.fingerprint[:16] if test else 'alone'}{'-flips' * flips}"
         seen = train.images[train.distinct()]
         unseen = test.images[test.distinct(but=train)] if test is not None else seen
@@ -381,7 +383,8 @@ class Copies:
             return
         sides = (1, -1) if flips else (1,)  # as they are, and mirrored
         self._seen, self._unseen = (
-            [evaluators.pixels(np.ascontiguousarray(each[..., ::side])) for side in sides] for each in (seen, unseen)
+            [evaluators.pixels(np.ascontiguousarray(each[..., ::side])).to(device) for side in sides]
+            for each in (seen, unseen)
         )
         file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
         kept = _read(file, "real")
@@ -400,11 +403,12 @@ class Copies:
 
     def _quotient(self, pixels: Tensor, known: bool) -> Tensor:
         """`known`: the pictures are the first of the unseen ones, and not their own neighbours."""
+        pixels = pixels.to(self._seen[0].device)
         seen = torch.stack([metrics.nearest_distances(pixels, each) for each in self._seen]).amin(0)
         unseen = torch.stack([metrics.nearest_distances(pixels, each, known) for each in self._unseen]).amin(0)
         if self._alone:
             seen, unseen = torch.minimum(seen, unseen), torch.maximum(seen, unseen)
-        return seen / unseen.clamp_min(1e-6)
+        return (seen / unseen.clamp_min(1e-6)).cpu()
 
 
 def measure(evaluator: Evaluator, data: ImageSet) -> Measured:

@@ -72,11 +72,11 @@ def test_no_gradient_of_d_is_computed_in_the_step_of_g(backbone: str) -> None:
 
 
 def test_g_learns_to_fool_a_fixed_d() -> None:
-    method = make(g_steps=40, lr=1e-2)
+    method = make(lr=1e-2)
     batches = Images(method.spec)
     method.optimizers["D"].param_groups[0]["lr"] = 0.0
-    first = method.step(batches)["g_loss"]
-    assert method.step(batches)["g_loss"] < first
+    losses = [method.step(batches)["g_loss"].item() for _ in range(40)]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_conditional_needs_labels() -> None:
