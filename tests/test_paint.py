@@ -146,14 +146,22 @@ def test_other_files_hold_no_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("columns", 0), ("bits", 12), ("pictures", []), ("view", {"supersample": 1.5})]
+    ("key", "value"),
+    [
+        ("columns", 0),
+        ("bits", 12),
+        ("pictures", []),
+        ("view", {"supersample": 1.5}),
+        ("latent", [0.5, 1]),
+        ("latent", 1),
+    ],
 )
 def test_an_edited_recipe_is_told_as_such(key: str, value: object, tmp_path: Path) -> None:
     painter = paint.of_chance("tanh:2x4", 0)
     painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(6, 6))
     recipe = painting.recipe()
-    old = recipe["painting"][key]
-    recipe["painting"][key] = {**old, **value} if isinstance(value, dict) else value
+    place = recipe["painting"]["pictures"][0] if key == "latent" else recipe["painting"]
+    place[key] = {**place[key], **value} if isinstance(value, dict) else value
     canvas.save(tmp_path / "a.png", iter([np.zeros((6, 6, 1), np.uint8)]), 6, 6, 1, 8, recipe)
     with pytest.raises(UserError, match="holds no recipe of a painting"):
         paint.again(tmp_path / "a.png")

@@ -307,7 +307,7 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
         painting = recipe["painting"]
         view = View(**{**painting["view"], "center": tuple(painting["view"]["center"])})
         origins = [picture["origin"] for picture in painting["pictures"]]
-        zs = [torch.tensor(picture["latent"]) for picture in painting["pictures"]]
+        zs = [torch.tensor(picture["latent"], dtype=torch.float32) for picture in painting["pictures"]]
         sources = [picture["from"] for picture in painting["pictures"]]
         rest = {key: painting[key] for key in ("palette", "bits", "columns")}
         whole = [rest["columns"], view.supersample, len(zs)]  # a recipe can be edited
@@ -317,6 +317,8 @@ def again(file: Path, run: Path | None = None, device: str = "auto") -> Painting
         for origin in origins:  # one painter for all pictures of the same origin
             known = next((painter for painter, other in zip(painters, origins, strict=False) if other == origin), None)
             painters.append(known or of_origin(origin, file, run, device))
+        if any(z.shape != (painter.latent_size,) for z, painter in zip(zs, painters, strict=True)):
+            raise ValueError("latents of another network")
     except (KeyError, TypeError, ValueError):
         raise UserError(f"'{file}' holds no recipe of a painting: it was made by something else") from None
     each = zip(painters, zs, sources, strict=True)
