@@ -1,5 +1,8 @@
 """On a CUDA device a step that was recorded does what the step does, bit for bit; elsewhere nothing is recorded."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,3 +119,67 @@ def test_elsewhere_than_on_cuda_functions_are_just_called() -> None:
         return {"sum": x.sum() + noise}
 
     assert [replay("name", function, torch.ones(2))["sum"].item() for _ in range(6)] == [2, 3, 4, 5, 6, 7]
+
+
+class Tape:
+    """Stands in for a CUDA graph: what is done while it records is done again by `replay`."""
+
+    work: Callable[[], None]
+
+    def replay(self) -> None:
+        self.work()
+
+
+def test_what_comes_from_outside_is_asked_for_once_per_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording: list[Tape] = []
+    tapes: list[Tape] = []
+
+    @contextmanager
+    def graph(tape: Tape, **_: object) -> Iterator[None]:
+        recording.append(tape)
+        yield
+        tapes.append(recording.pop())
+
+    stream = SimpleNamespace(device=torch.device("cpu"), wait_stream=lambda other: None)
+    fake = SimpleNamespace(
+        Stream=lambda device: stream,
+        current_stream=lambda device: stream,
+        stream=lambda stream: nullcontext(),
+        CUDAGraph=Tape,
+        graph=graph,
+    )
+    monkeypatch.setattr(torch, "cuda", fake)
+    replay, state, drawn = Replay(torch.device("cuda")), torch.zeros(()), []
+
+    def draw() -> tuple[Tensor, None]:
+        drawn.append(float(len(drawn) ** 2))
+        return torch.tensor(drawn[-1]), None
+
+    def function(x: Tensor) -> dict[str, Tensor]:
+        (one, nothing), (other, _) = replay.fresh(draw), replay.fresh(draw)
+        assert nothing is None
+        out = torch.empty(())
+
+        def work() -> None:
+            state.add_(1)
+            out.copy_(x.sum() + one - other + state)
+
+        if recording:  # as a GPU: nothing is done yet
+            recording[-1].work = work
+        else:
+            work()
+        return {"out": out}
+
+    kept = []
+    for call in range(7):
+        kept.append(replay("name", function, torch.full((2,), 0.25 * call))["out"])
+        assert len(drawn) == 2 * (call + 1)
+        if call == 5:
+            replay.forget()
+    expected = [0.5 * call + (2 * call) ** 2 - (2 * call + 1) ** 2 + call + 1 for call in range(7)]
+    assert [value.item() for value in kept] == pytest.approx(expected)
+    assert len(tapes) == 1  # at the fourth call; after it was forgotten the first call is a warm-up again
+
+    for call in range(5):
+        replay("name", function, torch.ones(3 + call % 2))
+    assert len(tapes) == 1 and state.item() == 12  # by shapes, each with a warm-up of its own

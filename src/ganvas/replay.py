@@ -25,7 +25,8 @@ class Replay:
 
     def __init__(self, device: torch.device) -> None:
         self.active = device.type == "cuda"
-        self.device = device
+        # One for all, as libraries may choose other ways on another stream.
+        self._stream = torch.cuda.Stream(device) if self.active else None
         self.forget()
 
     def forget(self) -> None:
@@ -35,12 +36,14 @@ class Replay:
 
     def __call__(self, name: Hashable, function: Callable[..., Scalars], *tensors: Tensor) -> Scalars:
         """`function(*tensors)`; a recording is known by `name` and by the shapes of the tensors."""
-        if not self.active:
+        if not self.active or self._stream is None:
             return function(*tensors)
-        take = self._takes.setdefault((name, *(tensor.shape for tensor in tensors)), _Take(self.device))
-        self._now = take
+        key = name, *(tensor.shape for tensor in tensors)
+        if key not in self._takes:
+            self._takes[key] = _Take(self._stream)
+        self._now = self._takes[key]
         try:
-            return take(function, tensors)
+            return self._now(function, tensors)
         finally:
             self._now = None
 
@@ -52,9 +55,9 @@ class Replay:
 class _Take:
     """One function for one set of shapes."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self.stream = stream
         self.calls = 0
-        self.stream = torch.cuda.Stream(device)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.sources: list[Callable[[], tuple[Tensor | None, ...]]] = []
         self.given: Iterator[tuple[Tensor | None, ...]] | None = None
