@@ -34,6 +34,7 @@ from ganvas.methods import Method
 from ganvas.metrics import METRICS
 from ganvas.monitor import WATCHED, NonFinite, Score, Sheets, Watch, floats, means, norms, sheet_of_real
 from ganvas.recipe import SCORE, Recipe
+from ganvas.replay import WARM_UP
 from ganvas.run import Record, Run, first_non_finite, now, pack, session_facts, unpack
 from ganvas.schedule import Schedule
 
@@ -475,7 +476,7 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
     method = recipe.build(spec, compute)
     batches = Batches(noise, recipe.train.batch_size, 0, compute.device)
     best = float("inf")
-    for _ in range(steps + 1):
+    for _ in range(WARM_UP + 1 + steps if method.replay.active else 1 + steps):
         start, before = time.perf_counter(), batches.nimg
         means([(0, method.advance(batches))])  # reading the losses waits for the device
         best = min(best, (time.perf_counter() - start) / (batches.nimg - before))
