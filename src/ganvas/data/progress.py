@@ -1,5 +1,6 @@
-"""A progress bar for work that takes a while: on a terminal only, and only after the first second."""
+"""A progress bar for work that takes a while, after its first second; without a terminal one line after ten."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 DELAY_SECONDS = 1.0
+LINE_SECONDS = 10.0
+
+_said: set[str] = set()  # what a log has a line of already
 
 
 @contextmanager
@@ -18,12 +22,18 @@ def progress(text: str, total: float | None, *columns: ProgressColumn) -> Iterat
     words = TextColumn("{task.description}", markup=False)
     bar = Progress(words, BarColumn(), *amounts, TimeRemainingColumn(), console=console, transient=True)
     task = bar.add_task(text, total=total)
-    due = time.monotonic() + DELAY_SECONDS
+    due = time.monotonic() + (DELAY_SECONDS if console.is_terminal else LINE_SECONDS)
 
     def advance(amount: float) -> None:
         bar.advance(task, amount)
-        if console.is_terminal and not bar.live.is_started and time.monotonic() > due:
+        if time.monotonic() < due:
+            return
+        if console.is_terminal and not bar.live.is_started:
             bar.start()
+        elif not console.is_terminal and text not in _said:
+            _said.add(text)
+            so_far = "" if total is None else f", {bar.tasks[0].completed / total:.0%} so far"
+            print(f"{text} ...{so_far}", file=sys.stderr, flush=True)
 
     try:
         yield advance
