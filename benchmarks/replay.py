@@ -18,7 +18,7 @@ from ganvas.device import choose, repeatable
 RECIPES = (
     "mnist-gan-dcgan,mnist-wgan-gp-dcgan,mnist-cfg-dcgan,cifar10-gan-dcgan,cifar10-wgan-gp-dcgan,cifar10-cfg-dcgan,"
     "cifar10-gan-resnet,cifar10-wgan-gp-resnet,cifar10-cfg-resnet,cifar10-wgan-gp-resnet-2017,small-dcgan,"
-    "small-dcgan-plus"
+    "small-dcgan-plus,strokes-cdcgan"
 )
 
 

@@ -91,7 +91,9 @@ def test_a_run_goes_from_one_device_to_another(name: str) -> None:
     there, here = make(name, "cuda"), make(name, "cpu")
     steps(there, 6, Images(SPEC, device="cuda"))
     tensors, values = pack(there)
-    unpack(here, {key: value.cpu() for key, value in tensors.items()}, values)
+    tensors = {key: value.cpu() for key, value in tensors.items()}
+    unpack(here, tensors, values)
+    assert all(torch.equal(value, tensors[key]) for key, value in pack(here)[0].items())
     steps(here, 2, Images(SPEC))
     tensors, values = pack(here)
     unpack(there, tensors, values)

@@ -32,7 +32,7 @@ def progress(text: str, total: float | None, *columns: ProgressColumn) -> Iterat
             bar.start()
         elif not console.is_terminal and text not in _said:
             _said.add(text)
-            so_far = "" if total is None else f", {bar.tasks[0].completed / total:.0%} so far"
+            so_far = f", {bar.tasks[0].completed / total:.0%} so far" if total else ""
             print(f"{text} ...{so_far}", file=sys.stderr, flush=True)
 
     try:

@@ -291,16 +291,13 @@ class _Fed:
 
 def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
     """Adam in one fused pass over the weights."""
-    on_cuda = _on_cuda(module)
-    optimizer = torch.optim.Adam(module.parameters(), lr, betas, fused=True, capturable=on_cuda)
-    return _with_rate_on_device(optimizer) if on_cuda else optimizer
+    return _recordable(torch.optim.Adam(module.parameters(), lr, betas, fused=True, capturable=_on_cuda(module)))
 
 
 def rmsprop(module: nn.Module, lr: float, alpha: float = 0.99, eps: float = 1e-18) -> torch.optim.RMSprop:
     """RMSprop as CFG-GAN uses it; `alpha` is the decay of the mean squared gradient."""
-    on_cuda = _on_cuda(module)
-    optimizer = torch.optim.RMSprop(module.parameters(), lr, alpha, eps, foreach=True, capturable=on_cuda)
-    return _with_rate_on_device(optimizer) if on_cuda else optimizer
+    parameters, on_cuda = module.parameters(), _on_cuda(module)
+    return _recordable(torch.optim.RMSprop(parameters, lr, alpha, eps, foreach=True, capturable=on_cuda))
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
@@ -324,12 +321,13 @@ def _on_cuda(module: nn.Module) -> bool:
     return next(module.parameters()).device.type == "cuda"
 
 
-def _with_rate_on_device(optimizer: Opt) -> Opt:
-    """The optimiser with its learning rate where a recording (`Replay`) can read it."""
-    # Some runs cannot be recorded, and the first steps of others are not.
-    warnings.filterwarnings("ignore", ".*capturable=True.* running without CUDA graph capture", UserWarning)
+def _recordable(optimizer: Opt) -> Opt:
+    """The optimiser, on a GPU with its learning rate where a recording (`Replay`) can read it."""
     for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+        if group["capturable"]:
+            # Some runs cannot be recorded, and the first steps of others are not.
+            warnings.filterwarnings("ignore", ".*capturable=True.* running without CUDA graph capture", UserWarning)
+            group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
     return optimizer
 
 
