@@ -210,7 +210,7 @@ def test_after_a_rollback_the_pictures_come_in_another_order(
 
     def remembered(self: Batches) -> Batch:
         batch = plain_next(self)
-        seen[self.shuffle, self.nimg] = batch.images.clone()
+        seen[self.reshuffles, self.nimg] = batch.images.clone()
         return batch
 
     monkeypatch.setattr(Batches, "next", remembered)
@@ -227,7 +227,7 @@ def test_a_stop_while_a_loss_is_no_number_leaves_the_rest_to_the_guard(
 
     def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
         scalars = plain_step(self, batches)
-        bad = batches.nimg > 140 and not batches.shuffle
+        bad = batches.nimg > 140 and not batches.reshuffles
         return {**scalars, "d_loss": torch.tensor(float("nan"))} if bad else scalars
 
     monkeypatch.setattr(GAN, "step", step)
@@ -353,10 +353,12 @@ def test_before_the_first_checkpoint_it_starts_again(
 
     def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
         if batches.nimg == 0:
-            fresh[batches.shuffle] = {key: value.clone() for key, value in self.G.state_dict().items()}
+            fresh[batches.reshuffles] = {key: value.clone() for key, value in self.G.state_dict().items()}
         scalars = plain_step(self, batches)
         return (
-            {**scalars, "g_loss": torch.tensor(float("nan"))} if batches.nimg == 40 and not batches.shuffle else scalars
+            {**scalars, "g_loss": torch.tensor(float("nan"))}
+            if batches.nimg == 40 and not batches.reshuffles
+            else scalars
         )
 
     monkeypatch.setattr(GAN, "step", step)

@@ -27,6 +27,23 @@ def test_mnist_recipes_have_the_published_numbers() -> None:
     assert dcgan.method.model_dump()["conditional"]
 
 
+def test_recipes_of_the_residual_cppn_are_the_published_program() -> None:
+    for name, epochs, width in (("", 6, 6), ("-24-epochs", 24, 6), ("-width-4", 6, 4)):
+        recipe = recipes.load(f"mnist-residual-cppn{name}")
+        assert (recipe.data.size, recipe.data.random_crop, recipe.data.splits) == (28, 26, "all")
+        network, method = recipe.network.model_dump(), recipe.method.model_dump()
+        assert (network["inputs"], network["encoder_std"], network["encoder_dropout"]) == ("unit", 0.02, 0.35)
+        assert (network["width"], network["blocks"], network["block_std"]) == (width, 24, 1.0)
+        assert (method["d_optimizers"], recipe.train.batch_size, recipe.train.epochs) == (2, 1000, epochs)
+
+
+def test_small_dcgan_is_the_published_program() -> None:
+    recipe = recipes.load("small-dcgan")
+    settings = recipe.method.model_dump()
+    assert (settings["latent"], settings["g_latents"], settings["losses"]) == ("uniform", "same", "after")
+    assert (settings["g_steps"], recipe.data.shuffle, recipe.train.batch_size) == (2, False, 64)
+
+
 def test_changes_are_laid_over_a_recipe_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[network]\nname = "mlp"\n[train]\nepochs = 3\nseed = 5\n')

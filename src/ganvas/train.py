@@ -78,7 +78,14 @@ def train(
         evaluator = _evaluator(run, recipe, data, device)
         torch.manual_seed(recipe.train.seed)  # after the evaluator, which draws its first weights
         method = recipe.build(data.spec, compute)
-        batches = Batches(data, recipe.train.batch_size, recipe.train.seed, compute.device, recipe.data.flips)
+        batches = Batches(
+            data,
+            recipe.train.batch_size,
+            recipe.train.seed,
+            compute.device,
+            recipe.data.flips,
+            recipe.data.shuffle,
+        )
         judge = None
         if evaluator is not None and recipe.train.eval_every:
             judge = _judge(recipe, data, data_dir, method, evaluator)
@@ -245,7 +252,7 @@ class _Loop:
         self.pending: list[tuple[int, dict[str, Tensor]]] = []
         self.recorded = self.batches.nimg, self.elapsed()
         self.saved = self.batches.nimg
-        self.batches.shuffle = len(self.rollbacks())
+        self.batches.reshuffles = len(self.rollbacks())
         self.watch(self.method)
         if self.stopped_at:
             self.go_on_with(*self.stopped_at)

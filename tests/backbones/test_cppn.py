@@ -8,7 +8,7 @@ from ganvas.backbones.cppn import CPPN, PixelNetwork, ResidualNetwork, View, ban
 from ganvas.config import parse
 from ganvas.errors import UserError
 
-KINDS = ("residual", "softplus", "tanh")
+KINDS = ("residual", "softplus", "tanh", "relu")
 
 
 def network(channels: int = 1, latent_size: int = 4, **settings: object) -> PixelNetwork:
@@ -18,7 +18,8 @@ def network(channels: int = 1, latent_size: int = 4, **settings: object) -> Pixe
 
 def damped(kind: str, channels: int = 1, width: int | None = None) -> PixelNetwork:
     """Weights so small that rounding errors do not grow from layer to layer."""
-    std, block_std = 0.3 if kind == "residual" else 0.12, 0.5 * (6 / (width or 6)) ** 0.5
+    std = {"residual": 0.3, "relu": 0.2}.get(kind, 0.12)
+    block_std = 0.5 * (6 / (width or 6)) ** 0.5
     return network(channels, kind=kind, width=width, std=std, block_std=block_std, residual_std=0.1)
 
 
@@ -39,9 +40,10 @@ def restated(network: PixelNetwork, kind: str, z: Tensor, place: Tensor) -> np.n
                         k = np.maximum(A[i] @ k + b[i], 0)
                     h = h + np.tanh(A[-1] @ k + b[-1])
             else:
-                h = np.log1p(np.exp(u)) if kind == "softplus" else np.tanh(u)
-                for i in range({"softplus": 3, "tanh": 7}[kind]):
-                    h = np.tanh(w[f"layers.{i}.weight"] @ h + w[f"layers.{i}.bias"])
+                h = {"softplus": np.log1p(np.exp(u)), "tanh": np.tanh(u), "relu": np.maximum(u, 0)}[kind]
+                for i in range({"softplus": 3, "tanh": 7, "relu": 14}[kind]):
+                    h = w[f"layers.{i}.weight"] @ h + w[f"layers.{i}.bias"]
+                    h = np.maximum(h, 0) if kind == "relu" and i % 2 else np.tanh(h)
             pixels.append(1 / (1 + np.exp(-(w["output.weight"] @ h + w["output.bias"]))))
         images.append(pixels)
     return np.array(images)
@@ -61,7 +63,8 @@ def test_the_network_is_what_is_written(kind: str, channels: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [("residual", (24, 5, 6, 6)), ("softplus", (3, 128, 128)), ("tanh", (7, 64, 64))]
+    ("kind", "shape"),
+    [("residual", (24, 5, 6, 6)), ("softplus", (3, 128, 128)), ("tanh", (7, 64, 64)), ("relu", (14, 64, 64))],
 )
 def test_the_published_sizes(kind: str, shape: tuple[int, ...]) -> None:
     G = CPPN.model_validate({"kind": kind}).network(1, 32)

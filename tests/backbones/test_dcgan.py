@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ganvas.backbones.dcgan import DCGAN
 from ganvas.errors import UserError
@@ -103,6 +104,24 @@ def test_the_start_has_the_standard_deviation_asked_for() -> None:
     G, D = config.generator(ImageSpec(1, 32, 32, 10), 100), config.discriminator(ImageSpec(1, 32, 32, 10))
     for weight in (G.layers[0].weight, G.layers[4].weight, G.layers[7].weight, D.levels[1].label_weight):
         assert weight.std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_the_network_and_the_start_of_cfg_gan() -> None:
+    torch.manual_seed(0)
+    config = DCGAN(base=32, init="cfg-gan", pointwise=True, g_first_norm=False, d_norm="none")
+    G, D = config.generator(ImageSpec(1, 32, 32, 0), 100), config.discriminator(ImageSpec(1, 32, 32, 0))
+    first, norms = G.layers[0], [layer for layer in G.layers if isinstance(layer, nn.BatchNorm2d)]
+    assert first.bias is not None and isinstance(G.layers[2], nn.ReLU)
+    scales = torch.cat([norm.weight.detach() for norm in norms])
+    assert [len(norm.weight) for norm in norms] == [64, 64, 32, 32]
+    assert 0 <= scales.min() < 0.05 and 0.95 < scales.max() <= 1
+    for weight, std in (
+        (first.weight, (2 / 100) ** 0.5),
+        (D.head.weight, (2 / 2048) ** 0.5),
+        (G.layers[3].weight, 0.01),
+        (D.levels[1].conv.weight, 0.01),
+    ):
+        assert weight.std().item() == pytest.approx(std, rel=0.05)
 
 
 def test_the_kaiming_start() -> None:

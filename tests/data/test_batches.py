@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganvas.data import Batches, ImageSet
+from ganvas.data.imageset import random_crops
 from ganvas.errors import UserError
 
 counts = st.integers(1, 40)
@@ -93,11 +94,47 @@ def test_flips_mirror_half_of_the_pictures_and_others_each_epoch() -> None:
     plain = Batches(ImageSet("halves", images), 400, seed=3)
     epochs = []
     for _ in range(2):
-        order, mirrored = batches.draw()
-        assert (plain.draw()[0] == order).all()
+        order, mirrored, _ = batches.draw()
+        assert (plain.draw().positions == order).all()
         assert 0.4 < mirrored.mean() < 0.6
         epochs.append(mirrored[np.argsort(order)])
     assert 0.4 < (epochs[0] == epochs[1]).mean() < 0.6
     batches.nimg = 0
     shown = batches.next().images[:, 0, 0, 0] > 0
     assert (shown.numpy()[np.argsort(Batches(batches.data, 400, 3).draw()[0])] == epochs[0]).all()
+
+
+def test_without_shuffling_every_epoch_is_in_the_order_of_the_set() -> None:
+    batches = Batches(numbered(5), 4, seed=3, shuffle=False)
+    batches.reshuffles = 1
+    assert np.concatenate([batches.draw().positions for _ in range(3)]).tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+
+
+def test_random_crops_are_crops_of_their_image_and_others_each_epoch() -> None:
+    """Pixels count from 0 to 24, so that the first pixel of a crop tells where it begins."""
+    whole = np.arange(25, dtype=np.uint8).reshape(1, 1, 5, 5).repeat(300, 0)
+    data = ImageSet("crops", random_crops(whole, 3), np.arange(300), ("one",) * 300, whole=whole)
+    batches, epochs = Batches(data, 300, seed=3), []
+    for _ in range(2):
+        images, labels = batches.next()
+        assert labels is not None and images.is_contiguous(memory_format=torch.channels_last)
+        pixels = ((images + 1) * 127.5).round().int()[labels.argsort(), 0]
+        assert (pixels - pixels[:, :1, :1] == torch.tensor([[0, 1, 2], [5, 6, 7], [10, 11, 12]])).all()
+        epochs.append(pixels[:, 0, 0])
+    assert all(set(first.tolist()) == {0, 1, 2, 5, 6, 7, 10, 11, 12} for first in epochs)
+    assert (epochs[0] != epochs[1]).float().mean() > 0.8
+    assert set(data.images[:, 0, 0, 0].tolist()) == {0, 1, 2, 5, 6, 7, 10, 11, 12}
+
+
+def test_random_crops_resume_anywhere() -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (9, 1, 6, 6), np.uint8)
+    data = ImageSet("crops", random_crops(whole, 4), whole=whole)
+    stream, resumed = Batches(data, 4, seed=1), Batches(data, 4, seed=1)
+    images = [stream.next().images for _ in range(5)]
+    resumed.nimg = 12
+    assert torch.equal(resumed.next().images, images[3]) and torch.equal(resumed.next().images, images[4])
+
+
+def test_a_crop_larger_than_the_images_is_refused() -> None:
+    with pytest.raises(UserError, match=r"larger than the images: lower data\.random_crop"):
+        random_crops(np.zeros((2, 1, 5, 6), np.uint8), 6)

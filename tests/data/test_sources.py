@@ -632,3 +632,47 @@ def test_a_test_split_has_the_numbers_that_training_gave_to_the_classes(tmp_path
     write("test", "cd")
     with pytest.raises(UserError, match="has the class 'd', which its training split lacks"):
         ganvas.data.load_unseen(settings, train)
+
+
+# Parts of a set
+
+
+def in_splits(folder: Path) -> Path:
+    """Three training and two test pictures of each of the classes a and b."""
+    for split, count in (("train", 3), ("test", 2)):
+        for name in "ab":
+            fill(folder / split / name, count)
+    return folder
+
+
+def test_all_splits_are_the_training_pictures_and_then_the_test_pictures(tmp_path: Path) -> None:
+    train, everything = (load_from(in_splits(tmp_path), splits=splits) for splits in ("train", "all"))
+    test = load_from(tmp_path, "test")
+    assert (everything.images == np.concatenate([train.images, test.images])).all()
+    assert everything.labels is not None and everything.labels.tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]
+    settings = DataSettings(name=str(tmp_path), splits="all")
+    assert ganvas.data.load_unseen(settings, everything) is None
+    assert ganvas.data.load_unseen(DataSettings(name=str(tmp_path)), train) is not None
+
+
+def test_some_classes_alone(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "eel"):
+        fill(tmp_path / name, 2, (8, 8))
+    data, everything = load_from(tmp_path, classes=("eel", "cat")), load_from(tmp_path)
+    assert data.classes == ("eel", "cat")
+    assert data.labels is not None and data.labels.tolist() == [1, 1, 0, 0]
+    assert (data.images == everything.images[[0, 1, 4, 5]]).all()
+    assert "no class 'cot'" in refusal(tmp_path, classes=("cot",)) and "cat" in refusal(tmp_path, classes=("cot",))
+    assert "has no classes" in refusal(tmp_path / "cat", classes=("cat",))
+
+
+def test_random_crops_are_of_whole_pictures_and_unseen_ones_are_cropped_alike(tmp_path: Path) -> None:
+    settings = DataSettings(name=str(in_splits(tmp_path)), size=8, random_crop=6)
+    data = load(settings)
+    assert data.whole is not None
+    assert (data.images.shape, data.whole.shape) == ((6, 3, 6, 6), (6, 3, 8, 8))
+    unseen = ganvas.data.load_unseen(settings, data)
+    assert unseen is not None and unseen.images.shape == (4, 3, 6, 6)
+    file = next((tmp_path / "train").rglob("*.png"))
+    given = ganvas.data.load_files([file], settings, data.spec)  # the middle, not the whole made smaller
+    assert (given[0] == np.moveaxis(np.asarray(Image.open(file)), -1, 0)[:, 1:7, 1:7]).all()

@@ -55,6 +55,7 @@ def test_one_batch_equals_the_published_rule(d_learns: bool, channels: int) -> N
     for _ in range(2):
         fake, vae_loss = vae()
         update(g_adam, -D(fake).sigmoid().log().mean() + vae_loss)
+    fake, _ = vae()
     if d_learns:
         d_loss = -(D(x).sigmoid().log().mean() + (1 - D(fake.detach()).sigmoid()).log().mean()) / 2
         update(torch.optim.Adam(D.parameters(), 1e-3, (0.65, 0.999)), d_loss)

@@ -169,3 +169,35 @@ def test_the_average_forgets_by_its_half_life_and_sooner_early_in_a_run() -> Non
                 parameter.fill_(0.0)
         method.update_averages(100, seen)
         assert next(average.parameters()).flatten()[0].item() == pytest.approx(left, rel=1e-3, abs=1e-6)
+
+
+def test_robot_vs_robot() -> None:
+    """G's updates all on the latents that D saw; both losses after them, restated plainly."""
+    spec = ImageSpec(1, 8, 8, 0)
+    settings = {"g_steps": 3, "g_latents": "same", "losses": "after", "lr": 1e-2}
+    ours, plain = make(spec, **settings), make(spec, **settings)
+    record = ours.step(Images(spec))
+
+    G, D, (real, _) = plain.G, plain.D, Images(spec).next()
+    z = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    ones, zeros = torch.ones(6, 1), torch.zeros(6, 1)
+
+    def d_loss() -> Tensor:
+        on_real, on_fake = D(real), D(G(z).detach())
+        return F.binary_cross_entropy_with_logits(on_real, ones) + F.binary_cross_entropy_with_logits(on_fake, zeros)
+
+    def g_loss() -> Tensor:
+        return F.binary_cross_entropy_with_logits(D(G(z)), ones)
+
+    for network, loss, updates in ((D, d_loss, 1), (G, g_loss, 3)):
+        adam = torch.optim.Adam(network.parameters(), 1e-2, (0.5, 0.999))
+        for _ in range(updates):
+            adam.zero_grad()
+            loss().backward()
+            adam.step()
+
+    torch.testing.assert_close(record["d_loss"], d_loss().detach(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(record["g_loss"], g_loss().detach(), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(record["d_real"], D(real).sigmoid().mean().detach(), rtol=1e-3, atol=1e-5)
+    for key, value in G.state_dict().items():
+        torch.testing.assert_close(ours.G.state_dict()[key], value, rtol=1e-3, atol=2e-3)  # 0.2 of a step of Adam

@@ -69,6 +69,7 @@ def test_one_batch_equals_the_published_rule(kind: str) -> None:
     for _ in range(3):
         fake, kl = redrawn()
         update(g_adam, cross_entropy(D(fake), y) + 10 * kl / 64)
+    redrawn()  # what decides whether D learns
     for _ in range(0 if kind == "none" else 2):
         d_loss = cross_entropy(D(x), y)
         if kind == "against generated":
@@ -159,3 +160,41 @@ def test_g_learns_to_be_classified() -> None:
         record = method.step(Source())  # type: ignore[arg-type]
     assert record["accuracy_real"] > 0.8
     assert F.cross_entropy(method.D(method.decode(method.encode(real))), labels) < 1.1
+
+
+def test_an_adam_of_its_own_for_updates_on_real_images_alone() -> None:
+    """Two kinds of updates in turns, with one optimiser or with two: each keeps its own moments."""
+    for optimizers, counts in ((1, {"D": 4}), (2, {"D": 2, "D_real": 2})):
+        method = taught(d_optimizers=optimizers, d_steps=2, d_stop_detected=1.0, d_stop_real=1.0)
+        for thresholds in ({**ALWAYS}, {**NEVER, "d_start_real": 1.0}):
+            method.change(**thresholds)
+            method.step(Images(LABELLED))
+        steps = {
+            name: next(iter(optimizer.state.values()))["step"].item()
+            for name, optimizer in method.optimizers.items()
+            if name != "G"
+        }
+        assert steps == counts
+
+
+def test_squares_and_unit_inputs() -> None:
+    """E and D are given images in [0, 1]: a black one as zeros, of which only biases remain."""
+    method = make(network=NETWORK.model_copy(update={"inputs": "unit", "encoder_std": 0.02}))
+    black = torch.full((2, 1, 8, 8), -1.0)
+    plain = make(network=NETWORK.model_copy(update={"encoder_std": 0.02}))
+    assert torch.equal(method.E.hidden[1].weight, plain.E.hidden[1].weight)
+    torch.testing.assert_close(method.E(black), plain.E(torch.zeros(2, 1, 8, 8)))
+    torch.testing.assert_close(method.D(black), plain.D(torch.zeros(2, 1, 8, 8)))
+
+
+def test_frozen_blocks_learn_in_their_last_layers_alone() -> None:
+    method = make(network=NETWORK.model_copy(update={"frozen_blocks": True}), g_lr=1e-2)
+    network = method.G.pixels
+    before = network.weight.detach().clone(), network.bias.detach().clone()
+    for _ in range(3):
+        method.step(Images(LABELLED))
+    for old, new in zip(before, (network.weight, network.bias), strict=True):
+        assert torch.equal(old[:, :-1], new[:, :-1])
+        assert (old[:, -1] != new[:, -1]).float().mean() > 0.5  # not where a ReLU is always 0
+    coordinates, z = method.G.place, torch.randn(2, 5)
+    torch.testing.assert_close(network(z, coordinates), network.plain(z, coordinates), rtol=1e-4, atol=1e-5)

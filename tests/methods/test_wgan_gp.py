@@ -102,3 +102,17 @@ def test_rates_change_while_it_runs() -> None:
     assert method.changed == {"lr": 1e-4, "d_lr": 5e-4}
     with pytest.raises(UserError, match=r"method\.lr"):
         method.change(lr=-1)
+
+
+def test_the_batch_of_g_and_the_noise_on_real_images() -> None:
+    method = make(n_critic=1, g_batch=2, dequantise=0.5)
+    generated, judged = [], []
+    generate, critic = method._generate, method._critic
+    method._generate = lambda count: (generated.append(count), generate(count))[1]  # type: ignore[method-assign]
+    method._critic = lambda images: (judged.append(images), critic(images))[1]  # type: ignore[method-assign]
+    batches = Images(method.spec)
+    method.step(batches)
+    real = Images(method.spec).next().images
+    assert generated == [len(real), 2 * len(real)]
+    added = judged[0] - real
+    assert 0 <= added.min() < 0.05 and 0.45 < added.max() <= 0.5

@@ -8,9 +8,14 @@ the picture, r = √(x² + y²), and the scale s multiplies the latent z as well
   starts so small that at first a block changes next to nothing.
 - `softplus`: h = softplus(U), then layers h = tanh(W·h + b).
 - `tanh`: h = tanh(U), then layers h = tanh(W·h + b). With large weights it is art without training.
+- `relu`: h = relu(U), then pairs of layers h = tanh(W·h + b), h = relu(W·h + b), as published for CIFAR-10.
 
 All end in a sigmoid. Plain modules; the residual one computes through `ganvas.fused`. The discriminator and the encoder
 beside them are those of the published models: three strided convolutions, and two layers of softplus.
+
+As published, E and D see images in [0, 1] (`inputs = "unit"`) and E starts from N(0, 0.02²) (`encoder_std`); the
+defaults are those that learn more steadily. Deviation: D's convolutions start from all of N(0, 0.02²), where the
+published code cuts off what is beyond two standard deviations.
 """
 
 import math
@@ -26,6 +31,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ganvas.backbones import initialise
 from ganvas.backbones.base import Backbone
 from ganvas.backbones.dcgan import DCGANDiscriminator
 from ganvas.backbones.labels import with_label
@@ -43,28 +49,35 @@ class CPPN(Backbone):
     """A network from places and latents to pixels. What is left out has the value published for its kind."""
 
     name: Literal["cppn"] = "cppn"
-    kind: Literal["residual", "softplus", "tanh"] = "residual"
+    kind: Literal["residual", "softplus", "tanh", "relu"] = "residual"
     """the layers behind the first one"""
     width: PositiveInt | None = None
-    """units of every layer: residual 6, softplus 128, tanh 64"""
+    """units of every layer: residual 6, softplus 128, tanh and relu 64"""
     blocks: NonNegativeInt = 24
     """residual blocks; the other kinds have none"""
     layers: PositiveInt | None = None
-    """residual: layers of a block, 5; else hidden layers, the first included: softplus 4, tanh 8"""
+    """residual: layers of a block, 5; else hidden layers, the first included: softplus 4, tanh 8, relu 15"""
     scale: PositiveFloat = Field(default=8.0)
     """where the coordinates end, on the shorter side of the picture; a larger one shows more of the plane"""
     std: float | None = Field(None, ge=0, le=100)
-    """initial standard deviation of weights and biases: 0.05, tanh 0.45 (0.30 is calmer, 0.60 wilder)"""
+    """initial standard deviation of weights and biases: residual 0.05, softplus 0.1, relu 0.25, tanh 0.45 (0.30 is
+    calmer, 0.60 wilder)"""
     block_std: NonNegativeFloat = 1.0
     """the same in the layers of the residual blocks, but for their last ones"""
     residual_std: NonNegativeFloat = 0.001
     """the same in the last layer of each residual block"""
+    frozen_blocks: bool = False
+    """of each residual block only the last layer learns; the others stay as they were drawn, a reservoir"""
+    inputs: Literal["signed", "unit"] = "signed"
+    """how E and D are given images: signed = in [-1, 1], unit = in [0, 1]"""
     d_filters: PositiveInt = 32
     """filters of D's first convolution; they double twice"""
     encoder_width: PositiveInt = 512
     """units of the encoder's two hidden layers"""
     encoder_dropout: float = Field(0.0, ge=0, lt=1)
     """share of the encoder's hidden units that is dropped at random"""
+    encoder_std: PositiveFloat | None = None
+    """initial standard deviation of the encoder's weights, its biases being 0; none: as PyTorch draws them"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> "PixelGenerator":
         return PixelGenerator(spec, latent_size, self)
@@ -74,10 +87,11 @@ class CPPN(Backbone):
         for _ in range(CONVOLUTIONS):
             sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
         filters = [spec.channels, *(self.d_filters << level for level in range(CONVOLUTIONS))]
-        return DCGANDiscriminator(sides, filters, spec.num_classes, outputs)
+        networks = {"signed": DCGANDiscriminator, "unit": UnitDiscriminator}
+        return networks[self.inputs](sides, filters, spec.num_classes, outputs)
 
     def encoder(self, spec: ImageSpec, latent_size: int) -> "Encoder":
-        return Encoder(spec, latent_size, self.encoder_width, self.encoder_dropout)
+        return Encoder(spec, latent_size, self)
 
     def network(self, channels: int, latent_size: int) -> "PixelNetwork":
         """The network for pictures of 1 or 3 channels, or any other number."""
@@ -86,7 +100,12 @@ class CPPN(Backbone):
 
     def sizes(self) -> tuple[int, int, float]:
         """Width, layers and std of this kind."""
-        width, layers, std = {"residual": (6, 5, 0.05), "softplus": (128, 4, 0.05), "tanh": (64, 8, 0.45)}[self.kind]
+        width, layers, std = {
+            "residual": (6, 5, 0.05),
+            "softplus": (128, 4, 0.1),
+            "tanh": (64, 8, 0.45),
+            "relu": (64, 15, 0.25),
+        }[self.kind]
         return self.width or width, self.layers or layers, std if self.std is None else self.std
 
 
@@ -133,18 +152,25 @@ class ResidualNetwork(PixelNetwork):
             nn.init.normal_(parameter[:, -1], 0.0, config.residual_std)
 
     def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
-        weights = Weights(self.place.weight, self.weight, self.bias, self.output.weight, self.output.bias)
+        weights = Weights(self.place.weight, *self.blocks(), self.output.weight, self.output.bias)
         return residual(self.latent(self.scale * z), coordinates, weights)
 
     def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
         h = self.first(z, coordinates).tanh()
-        for weights, biases in zip(self.weight, self.bias, strict=True):
+        for weights, biases in zip(*self.blocks(), strict=True):
             *layers, last = zip(weights, biases, strict=True)
             k = h
             for layer in layers:
                 k = F.linear(k, *layer).relu()
             h = h + F.linear(k, *last).tanh()
         return h
+
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """Weights [blocks, layers, width, width] and biases [blocks, layers, width], without gradient where frozen."""
+        if not self.config.frozen_blocks:
+            return self.weight, self.bias
+        weight, bias = (torch.cat([p[:, :-1].detach(), p[:, -1:]], 1) for p in (self.weight, self.bias))
+        return weight, bias
 
     def plain(self, z: Tensor, coordinates: Tensor) -> Tensor:
         """What `forward` computes, in plain modules."""
@@ -153,12 +179,13 @@ class ResidualNetwork(PixelNetwork):
 
 
 class LayeredNetwork(PixelNetwork):
-    """Layers of tanh behind a first one of softplus or tanh; a few images at a time, whose layers fit the caches."""
+    """Layers of tanh, or of tanh and ReLU in turns, computed for as many images at a time as fit the caches."""
 
     def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
         super().__init__(channels, latent_size, config)
         width, layers, std = config.sizes()
-        self.activation: Callable[[Tensor], Tensor] = F.softplus if config.kind == "softplus" else torch.tanh
+        first: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "tanh": torch.tanh, "relu": F.relu}
+        self.activation = first[config.kind]
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         normal(self.layers, std)
 
@@ -173,8 +200,8 @@ class LayeredNetwork(PixelNetwork):
 
     def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
         h = self.activation(self.first(z, coordinates))
-        for layer in self.layers:
-            h = layer(h).tanh()
+        for number, layer in enumerate(self.layers):
+            h = layer(h).relu() if number % 2 and self.config.kind == "relu" else layer(h).tanh()
         return h
 
 
@@ -203,17 +230,27 @@ class PixelGenerator(nn.Module):
 class Encoder(nn.Module):
     """images [B, C, H, W] in [-1, 1] -> mean and log variance of their latents, [B, latent] each."""
 
-    def __init__(self, spec: ImageSpec, latent_size: int, width: int, dropout: float) -> None:
+    def __init__(self, spec: ImageSpec, latent_size: int, config: CPPN) -> None:
         super().__init__()
+        self.unit, width = config.inputs == "unit", config.encoder_width
         self.hidden = nn.Sequential(nn.Flatten())
         inputs = spec.channels * spec.height * spec.width
         for size in (inputs, width):
-            self.hidden += nn.Sequential(nn.Linear(size, width), nn.Softplus(), nn.Dropout(dropout))
+            self.hidden += nn.Sequential(nn.Linear(size, width), nn.Softplus(), nn.Dropout(config.encoder_dropout))
         self.mean, self.log_variance = nn.Linear(width, latent_size), nn.Linear(width, latent_size)
+        if config.encoder_std is not None:
+            initialise.normal(self, config.encoder_std)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        h = self.hidden(images)
+        h = self.hidden((images + 1) / 2 if self.unit else images)
         return self.mean(h).float(), self.log_variance(h).float()
+
+
+class UnitDiscriminator(DCGANDiscriminator):
+    """It sees [0, 1], so that the black around an image, which its convolutions see as 0, is that of the image."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward((images + 1) / 2, labels)
 
 
 def normal(module: nn.Module, std: float) -> None:

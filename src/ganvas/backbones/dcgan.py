@@ -9,7 +9,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ganvas.backbones.base import Backbone
-from ganvas.backbones.initialise import STD, kaiming, normal
+from ganvas.backbones.initialise import STD, cfg_gan, kaiming, normal
 from ganvas.backbones.labels import LabelledConv, with_label
 from ganvas.backbones.thin import FromImage, ToImage
 from ganvas.errors import UserError
@@ -22,8 +22,8 @@ SMALLEST_SIDE = 7  # halving stops here: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4, 64 -
 class DCGAN(Backbone):
     """A generator of fractionally strided convolutions, and the strided discriminator that mirrors it.
 
-    The extended DCGAN of CFG-GAN (Johnson & Zhang, 2018) is pointwise=true, init_std=0.01 with images of 32x32 and
-    base=32 (colour: 64); its linear layers start by Kaiming, and its batch-norm scales between 0 and 1.
+    The extended DCGAN of CFG-GAN (Johnson & Zhang, 2018) is pointwise=true, g_first_norm=false, init=cfg-gan with
+    images of 32x32 and base=32 (colour: 64).
     """
 
     name: Literal["dcgan"] = "dcgan"
@@ -35,12 +35,15 @@ class DCGAN(Backbone):
     """side of the convolution kernels in pixels; 4 needs sides that halve evenly"""
     g_norm: Literal["batch", "none"] = "batch"
     """normalisation in G"""
+    g_first_norm: bool = True
+    """whether G normalises behind its first layer, the linear one, too"""
     d_norm: Literal["batch", "none"] = "batch"
     """normalisation in D (never after its first layer)"""
     pointwise: bool = False
     """a 1x1 convolution, with norm and activation, behind every strided one but those next to the image"""
-    init: Literal["normal", "kaiming"] = "normal"
-    """initial weights: normal = one standard deviation for all, kaiming = by the layer's inputs and activation"""
+    init: Literal["normal", "kaiming", "cfg-gan"] = "normal"
+    """initial weights: normal = one standard deviation for all, kaiming = by the layer's inputs and activation,
+    cfg-gan = N(0, 0.01²) for convolutions, by the inputs for linear layers, batch-norm scales evenly from 0 to 1"""
     init_std: PositiveFloat = STD
     """standard deviation of normal initial weights"""
 
@@ -62,6 +65,8 @@ class DCGAN(Backbone):
 
     def start(self, slope: float = 0.0) -> Callable[[nn.Module], None]:
         """What draws the initial weights of a network whose rectifiers have that slope."""
+        if self.init == "cfg-gan":
+            return cfg_gan
         return partial(kaiming, slope=slope) if self.init == "kaiming" else partial(normal, std=self.init_std)
 
     def plan(self, spec: ImageSpec) -> tuple[list[tuple[int, int]], list[int]]:
@@ -86,11 +91,12 @@ class DCGANGenerator(nn.Module):
         self.num_classes = spec.num_classes
         sides, filters = config.plan(spec)
         batch_norm = config.g_norm == "batch"
+        first_norm = batch_norm and config.g_first_norm
         height, width = sides[-1]
         layers: list[nn.Module] = [
-            nn.Linear(latent_size + spec.num_classes, filters[-1] * height * width, bias=not batch_norm),
+            nn.Linear(latent_size + spec.num_classes, filters[-1] * height * width, bias=not first_norm),
             nn.Unflatten(1, (filters[-1], height, width)),
-            *_norm_relu(filters[-1], batch_norm),
+            *_norm_relu(filters[-1], first_norm),
         ]
         for level in range(len(sides) - 1, 0, -1):
             last = level == 1

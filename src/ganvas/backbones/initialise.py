@@ -30,6 +30,16 @@ def kaiming(network: nn.Module, slope: float = 0.0, linear: Collection[nn.Module
     _start(network, lambda layer: (1.0 if layer in linear else gain) / math.sqrt(fan_in(layer)), 0.0)
 
 
+@torch.no_grad()
+def cfg_gan(network: nn.Module) -> None:
+    """As CFG-GAN's networks start (Johnson & Zhang, 2018): convolutions N(0, 0.01²), linear layers N(0, 2 / inputs),
+    batch-norm scales even from 0 to 1."""
+    _start(network, lambda layer: math.sqrt(2 / fan_in(layer)) if isinstance(layer, nn.Linear) else 0.01, 0.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight)
+
+
 def fan_in(layer: Layer) -> float:
     """How many numbers, on average, go into one number of the layer's output."""
     if isinstance(layer, nn.ConvTranspose2d):  # stride 2 spreads its input over four times as many pixels

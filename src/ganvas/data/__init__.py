@@ -18,7 +18,7 @@ from ganvas.config import Settings
 from ganvas.data import folder, hub, strokes
 from ganvas.data.decoding import Fit, Source, decode, from_array
 from ganvas.data.hub import Published
-from ganvas.data.imageset import Batch, Batches, ImageSet
+from ganvas.data.imageset import Batch, Batches, ImageSet, random_crops
 from ganvas.errors import UserError, nearest
 from ganvas.images import ImageSpec
 
@@ -41,6 +41,15 @@ class DataSettings(Settings):
     """planes: 1 is grey, 3 is colour; none: 1 if all pictures are grey"""
     fit: Fit = "crop"
     """crop: scale the shorter side, cut the centre; letterbox: scale the longer, fill with black; pad: only fill"""
+    random_crop: int | None = Field(None, ge=1)
+    """side in pixels of the random crop of each image that training sees, another one each time; sheets and scores have
+    one crop of each; none: whole images"""
+    splits: Literal["train", "all"] = "train"
+    """images to train on: those of the training split, or of the test split as well, which leaves none to test on"""
+    classes: tuple[str, ...] | None = None
+    """only the images of these classes, by name; none: all"""
+    shuffle: bool = True
+    """another order in each epoch; false: the order of the set, every time"""
     limit: int | None = Field(None, ge=1)
     """only the first so many pictures, in the order of the set (for folders: sorted by path)"""
     flips: bool = False
@@ -54,6 +63,8 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
     Raises UserError for an unknown name, a damaged file, or when more than 1 % of the pictures cannot be read.
     """
     source = find(settings, split, data_dir)
+    if settings.splits == "all" and split == "train":
+        source = source.and_then(find(settings.model_copy(update={"limit": None}), "test", data_dir))
     images, kept, _, skipped = decode(source, settings.size, settings.channels, settings.fit)
     if len(skipped) > TOLERATED * source.count:
         raise UserError(
@@ -61,24 +72,32 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
             f"{TOLERATED:.0%}: repair or remove them ({'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})"
         )
     labels = None if source.labels is None else source.labels[kept]
-    return ImageSet(source.name, images, labels, source.classes, skipped)
+    if settings.random_crop is None:
+        return ImageSet(source.name, images, labels, source.classes, skipped)
+    crops = random_crops(images, settings.random_crop)
+    return ImageSet(source.name, crops, labels, source.classes, skipped, whole=images)
 
 
 def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
     """Picture files in the shape of a set: uint8 [n, C, H, W]. Raises UserError if one is not a picture."""
     source = Source("pictures", len(paths), lambda i: Image.open(paths[i]), lambda i: str(paths[i]))
-    decoded = decode(source, spec.height, spec.channels, settings.fit)
+    side = spec.height if settings.random_crop is None else settings.size or spec.height
+    decoded = decode(source, side, spec.channels, settings.fit)
     if decoded.skipped:
         raise UserError(f"cannot read {decoded.skipped[0]}")
-    return decoded.images
+    edge = (side - spec.height) // 2  # of what random crops leave out, on average
+    return decoded.images[:, :, edge : edge + spec.height, edge : edge + spec.width]
 
 
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
-    """The whole test split in the shape of the training pictures; None for folders and files that have none.
+    """The whole test split in the shape of the training pictures; None where there is none that was not trained on.
 
     Its labels are the numbers that the training pictures have for the same classes; raises UserError for others.
     """
-    alike = settings.model_copy(update={"size": train.spec.height, "channels": train.spec.channels, "limit": None})
+    if settings.splits == "all":
+        return None
+    side = (train.images if train.whole is None else train.whole).shape[2]
+    alike = settings.model_copy(update={"size": side, "channels": train.spec.channels, "limit": None})
     if settings.name not in NAMED:
         try:
             find(alike, "test", data_dir)
@@ -102,7 +121,10 @@ def find(settings: DataSettings, split: Split = "train", data_dir: Path | None =
     """
     if data_dir is not None and not data_dir.is_dir():
         raise UserError(f"there is no folder '{data_dir}': --data-dir is where named sets are looked for first")
-    return _find(settings.name, split, data_dir).first(settings.limit)
+    source = _find(settings.name, split, data_dir)
+    if settings.classes is not None:
+        source = source.only(settings.classes)
+    return source.first(settings.limit)
 
 
 def _find(name: str, split: Split, data_dir: Path | None) -> Source:

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ganvas.cache import cache_dir
 from ganvas.data.progress import progress
-from ganvas.errors import UserError
+from ganvas.errors import UserError, nearest
 
 Fit = Literal["crop", "letterbox", "pad"]
 
@@ -46,6 +46,40 @@ class Source:
             count=len(range(self.count)[cut]),
             labels=None if self.labels is None else self.labels[cut],
             array=None if self.array is None else self.array[cut],
+        )
+
+    def only(self, classes: Sequence[str]) -> "Source":
+        """The pictures of some classes, which are numbered in the order given; raises UserError for an unknown one."""
+        if self.labels is None:
+            raise UserError(f"'{self.name}' has no classes: leave out data.classes")
+        for name in classes:
+            if name not in self.classes:
+                raise UserError(f"'{self.name}' has no class '{name}': {nearest(name, self.classes)}")
+        number = {self.classes.index(name): new for new, name in enumerate(classes)}
+        chosen = np.flatnonzero(np.isin(self.labels, list(number)))
+        return replace(
+            self,
+            count=len(chosen),
+            open=lambda i: self.open(int(chosen[i])),
+            where=lambda i: self.where(int(chosen[i])),
+            labels=np.array([number[label] for label in self.labels[chosen].tolist()], np.int64),
+            classes=tuple(classes),
+            array=None if self.array is None else self.array[chosen],
+        )
+
+    def and_then(self, other: "Source") -> "Source":
+        """These pictures and then those of `other`; raises UserError for other classes."""
+        if self.classes != other.classes:
+            raise UserError(f"the splits of '{self.name}' have unlike classes: train on one of them")
+        both = self.array is not None and other.array is not None and self.side == other.side
+        return replace(
+            self,
+            count=self.count + other.count,
+            open=lambda i: self.open(i) if i < self.count else other.open(i - self.count),
+            where=lambda i: self.where(i) if i < self.count else other.where(i - self.count),
+            labels=None if self.labels is None else np.concatenate([self.labels, other.labels]),
+            side=self.side if self.side == other.side else None,
+            array=np.concatenate([self.array, other.array]) if both else None,
         )
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from ganvas.device import to_device
@@ -22,6 +23,7 @@ class ImageSet:
     labels: int64 [N] in 0..len(classes)-1, or None
     classes: the name of each label, empty without labels
     skipped: files that could not be read, each with its reason
+    whole: uint8 [N, C, H', W'], the larger pictures that `images` are crops of; None where they are whole themselves
     """
 
     name: str
@@ -29,6 +31,7 @@ class ImageSet:
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    whole: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -66,37 +69,67 @@ def digest(picture: np.ndarray) -> bytes:
     return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
 
 
+def random_crops(images: np.ndarray, side: int) -> np.ndarray:
+    """One square crop of each picture, always the same: uint8 [N, C, H, W] -> [N, C, side, side]."""
+    if side > min(images.shape[2:]):
+        raise UserError(f"a random crop of {side} pixels is larger than the images: lower data.random_crop")
+    places = crop_places(images, side, np.random.default_rng(0))
+    return sliding_window_view(images, (side, side), (2, 3))[np.arange(len(images)), :, places[:, 0], places[:, 1]]
+
+
+def crop_places(images: np.ndarray, side: int, random: np.random.Generator) -> np.ndarray:
+    """Where crops of `side` pixels begin, one for each picture [N, C, H, W]: rows and columns, int64 [N, 2]."""
+    height, width = images.shape[2:]
+    return random.integers(0, [height - side + 1, width - side + 1], (len(images), 2))
+
+
 class Batch(NamedTuple):
     images: Tensor  # float32 [B, C, H, W] in [-1, 1], channels-last, on the training device
     labels: Tensor | None  # int64 [B]
+
+
+class Drawn(NamedTuple):
+    positions: np.ndarray  # int64 [B], in the set
+    mirrored: np.ndarray  # bool [B]
+    places: np.ndarray  # int64 [B, 2], where crops begin: row and column; [0, 2] of a set of whole images
 
 
 class Batches:
     """Endless batches in an order that `seed` fixes: each epoch is a permutation of the set, and no image is left over.
 
     The number of images drawn is the whole state, so a stream resumes at any position by setting `nimg`; another
-    `shuffle` gives other permutations from there on: the epoch under way may then repeat some images and miss others.
-    A batch may straddle two epochs, and a set smaller than a batch simply straddles more of them.
+    `reshuffles` gives other permutations from there on: the epoch under way may then repeat images and miss others. A
+    batch may straddle two epochs, and a set smaller than a batch simply straddles more of them. With `shuffle=False`
+    every epoch is in the order of the set. Of a set of crops, each epoch has other ones.
     """
 
     # Below this size the pixels move to the GPU once, and gathering a batch costs no transfer.
     KEEP_ON_DEVICE_BYTES = 4 * 2**30
 
     def __init__(
-        self, data: ImageSet, batch_size: int, seed: int, device: torch.device | str = "cpu", flips: bool = False
+        self,
+        data: ImageSet,
+        batch_size: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        flips: bool = False,
+        shuffle: bool = True,
     ) -> None:
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
         self.device = torch.device(device)
-        self.flips = flips
+        self.flips, self.shuffle = flips, shuffle
         self.nimg = 0
-        self.shuffle = 0
+        self.reshuffles = 0
         self._epoch = -1, -1
         self._order = np.empty(0, dtype=np.int64)
         self._mirrored = np.empty(0, dtype=bool)
-        on_device = self.device.type != "cpu" and data.images.nbytes <= self.KEEP_ON_DEVICE_BYTES
-        self._pixels = torch.tensor(data.images, device=self.device) if on_device else None
+        self._places = np.empty((0, 2), dtype=np.int64)
+        pixels = data.images if data.whole is None else data.whole
+        on_device = self.device.type != "cpu" and pixels.nbytes <= self.KEEP_ON_DEVICE_BYTES
+        self._pixels = torch.tensor(pixels, device=self.device) if on_device else None
+        self._pixels_here = pixels
         self._labels = None if data.labels is None else torch.tensor(data.labels, device=self.device)
 
     @property
@@ -106,34 +139,41 @@ class Batches:
 
     def next(self) -> Batch:
         """The next batch, gathered from the uint8 array in one indexing operation."""
-        index, mirrored = self.draw()
-        there = to_device(torch.from_numpy(index), self.device)
+        drawn = self.draw()
+        there = to_device(torch.from_numpy(drawn.positions), self.device)
         if self._pixels is not None:
             pixels = self._pixels[there]
         else:
-            pixels = to_device(torch.from_numpy(self.data.images[index]), self.device)
+            pixels = to_device(torch.from_numpy(self._pixels_here[drawn.positions]), self.device)
+        if self.data.whole is not None:
+            side = self.data.spec.height
+            row, column = to_device(torch.from_numpy(drawn.places), self.device).unbind(1)
+            each = torch.arange(len(pixels), device=self.device)
+            pixels = pixels.unfold(2, side, 1).unfold(3, side, 1)[each, :, row, column]
         if self.flips:
-            flip = to_device(torch.from_numpy(mirrored), self.device)
+            flip = to_device(torch.from_numpy(drawn.mirrored), self.device)
             pixels = torch.where(flip[:, None, None, None], pixels.flip(3), pixels)
         return Batch(from_uint8(pixels), None if self._labels is None else self._labels[there])
 
-    def draw(self) -> tuple[np.ndarray, np.ndarray]:
-        """The next `batch_size` positions in the set, int64 [B], and which are mirrored; moves the stream on."""
-        parts: list[tuple[np.ndarray, np.ndarray]] = []
+    def draw(self) -> Drawn:
+        """What the next batch consists of; moves the stream on."""
+        parts: list[Drawn] = []
         missing = self.batch_size
         while missing:
             epoch, start = divmod(self.nimg, len(self.data))
-            self._shuffle(epoch)
-            parts.append((self._order[start : start + missing], self._mirrored[start : start + missing]))
-            self.nimg += len(parts[-1][0])
-            missing -= len(parts[-1][0])
-        index, mirrored = zip(*parts, strict=True)
-        return np.concatenate(index), np.concatenate(mirrored)
+            self._begin(epoch)
+            cut = slice(start, start + missing)
+            parts.append(Drawn(self._order[cut], self._mirrored[cut], self._places[cut]))
+            self.nimg += len(parts[-1].positions)
+            missing -= len(parts[-1].positions)
+        return Drawn(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def _shuffle(self, epoch: int) -> None:
-        if (epoch, self.shuffle) != self._epoch:
-            self._epoch = epoch, self.shuffle
-            seeds = [self.seed, epoch, self.shuffle] if self.shuffle else [self.seed, epoch]
+    def _begin(self, epoch: int) -> None:
+        if (epoch, self.reshuffles) != self._epoch:
+            self._epoch = epoch, self.reshuffles
+            seeds = [self.seed, epoch, self.reshuffles] if self.reshuffles else [self.seed, epoch]
             random = np.random.default_rng(seeds)
-            self._order = random.permutation(len(self.data))
+            self._order = random.permutation(len(self.data)) if self.shuffle else np.arange(len(self.data))
             self._mirrored = random.random(len(self.data)) < 0.5
+            if self.data.whole is not None:
+                self._places = crop_places(self.data.whole, self.data.spec.height, random)

@@ -205,6 +205,10 @@ class Method(ABC):
         """Standard normal noise from the method's own generator, on its device."""
         return self.fresh(lambda: torch.randn(*shape, generator=self.noise))
 
+    def uniform(self, *shape: int) -> Tensor:
+        """Even numbers from 0 to 1, from the method's own generator, on its device."""
+        return self.fresh(lambda: torch.rand(*shape, generator=self.noise))
+
     def fresh(self, draw: Callable[[], Tensor]) -> Tensor:
         """Numbers that `draw` makes on the CPU, on the method's device."""
         return self.replay.fresh(lambda: (to_device(draw(), self.compute.device),))[0]

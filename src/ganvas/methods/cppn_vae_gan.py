@@ -5,9 +5,11 @@ image G(z). With VAE = (Bernoulli reconstruction + KL) / pixels, for one batch:
 
 - `vae_steps` times E and G lower VAE (with `vae_pixels`, of some pixels only: each is painted by itself);
 - up to `g_steps` times they lower `adversarial` · -log D(G(z)) + VAE, until -log D(G(z)) is below `g_stop`;
-- D lowers -(log D(x) + log(1 - D(G(z)))) / 2 once, if that is above `d_above` while G's loss is below `d_unless_g`.
+- D lowers -(log D(x) + log(1 - D(G(z)))) / 2 once, if that is above `d_above` while G's loss is below `d_unless_g`,
+  both images being drawn anew after G's updates.
 
-A loss of log 2 = 0.69 is that of a guess. Deviation: trained on the training images only.
+A loss of log 2 = 0.69 is that of a guess. The colour variant (hardmaru, 2016) compares pixels by twice their squared
+difference instead of Bernoulli's likelihood: `reconstruction = "squares"`.
 """
 
 from typing import Literal
@@ -30,6 +32,8 @@ class CPPNVAEGANSettings(EncodingSettings):
     """updates of E and G as an autoencoder per batch"""
     vae_pixels: PositiveInt | None = None
     """pixels of each image, others for each of these updates, that they compare; none: all of them"""
+    reconstruction: Literal["bernoulli", "squares"] = "bernoulli"
+    """how pixels in [0, 1] are compared: by their likelihood in nats, or by twice their squared difference"""
     g_steps: PositiveInt = 4
     """most updates of E and G against D per batch"""
     adversarial: NonNegativeFloat = 1.0
@@ -88,7 +92,9 @@ class CPPNVAEGAN(EncodingMethod):
             if g_loss < s.g_stop:
                 break
 
-        d_real, d_fake = self.classify(real), self.classify(fake.detach())
+        with torch.no_grad():
+            fake, vae_loss, kl = self._redraw(real)
+        d_real, d_fake = self.classify(real), self.classify(fake)
         d_loss = -(F.logsigmoid(d_real).mean() + F.logsigmoid(-d_fake).mean()) / 2
         d_steps = bool(d_loss > s.d_above and g_loss < s.d_unless_g)
         if d_steps:
@@ -110,8 +116,13 @@ class CPPNVAEGAN(EncodingMethod):
         z, kl = self.infer(real)
         with self.compute.autocast():
             logits = self.G.logits(z, at=chosen)
-        reconstruction = F.binary_cross_entropy_with_logits(logits.float(), shares(real)[:, chosen], reduction="sum")
-        return reconstruction / (len(real) * some) + kl.mean() / pixels
+        return self._unlike(logits.float(), shares(real)[:, chosen]) / (len(real) * some) + kl.mean() / pixels
+
+    def _unlike(self, logits: Tensor, pixels: Tensor) -> Tensor:
+        """How unlike new pixels are to real ones in [0, 1], both [B, P, C]; the sum."""
+        if self.settings.reconstruction == "squares":
+            return 2 * (logits.sigmoid() - pixels).square().sum()
+        return F.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
 
     def _redraw(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """New images of real ones, (reconstruction + KL) / pixels, and KL, the means over the batch in nats."""
@@ -119,7 +130,7 @@ class CPPNVAEGAN(EncodingMethod):
         with self.compute.autocast():
             logits = self.G.logits(z)
         logits = logits.float()
-        reconstruction = F.binary_cross_entropy_with_logits(logits, shares(real), reduction="sum") / len(real)
+        reconstruction = self._unlike(logits, shares(real)) / len(real)
         images = to_images(logits.sigmoid(), self.spec.height, self.spec.width)
         return images, (reconstruction + kl.mean()) / (self.spec.height * self.spec.width), kl.mean()
 

@@ -7,6 +7,9 @@ then `g_steps` times raise log D(G(z)) (or lower log(1 - D(G(z))), the minimax f
 Deviations: a conditional generator is given the labels of the real batch, so both batches have the classes of the data;
 the generated batch of the last discriminator step is used again for the first generator step, as is customary.
 
+"Robot vs. Robot" (Weaver, 2017) updates G several times on the latents that D has just seen, and reads both losses
+after all updates: `g_steps`, `g_latents = "same"`, `losses = "after"`.
+
 For small sets there is more, all of it off by default: a number of generator updates that keeps the losses level,
 augmented images for the discriminator, and penalties on it.
 """
@@ -47,6 +50,11 @@ class GANSettings(TwoRateSettings):
     """updates of D per step, each on a new batch"""
     g_steps: PositiveInt | Literal["balance"] = 1
     """updates of G per step (g_advantage is another name for it); balance: as many as keep both losses level"""
+    g_latents: Literal["fresh", "same"] = "fresh"
+    """latents of the updates of G after the first: fresh ones each time, or the same, which D saw last"""
+    losses: Literal["before", "after"] = "before"
+    """when the recorded losses and D's answers are computed: before the update that each causes, or after all updates
+    of the step, on its last batches"""
     most_g_steps: PositiveInt = 50
     """how many these may become"""
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -98,8 +106,9 @@ class GAN(TwoRates):
         for i in range(s.d_steps):
             real, labels = batches.next()
             y = labels if s.conditional else None
+            z = self._latents(len(real))
             with torch.set_grad_enabled(i == s.d_steps - 1):  # G learns from the last fakes only
-                fake = self._generate(len(real), y)
+                fake = self._generate(z, y)
             seen = self.augment(real).requires_grad_(s.r1 > 0)
             d_real = self._logit(seen, y)
             d_fake = self._logit(self.augment(fake.detach()), y)
@@ -113,11 +122,19 @@ class GAN(TwoRates):
         g_steps = self.balance.steps if s.g_steps == "balance" else s.g_steps
         for i in range(g_steps):
             if i > 0:
-                fake = self._generate(len(real), y)
+                z = self._latents(len(real)) if s.g_latents == "fresh" else z
+                fake = self._generate(z, y)
             with frozen(self.D):
                 g_logit = self._logit(self.augment(fake), y)
-                g_loss = F.logsigmoid(-g_logit).mean() if s.loss == "minimax" else -F.logsigmoid(g_logit).mean()
+                g_loss = self._g_loss(g_logit)
                 descend(self.optimizers["G"], g_loss)
+
+        if s.losses == "after":
+            with torch.no_grad():
+                d_real = self._logit(self.augment(real), y)
+                d_fake = g_logit = self._logit(self.augment(self._generate(z, y)), y)
+                d_loss = -F.logsigmoid(d_real).mean() - F.logsigmoid(-d_fake).mean()
+                g_loss = self._g_loss(g_logit)
 
         record = {
             "d_loss": d_loss.detach(),
@@ -172,14 +189,17 @@ class GAN(TwoRates):
             self.held.real.fill_(real)
             self.held.fake.fill_(fake)
 
-    def uniform(self, *shape: int) -> Tensor:
-        """Even numbers from 0 to 1, from the method's own generator, on its device."""
-        return self.fresh(lambda: torch.rand(*shape, generator=self.noise))
+    def _latents(self, count: int) -> Tensor:
+        return self.fresh(lambda: self.prior(count, self.noise))
 
-    def _generate(self, count: int, labels: Tensor | None) -> Tensor:
+    def _generate(self, z: Tensor, labels: Tensor | None) -> Tensor:
         with self.compute.autocast():
-            images: Tensor = self.G(self.fresh(lambda: self.prior(count, self.noise)), labels)
+            images: Tensor = self.G(z, labels)
         return images.float()
+
+    def _g_loss(self, logits: Tensor) -> Tensor:
+        """What G lowers: the mean over D's logits [B] for its images."""
+        return F.logsigmoid(-logits).mean() if self.settings.loss == "minimax" else -F.logsigmoid(logits).mean()
 
     def _logit(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """How real D finds each image: log-odds, float32 [B]."""

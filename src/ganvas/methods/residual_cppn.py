@@ -9,8 +9,8 @@ For one batch:
   (w · CE(D(x), y) + CE(D(G(z)), K)) / (w + 1), w = `real_weight`;
 - else, if it does not know the real images yet, it learns those alone.
 
-Deviations: trained on the training images only, at their full size (the published code takes random windows of 26x26
-of all 70,000 digits). An accuracy is that of the batch before the update that it comes with.
+Whether D learns is decided by images that are drawn anew after G's updates. An accuracy is that of the batch before the
+update that it comes with.
 """
 
 from typing import Literal
@@ -57,6 +57,8 @@ class ResidualCPPNSettings(EncodingSettings):
     """Adam's decay of the mean gradient"""
     beta2: float = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
+    d_optimizers: Literal[1, 2] = 1
+    """1: one Adam for all of D's updates, 2: another one for those on real images alone"""
     clip: NonNegativeFloat = 5.0
     """largest joint norm of the gradients of an update; 0 = any"""
 
@@ -74,12 +76,13 @@ class ResidualCPPN(EncodingMethod):
                 "or use method.name=cppn_vae_gan"
             )
         super().build()
-        networks = {"G": nn.ModuleList([self.G, self.E]), "D": self.D}
+        networks = {"G": nn.ModuleList([self.G, self.E]), "D": self.D, "D_real": self.D}
         betas = s.beta1, s.beta2
         self.optimizers = {name: adam(networks[name], lr, betas) for name, lr in self.learning_rates().items()}
 
     def learning_rates(self) -> dict[str, float]:
-        return {"G": self.settings.g_lr, "D": self.settings.d_lr}
+        s = self.settings
+        return {"G": s.g_lr, "D": s.d_lr} | ({"D_real": s.d_lr} if s.d_optimizers == 2 else {})
 
     def brakes(self) -> dict[str, dict[str, float]]:
         return {"G": {"g_lr": self.settings.g_lr}, "D": {"d_lr": self.settings.d_lr}}
@@ -102,13 +105,13 @@ class ResidualCPPN(EncodingMethod):
                 logits = self.classify(self.G(z))
                 g_loss = F.cross_entropy(logits, y)
                 descend(self.optimizers["G"], g_loss + s.kl_weight * kl.mean() / pixels, s.clip)
-            passed, detected = _share(logits, y), _share(logits, generated)
+            passed = _share(logits, y)
             if passed > s.g_stop:
                 break
 
         with torch.no_grad():
-            real_logits = self.classify(real)
-            known = _share(real_logits, y)
+            real_logits, logits = self.classify(real), self.classify(self.G(self.infer(real)[0]))
+            known, detected = _share(real_logits, y), _share(logits, generated)
         record = {"g_loss": g_loss, "kl": kl.mean(), "accuracy_real": known}
         record |= {"d_real": _real(real_logits), "d_fake": _real(logits)}
         record |= {"accuracy_generated": passed, "accuracy_detected": detected}
@@ -127,7 +130,8 @@ class ResidualCPPN(EncodingMethod):
                     enough = _share(fake_logits, generated) > s.d_stop_detected
                 else:
                     enough = _share(logits, y) > s.d_stop_real
-                descend(self.optimizers["D"], d_loss, s.clip)
+                alone = s.d_optimizers == 2 and not against_generated
+                descend(self.optimizers["D_real" if alone else "D"], d_loss, s.clip)
                 if enough:
                     break
             record["d_loss"] = d_loss

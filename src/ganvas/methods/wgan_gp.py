@@ -4,7 +4,9 @@ One step: `n_critic` times, draw real images x and as many generated G(z), and l
 `penalty` · (|∇D(x̂)| - 1)², the mean over points x̂ drawn evenly from the segments between them; then once raise D(G(z)).
 With `clip` there is no penalty: after each of its updates D's weights are cut to [-clip, clip].
 
-Deviations: none. D may not normalise over the batch: the penalty holds for each image by itself.
+The published residual networks for CIFAR-10 have two things more: G's batch is twice D's (`g_batch`), and the 256
+levels of real images are blurred by uniform noise (`dequantise`). Deviations: their auxiliary classifier is left out,
+and so is the label. D may not normalise over the batch: the penalty holds for each image by itself.
 """
 
 from typing import Literal
@@ -35,6 +37,10 @@ class WGANGPSettings(TwoRateSettings):
     """numbers in a latent vector, each drawn from N(0, 1)"""
     n_critic: PositiveInt = 5
     """updates of D per update of G, each on a new batch"""
+    g_batch: PositiveInt = 1
+    """images in an update of G, as a multiple of the batch"""
+    dequantise: NonNegativeFloat = 0.0
+    """width of the uniform noise that is added to real images; one of 256 levels is 1/128 wide"""
     penalty: NonNegativeFloat = 10.0
     """weight of the gradient penalty"""
     clip: PositiveFloat | None = None
@@ -73,6 +79,8 @@ class WGANGP(TwoRates):
         s = self.settings
         for _ in range(s.n_critic):
             real, _ = batches.next()
+            if s.dequantise:
+                real = real + s.dequantise * self.uniform(*real.shape)
             with torch.no_grad():
                 fake = self._generate(len(real))
             d_real, d_fake = self._critic(real).mean(), self._critic(fake).mean()
@@ -85,7 +93,7 @@ class WGANGP(TwoRates):
                     torch._foreach_clamp_max_(list(self.D.parameters()), s.clip)
 
         with frozen(self.D):
-            g_loss = -self._critic(self._generate(len(real))).mean()
+            g_loss = -self._critic(self._generate(s.g_batch * len(real))).mean()
             descend(self.optimizers["G"], g_loss)
 
         record = {"d_loss": d_loss, "g_loss": g_loss, "d_real": d_real, "d_fake": d_fake}
@@ -95,7 +103,7 @@ class WGANGP(TwoRates):
 
     def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
         """The mean of (|∇D(x̂)| - 1)² over the batch: a scalar with a graph."""
-        share = self.fresh(lambda: torch.rand(len(real), 1, 1, 1, generator=self.noise))
+        share = self.uniform(len(real), 1, 1, 1)
         between = (share * real + (1 - share) * fake).requires_grad_()
         (gradient,) = torch.autograd.grad(self._critic(between).sum(), between, create_graph=True)
         length: Tensor = gradient.flatten(1).norm(dim=1)
