@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ganvas.errors import UserError
-from ganvas.run import Run
+from ganvas.core.errors import UserError
+from ganvas.runs.run import Run
 
 
 def picture(place: str) -> np.ndarray:

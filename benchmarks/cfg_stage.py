@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from ganvas import recipe as recipes
-from ganvas.backbones.thin import FromImage, ToImage
-from ganvas.config import merge, parse_assignments
+from ganvas.compute.device import choose, keep_freed_memory
+from ganvas.core.images import from_uint8
+from ganvas.core.settings import merge, parse_assignments
 from ganvas.data import Batches, ImageSet, load
-from ganvas.device import choose, keep_freed_memory
-from ganvas.images import from_uint8
 from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
-from ganvas.recipe import Recipe
+from ganvas.networks.image_convolutions import FromImage, ToImage
+from ganvas.recipes import recipe as recipes
+from ganvas.recipes.recipe import Recipe
 
 
 def plain(network: nn.Module) -> nn.Module:

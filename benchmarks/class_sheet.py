@@ -13,12 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ganvas import features, images
-from ganvas.evaluate import FIRST_SEED
-from ganvas.sample import load
+from ganvas.core import images
+from ganvas.evaluation import evaluators
+from ganvas.evaluation.evaluate import FIRST_SEED
+from ganvas.runs.model import load
 
 
-def panel(axes: Axes, title: str, pictures: np.ndarray, evaluator: features.Evaluator, columns: int) -> None:
+def panel(axes: Axes, title: str, pictures: np.ndarray, evaluator: evaluators.Evaluator, columns: int) -> None:
     """Draw the first `columns` of the pictures, uint8 [N, H, W, C], of each class."""
     seen = evaluator.measure(np.moveaxis(pictures, -1, 1)).probabilities.argmax(1).numpy()
     shares, rows = [], []
@@ -53,7 +54,7 @@ def main() -> None:
         title, _, path = word.rpartition("=")
         model = load(path, args.checkpoint)
         info = model.run.info()["data"]
-        evaluator = features.choose_for(model.method.spec, model.classes, info["sha256"])
+        evaluator = evaluators.choose_for(model.method.spec, model.classes, info["sha256"])
         if not evaluator.knows(model.classes):
             parser.error(f"no evaluator knows the classes of '{path}'")
         if args.real and not panels:

@@ -29,8 +29,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganvas import fused, paint
-from ganvas.backbones.cppn import CPPN, ResidualNetwork, View, pictures
+from ganvas.networks import residual_kernel
+from ganvas.networks.cppn import CPPN, ResidualNetwork, View, pictures
+from ganvas.painting import paint
 
 LATENT = 32
 TILE = 2**15  # pixels; the fastest for the plain modules among powers of two
@@ -50,7 +51,7 @@ def by(way: str, side: Side) -> Side:
     """`side` with the kernel, or without."""
 
     def run() -> Tensor:
-        os.environ[fused.SWITCH] = "on" if way == "kernel" else "off"
+        os.environ[residual_kernel.SWITCH] = "on" if way == "kernel" else "off"
         return side()
 
     return run
@@ -226,7 +227,7 @@ def main() -> None:
     if args.file_of:
         print(*paint_file(args.file_of))
         return
-    active, why = fused.status()
+    active, why = residual_kernel.status()
     print(f"kernel {'on' if active else 'off'}: {why}; {args.threads} threads, {args.clock} clock")
     clock = time.process_time if args.clock == "cpu" else time.perf_counter
     if "paint" in args.parts:

@@ -20,13 +20,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ganvas import files
-from ganvas import recipe as recipes
-from ganvas.budget import sizes
-from ganvas.config import merge, parse_assignments
-from ganvas.recipe import Recipe
-from ganvas.run import Run
-from ganvas.train import train
+from ganvas.core import files
+from ganvas.core.settings import merge, parse_assignments
+from ganvas.recipes import recipe as recipes
+from ganvas.recipes.recipe import Recipe
+from ganvas.runs.run import Run
+from ganvas.training.disk_budget import sizes
+from ganvas.training.train import train
 
 TOY: dict[str, Any] = {
     "name": "toy",

@@ -9,10 +9,10 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from ganvas import guard
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 from ganvas.methods import METHODS, Method
-from ganvas.run import Record, Run
+from ganvas.runs.run import Record, Run
+from ganvas.training import guard
 
 
 def histories(run: Run) -> Iterator[list[Record]]:

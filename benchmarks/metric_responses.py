@@ -21,13 +21,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from ganvas import features, metrics
+from ganvas.core.images import grid
 from ganvas.data import DataSettings, ImageSet, load
-from ganvas.evaluate import Copies
-from ganvas.features import Evaluator
-from ganvas.images import grid
-from ganvas.metrics import METRICS, Moments, Score
-from ganvas.plot import FAKE, RULE
+from ganvas.evaluation import evaluators
+from ganvas.evaluation.evaluate import Copies
+from ganvas.evaluation.evaluators import Evaluator
+from ganvas.metrics import scores as metrics
+from ganvas.metrics.scores import METRICS, Moments, Score
+from ganvas.plotting.figures import FAKE, RULE
 
 SHOWN = (
     *("fid", "kid", "inception_score", "precision", "recall", "density"),
@@ -144,7 +145,7 @@ def reference(evaluator: Evaluator, train: ImageSet, unseen: ImageSet) -> Refere
 def score(evaluator: Evaluator, pictures: np.ndarray, real: Reference) -> dict[str, Score]:
     seen, probabilities = evaluator.measure(pictures)
     classes = probabilities.argmax(1)
-    nearness, usual = real.copies.nearness(features.pixels(pictures)), real.copies.real
+    nearness, usual = real.copies.nearness(evaluators.pixels(pictures)), real.copies.real
     assert nearness is not None and usual is not None, "there are enough pictures"
     return {
         "fid": metrics.fid(seen, real.moments),
@@ -287,7 +288,7 @@ def main() -> None:
     if args.redraw:
         table = read(numbers)
     else:
-        evaluator = features.load(args.evaluator)
+        evaluator = evaluators.load(args.evaluator)
         table = measure(evaluator, kinds, reference(evaluator, train, second))
         write(table, numbers)
     for name, damage in kinds.items():

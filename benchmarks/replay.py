@@ -11,9 +11,9 @@ import time
 
 import numpy as np
 
-from ganvas import recipe as recipes
+from ganvas.compute.device import choose, repeatable
 from ganvas.data import Batches, ImageSet
-from ganvas.device import choose, repeatable
+from ganvas.recipes import recipe as recipes
 
 RECIPES = (
     "mnist-gan-dcgan,mnist-wgan-gp-dcgan,mnist-cfg-dcgan,cifar10-gan-dcgan,cifar10-wgan-gp-dcgan,cifar10-cfg-dcgan,"

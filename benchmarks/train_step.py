@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from ganvas.compute.device import Compute, choose, fast_paths, keep_freed_memory
 from ganvas.data import Batches, ImageSet
-from ganvas.device import Compute, choose, fast_paths, keep_freed_memory
-from ganvas.recipe import from_dict
+from ganvas.recipes.recipe import from_dict
 
 
 class SingleImages(Dataset[Tensor]):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganvas.images import save_png
-from ganvas.recipe import Recipe, from_dict
+from ganvas.core.images import save_png
+from ganvas.recipes.recipe import Recipe, from_dict
 from tests.evaluated import evaluate, make_run
 
 # The tests' networks are so small that a second thread would only wait.

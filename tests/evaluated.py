@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ganvas.run import Run
+from ganvas.runs.run import Run
 
 REFERENCES = {
     "real": {"what": "10,000 test images", "n": 10_000, "scores": {"fid": {"value": 1.02, "error": 0.03}}},

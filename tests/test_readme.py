@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from ganvas import recipe as recipes
 from ganvas.methods import METHODS
-from tests.test_cli import ganvas
+from ganvas.recipes import recipe as recipes
+from tests.cli.test_cli import ganvas
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -9,16 +9,16 @@ pictures = ganvas.load("runs/digits").sample(16, label=3).images
 scores = ganvas.evaluate("runs/digits")["scores"]
 """
 
-from ganvas.compare import compare
+from ganvas.core.errors import RunFailed, UserError
 from ganvas.data import load as load_data
-from ganvas.errors import RunFailed, UserError
-from ganvas.evaluate import evaluate
-from ganvas.plot import draw_figures
-from ganvas.recipe import Recipe
-from ganvas.recipe import load as load_recipe
-from ganvas.run import Run
-from ganvas.sample import load
-from ganvas.train import train
+from ganvas.evaluation.compare import compare
+from ganvas.evaluation.evaluate import evaluate
+from ganvas.plotting.figures import draw_figures
+from ganvas.recipes.recipe import Recipe
+from ganvas.recipes.recipe import load as load_recipe
+from ganvas.runs.model import load
+from ganvas.runs.run import Run
+from ganvas.training.train import train
 
 __all__ = [
     "Recipe",

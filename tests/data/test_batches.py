@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganvas.core.errors import UserError
 from ganvas.data import Batches, ImageSet
 from ganvas.data.imageset import random_crops
-from ganvas.errors import UserError
 
 counts = st.integers(1, 40)
 batch_sizes = st.integers(1, 60)

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageEnhance
 
+from ganvas.core.errors import UserError
 from ganvas.data import DataSettings, load
 from ganvas.data.check import check, exact_duplicates, near_duplicates
-from ganvas.errors import UserError
 
 
 def scene(seed: int, size: int = 64) -> Image.Image:

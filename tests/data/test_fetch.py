@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from ganvas.core.errors import UserError
 from ganvas.data import DataSettings, fetch, load
-from ganvas.errors import UserError
 
 BODY = bytes(range(256)) * 4000
 

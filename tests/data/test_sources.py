@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 import ganvas.data
-from ganvas.config import parse
+from ganvas.core.errors import UserError
+from ganvas.core.settings import parse
 from ganvas.data import DataSettings, ImageSet, ImageSpec, decoding, load, strokes
-from ganvas.errors import UserError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -653,6 +653,7 @@ def test_all_splits_are_the_training_pictures_and_then_the_test_pictures(tmp_pat
     settings = DataSettings(name=str(tmp_path), splits="all")
     assert ganvas.data.load_unseen(settings, everything) is None
     assert ganvas.data.load_unseen(DataSettings(name=str(tmp_path)), train) is not None
+    assert len(load_from(tmp_path / "train", splits="all")) == 6  # where there is one split, it is all
 
 
 def test_some_classes_alone(tmp_path: Path) -> None:

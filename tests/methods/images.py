@@ -2,8 +2,8 @@
 
 import torch
 
+from ganvas.core.images import ImageSpec
 from ganvas.data import Batch
-from ganvas.images import ImageSpec
 
 
 class Images:

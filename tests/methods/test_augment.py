@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 from ganvas.methods.augment import ADAPT_IMAGES, CHANGES, Augment, cutout, translation
 
 ALL = tuple(CHANGES)

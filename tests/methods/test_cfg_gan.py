@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganvas.backbones import DCGAN
-from ganvas.device import choose
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec
+from ganvas.compute.device import choose
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
 from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
+from ganvas.networks import DCGAN
 from tests.methods.images import Images
 
 SPEC = ImageSpec(1, 8, 8, 0)

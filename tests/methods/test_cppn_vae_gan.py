@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvas.backbones import CPPN
-from ganvas.device import choose
-from ganvas.images import ImageSpec
+from ganvas.compute.device import choose
+from ganvas.core.images import ImageSpec
 from ganvas.methods.cppn_vae_gan import CPPNVAEGAN, CPPNVAEGANSettings
+from ganvas.networks import CPPN
 from tests.methods.images import Images
 
 NETWORK = CPPN(kind="softplus", width=6, std=0.2, d_filters=4, encoder_width=12)

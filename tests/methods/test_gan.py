@@ -3,16 +3,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganvas.backbones import BACKBONES
-from ganvas.device import choose
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec
+from ganvas.compute.device import choose
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
 from ganvas.methods.gan import GAN, GANSettings
+from ganvas.networks import NETWORKS
 from tests.methods.images import LABELLED, Images
 
 
-def make(spec: ImageSpec = LABELLED, backbone: str = "mlp", **settings: object) -> GAN:
-    return GAN(GANSettings(latent_size=5, **settings), BACKBONES[backbone](), spec, choose("cpu", "fp32"), seed=0)
+def make(spec: ImageSpec = LABELLED, networks: str = "mlp", **settings: object) -> GAN:
+    return GAN(GANSettings(latent_size=5, **settings), NETWORKS[networks](), spec, choose("cpu", "fp32"), seed=0)
 
 
 @pytest.mark.parametrize("loss", ["non-saturating", "minimax"])
@@ -56,9 +56,9 @@ def test_updates_per_step(d_steps: int, g_steps: int) -> None:
     assert counts == {"D": d_steps, "G": g_steps}
 
 
-@pytest.mark.parametrize("backbone", ["mlp", "dcgan"])
-def test_no_gradient_of_d_is_computed_in_the_step_of_g(backbone: str) -> None:
-    method = make(backbone=backbone, conditional=True, g_steps=3)
+@pytest.mark.parametrize("networks", ["mlp", "dcgan"])
+def test_no_gradient_of_d_is_computed_in_the_step_of_g(networks: str) -> None:
+    method = make(networks=networks, conditional=True, g_steps=3)
     counts = dict.fromkeys(method.D.parameters(), 0)
 
     def count(parameter: Tensor) -> None:
@@ -139,7 +139,7 @@ def test_penalties_enter_d_alone() -> None:
 
 def test_r1_needs_a_d_that_sees_each_image_by_itself() -> None:
     with pytest.raises(UserError, match=r"network\.d_norm=none"):
-        make(ImageSpec(1, 16, 16, 0), backbone="dcgan", r1=1.0)
+        make(ImageSpec(1, 16, 16, 0), networks="dcgan", r1=1.0)
 
 
 def test_state_of_the_extras_comes_back() -> None:

@@ -3,11 +3,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganvas.backbones import CPPN, DCGAN
-from ganvas.device import choose
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec
+from ganvas.compute.device import choose
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
 from ganvas.methods.residual_cppn import ResidualCPPN, ResidualCPPNSettings
+from ganvas.networks import CPPN, DCGAN
 from tests.methods.images import LABELLED, Images
 
 NETWORK = CPPN(width=4, blocks=2, std=0.3, block_std=0.5, residual_std=0.2, d_filters=4, encoder_width=12)

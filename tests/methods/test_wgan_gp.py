@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from ganvas.backbones import DCGAN
-from ganvas.device import choose
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec
+from ganvas.compute.device import choose
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
 from ganvas.methods.base import adam, descend, rmsprop
 from ganvas.methods.wgan_gp import WGANGP, WGANGPSettings
+from ganvas.networks import DCGAN
 from tests.methods.images import Images
 
 GREY, COLOUR = ImageSpec(1, 8, 8, 0), ImageSpec(3, 8, 8, 0)

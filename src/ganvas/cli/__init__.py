@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from cyclopts import CycloptsError
 
-from ganvas.cli import looking, painting, scoring, sweeping, training  # each adds its commands to `app`
+from ganvas.cli import looking, painting, scoring, sweeping, training
 from ganvas.cli.common import app, complain, say
-from ganvas.errors import UserError, out_of_memory
+from ganvas.core.errors import UserError, out_of_memory
 
 __all__ = ["app", "looking", "main", "painting", "scoring", "sweeping", "training"]
 

@@ -15,10 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ganvas import fused
-from ganvas.backbones import Backbone
-from ganvas.backbones.cppn import CPPN
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
+from ganvas.networks import Networks, residual_kernel
+from ganvas.networks.cppn import CPPN
 
 app = App(
     name="ganvas",
@@ -51,10 +50,10 @@ def say(word: str, text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
-def say_if_slow(network: Backbone | CPPN, device: torch.device) -> None:
+def say_if_slow(network: Networks | CPPN, device: torch.device) -> None:
     """One line where the compiled kernel would serve, but is not there."""
     if isinstance(network, CPPN) and network.kind == "residual" and device.type == "cpu":
-        active, why = fused.status(network.sizes()[0])
+        active, why = residual_kernel.status(network.sizes()[0])
         if not active:
             say("[yellow]note:[/]", f"without the compiled kernel, several times slower: {why}")
 

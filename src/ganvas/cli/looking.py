@@ -12,20 +12,20 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ganvas import device as devices
-from ganvas import fused
-from ganvas import paint as painting
-from ganvas import recipe as recipes
 from ganvas.cli.common import Words, app, data_app, err, line, out, section
-from ganvas.config import parse, parse_assignments, typed
+from ganvas.compute import device as devices
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
+from ganvas.core.settings import parse, parse_assignments, typed
+from ganvas.core.version import VERSION
 from ganvas.data import DataSettings
 from ganvas.data import check as data_check
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec
-from ganvas.plot import draw_figures, draw_together
-from ganvas.run import Run
-from ganvas.train import seconds_per_image
-from ganvas.version import VERSION
+from ganvas.networks import residual_kernel
+from ganvas.painting import paint
+from ganvas.plotting.figures import draw_figures, draw_together
+from ganvas.recipes import recipe as recipes
+from ganvas.runs.run import Run
+from ganvas.training.train import seconds_per_image
 
 PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
 
@@ -53,7 +53,7 @@ def plot(
         raise UserError("nothing to draw: name the folder of a run, or of several")
     if len(runs) == 1 and (at is not None or out_dir is not None):
         raise UserError("--at and --out are for the figures of several runs: name more, or leave them out")
-    numbers = [] if at is None else painting.read_numbers(at, "images seen")
+    numbers = [] if at is None else paint.read_numbers(at, "images seen")
     for file in draw_figures(runs[0]) if len(runs) == 1 else draw_together(runs, numbers, out_dir):
         line(str(file))
 
@@ -144,7 +144,7 @@ def info(*, device: str = "auto") -> None:
     name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else ""
     table.add_row("device", f"{compute.device} {name}".strip())
     table.add_row("precision", f"{compute.precision} ({compute.why})")
-    for path, active, why in [*devices.fast_paths(compute), ("compiled pixel network", *fused.status())]:
+    for path, active, why in [*devices.fast_paths(compute), ("compiled pixel network", *residual_kernel.status())]:
         table.add_row(path, f"{'[green]on[/]' if active else '[yellow]off[/]'}  [dim]{why}[/]")
     out.print(table)
 

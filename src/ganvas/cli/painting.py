@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 
-from ganvas import files, images
-from ganvas import paint as painting
-from ganvas import sample as sampling
-from ganvas.backbones.cppn import View
 from ganvas.cli.common import app, err, line, progress, say_if_slow
-from ganvas.errors import UserError
-from ganvas.latents import Ease
-from ganvas.morph import Morph, again
+from ganvas.core import files, images
+from ganvas.core.errors import UserError
+from ganvas.networks.cppn import View
+from ganvas.painting import paint as painting
+from ganvas.painting.latents import Ease
+from ganvas.painting.morph import Morph, again
+from ganvas.runs import model as sampling
 
 
 @app.command

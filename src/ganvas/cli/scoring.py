@@ -8,17 +8,18 @@ from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Table
 
-from ganvas import features, files, images
-from ganvas import report as reports
 from ganvas.cli.common import Words, app, err, evaluator_app, line, out, progress, section
-from ganvas.compare import compare as compare_runs
-from ganvas.config import parse, parse_assignments
+from ganvas.core import files, images
+from ganvas.core.errors import UserError
+from ganvas.core.settings import parse, parse_assignments
 from ganvas.data import DataSettings
-from ganvas.errors import UserError
-from ganvas.evaluate import FIRST_SEED
-from ganvas.evaluate import evaluate as evaluate_run
-from ganvas.neighbours import SHOWN
-from ganvas.neighbours import find as find_neighbours
+from ganvas.evaluation import evaluators
+from ganvas.evaluation import report as reports
+from ganvas.evaluation.compare import compare as compare_runs
+from ganvas.evaluation.evaluate import FIRST_SEED
+from ganvas.evaluation.evaluate import evaluate as evaluate_run
+from ganvas.evaluation.neighbours import SHOWN
+from ganvas.evaluation.neighbours import find as find_neighbours
 
 LINES = 20  # of progress, where there is no terminal for a bar
 
@@ -199,7 +200,7 @@ def train_evaluator(
     """
     values = parse_assignments(changes or [])
     settings = parse(DataSettings, {**section(values.pop("data", {}), "data"), "name": data}, "data")
-    trained = features.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
+    trained = evaluators.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
     with progress() as bar:
         task, parts = bar.add_task(f"evaluator for {data}", total=None, losses=""), 0
         for step in trained:
@@ -207,7 +208,7 @@ def train_evaluator(
             if not bar.console.is_terminal and LINES * step.nimg // step.total > parts:
                 parts = LINES * step.nimg // step.total
                 err.print(f"{step.nimg:>10,} of {step.total:,} images  loss {step.loss:.3f}")
-    line(f"{trained.file}: {features.describe(trained.file)}")
+    line(f"{trained.file}: {evaluators.describe(trained.file)}")
 
 
 @evaluator_app.command(name="average")
@@ -236,17 +237,17 @@ def average_evaluators(
     if len(parents) < 2:
         raise UserError("name two evaluators or more")
     settings = parse(DataSettings, {"name": data}, "data")
-    learned = features.load(str(parents[0]), device).facts["settings"]
-    trained = features.Training(settings, learned, data_dir=data_dir, device=device, out=out_file)
+    learned = evaluators.load(str(parents[0]), device).facts["settings"]
+    trained = evaluators.Training(settings, learned, data_dir=data_dir, device=device, out=out_file)
     with err.status("averaging"):
         trained.average(parents)
-    line(f"{trained.file}: {features.describe(trained.file)}")
+    line(f"{trained.file}: {evaluators.describe(trained.file)}")
 
 
 @evaluator_app.command(name="list")
 def list_evaluators() -> None:
     """List the evaluators that can be used now."""
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, what, where in features.available():
+    for name, what, where in evaluators.available():
         table.add_row(f"[bold]{escape(name)}[/]", escape(what), f"[dim]{escape(where)}[/]")
     out.print(table)

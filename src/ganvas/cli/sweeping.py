@@ -10,13 +10,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ganvas import recipe as recipes
-from ganvas import report as reports
-from ganvas import sweep as sweeps
+from ganvas import sweeps
 from ganvas.cli.common import Words, app, err, line, out, say
-from ganvas.config import merge, parse_assignments
-from ganvas.errors import UserError
-from ganvas.metrics import METRICS
+from ganvas.core.errors import UserError
+from ganvas.core.settings import merge, parse_assignments
+from ganvas.evaluation import report as reports
+from ganvas.metrics.scores import METRICS
+from ganvas.recipes import recipe as recipes
 
 
 @app.command

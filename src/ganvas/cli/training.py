@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ganvas import device as devices
-from ganvas import recipe as recipes
-from ganvas.budget import room_for_figures
 from ganvas.cli.common import Words, app, err, line, out, progress, say_if_slow
-from ganvas.config import merge, parse_assignments
-from ganvas.plot import draw_figures
-from ganvas.run import Record, Run
-from ganvas.train import train as train_run
+from ganvas.compute import device as devices
+from ganvas.core.settings import merge, parse_assignments
+from ganvas.plotting.figures import draw_figures
+from ganvas.recipes import recipe as recipes
+from ganvas.runs.run import Record, Run
+from ganvas.training.disk_budget import room_for_figures
+from ganvas.training.train import train as train_run
 
 
 @app.command

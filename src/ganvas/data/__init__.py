@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from ganvas import files
-from ganvas.cache import cache_dir
-from ganvas.config import Settings
+from ganvas.core import files
+from ganvas.core.cache import cache_dir
+from ganvas.core.errors import UserError, nearest
+from ganvas.core.images import ImageSpec
+from ganvas.core.settings import Settings
 from ganvas.data import folder, hub, strokes
 from ganvas.data.decoding import Fit, Source, decode, from_array
 from ganvas.data.hub import Published
 from ganvas.data.imageset import Batch, Batches, ImageSet, random_crops
-from ganvas.errors import UserError, nearest
-from ganvas.images import ImageSpec
 
 __all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load", "load_files", "load_unseen"]
 
@@ -45,7 +45,8 @@ class DataSettings(Settings):
     """side in pixels of the random crop of each image that training sees, another one each time; sheets and scores have
     one crop of each; none: whole images"""
     splits: Literal["train", "all"] = "train"
-    """images to train on: those of the training split, or of the test split as well, which leaves none to test on"""
+    """images to train on: those of the training split, or of the test split as well (if there is one), which leaves
+    none to test on"""
     classes: tuple[str, ...] | None = None
     """only the images of these classes, by name; none: all"""
     shuffle: bool = True
@@ -63,8 +64,8 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
     Raises UserError for an unknown name, a damaged file, or when more than 1 % of the pictures cannot be read.
     """
     source = find(settings, split, data_dir)
-    if settings.splits == "all" and split == "train":
-        source = source.and_then(find(settings.model_copy(update={"limit": None}), "test", data_dir))
+    if settings.splits == "all" and split == "train" and (test := _find_test(settings, data_dir)):
+        source = source.and_then(test)
     images, kept, _, skipped = decode(source, settings.size, settings.channels, settings.fit)
     if len(skipped) > TOLERATED * source.count:
         raise UserError(
@@ -98,11 +99,8 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
         return None
     side = (train.images if train.whole is None else train.whole).shape[2]
     alike = settings.model_copy(update={"size": side, "channels": train.spec.channels, "limit": None})
-    if settings.name not in NAMED:
-        try:
-            find(alike, "test", data_dir)
-        except UserError:
-            return None
+    if _find_test(alike, data_dir) is None:
+        return None
     test = load(alike, "test", data_dir)
     if test.labels is None or test.classes == train.classes:
         return test
@@ -112,6 +110,16 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
         )
     number = np.array([train.classes.index(name) for name in test.classes])
     return replace(test, labels=number[test.labels], classes=train.classes)
+
+
+def _find_test(settings: DataSettings, data_dir: Path | None) -> Source | None:
+    """All of the test split; None for folders and files that have none."""
+    settings = settings.model_copy(update={"limit": None})
+    if settings.name in NAMED:
+        return find(settings, "test", data_dir)
+    with contextlib.suppress(UserError):
+        return find(settings, "test", data_dir)
+    return None
 
 
 def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ganvas.core.progress import progress
 from ganvas.data import TOLERATED, DataSettings, find
 from ganvas.data.decoding import Original, decode
 from ganvas.data.imageset import digest
-from ganvas.data.progress import progress
 
 THUMB = 16  # side of the grey thumbnails that near duplicates are found by, in pixels
 NEAR = 5.0  # thumbnails that differ by less are near duplicates: root mean square in grey levels of 0..255

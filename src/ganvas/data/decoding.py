@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ganvas.cache import cache_dir
-from ganvas.data.progress import progress
-from ganvas.errors import UserError, nearest
+from ganvas.core.cache import cache_dir
+from ganvas.core.errors import UserError, nearest
+from ganvas.core.progress import progress
 
 Fit = Literal["crop", "letterbox", "pad"]
 

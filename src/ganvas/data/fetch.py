@@ -13,8 +13,8 @@ from typing import Any
 from filelock import FileLock
 from rich.progress import DownloadColumn, TransferSpeedColumn
 
-from ganvas.data.progress import progress
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
+from ganvas.core.progress import progress
 
 ATTEMPTS = 4  # each one goes on where the last was cut off
 TIMEOUT_SECONDS = 30.0

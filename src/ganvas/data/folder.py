@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ganvas.core.errors import UserError
 from ganvas.data.decoding import Source
-from ganvas.errors import UserError
 
 # Pixel formats. Pillow needs a plug-in for the last row: named here, they are reported as unreadable, not passed over.
 # fmt: off

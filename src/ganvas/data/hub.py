@@ -5,11 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ganvas.cache import cache_dir
+from ganvas.core.cache import cache_dir
+from ganvas.core.errors import UserError
 from ganvas.data import idx
 from ganvas.data.decoding import Source, from_array
 from ganvas.data.fetch import Unreachable, fetch
-from ganvas.errors import UserError
 
 
 class Published(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 
 PREFIX = {"train": "train", "test": "t10k"}
 

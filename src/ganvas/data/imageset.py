@@ -10,9 +10,9 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
-from ganvas.device import to_device
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec, from_uint8
+from ganvas.compute.device import to_device
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec, from_uint8
 
 
 @dataclass(frozen=True, eq=False)

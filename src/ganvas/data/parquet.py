@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ganvas.core.errors import UserError
 from ganvas.data.decoding import Source
-from ganvas.errors import UserError
 
 try:
     import pyarrow as pa

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ganvas.errors import UserError, nearest
+from ganvas.core.errors import UserError, nearest
 
 SHIFT = 1 / 8  # of the side, at most
 HOLE = 1 / 2  # of the side

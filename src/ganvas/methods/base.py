@@ -13,14 +13,14 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from ganvas.backbones import Backbone
-from ganvas.backbones.cppn import PixelGenerator, View, pictures
-from ganvas.config import Settings, parse
+from ganvas.compute.cuda_graphs import Replay
+from ganvas.compute.device import Compute, to_device
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
+from ganvas.core.settings import Settings, parse
 from ganvas.data import Batch
-from ganvas.device import Compute, to_device
-from ganvas.errors import UserError
-from ganvas.images import ImageSpec
-from ganvas.replay import Replay
+from ganvas.networks import Networks
+from ganvas.networks.cppn import PixelGenerator, View, pictures
 
 EMA_RAMP = 0.05  # of the images seen, at most, is the half-life of the averages
 
@@ -72,9 +72,9 @@ class Method(ABC):
     """whether D names the class of an image, and G's images are made to pass as theirs (`accuracy_generated`)"""
 
     def __init__(
-        self, settings: MethodSettings, backbone: Backbone, spec: ImageSpec, compute: Compute, seed: int
+        self, settings: MethodSettings, networks: Networks, spec: ImageSpec, compute: Compute, seed: int
     ) -> None:
-        self.settings, self.backbone, self.spec, self.compute = settings, backbone, spec, compute
+        self.settings, self.networks, self.spec, self.compute = settings, networks, spec, compute
         self.first_settings = settings
         # Drawn on the CPU, so that one seed gives one run on every device.
         self.noise = torch.Generator().manual_seed(seed)

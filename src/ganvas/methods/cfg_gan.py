@@ -30,7 +30,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 from ganvas.methods.balance import r1
 from ganvas.methods.base import (
     BatchSource,
@@ -92,8 +92,8 @@ class CFGGAN(Method):
 
     def build(self) -> None:
         s, spec = self.settings, self.spec._replace(num_classes=0)
-        self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
-        self.D = self.place("D", self.backbone.discriminator(spec))
+        self.G = self.place("G", self.networks.generator(spec, s.latent_size))
+        self.D = self.place("D", self.networks.discriminator(spec))
         refuse_batch_norm(self.D, "a functional gradient")
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from ganvas.backbones.cppn import to_images
 from ganvas.methods.base import BatchSource, adam, descend, frozen
 from ganvas.methods.encoding import EncodingMethod, EncodingSettings
+from ganvas.networks.cppn import to_images
 
 
 class CPPNVAEGANSettings(EncodingSettings):

@@ -6,9 +6,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from ganvas.backbones.cppn import CPPN
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 from ganvas.methods.base import Method, MethodSettings, evaluating
+from ganvas.networks.cppn import CPPN
 
 
 class EncodingSettings(MethodSettings):
@@ -24,12 +24,12 @@ class EncodingMethod(Method):
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
     def build(self) -> None:
-        if not isinstance(self.backbone, CPPN):
+        if not isinstance(self.networks, CPPN):
             raise UserError(f"method '{self.settings.name}' paints pixel by pixel: set network.name=cppn")
         spec = self.spec._replace(num_classes=0)
-        self.G = self.place("G", self.backbone.generator(spec, self.settings.latent_size))
-        self.E = self.place("E", self.backbone.encoder(spec, self.settings.latent_size))
-        self.D = self.place("D", self.backbone.discriminator(spec, self.d_outputs()))
+        self.G = self.place("G", self.networks.generator(spec, self.settings.latent_size))
+        self.E = self.place("E", self.networks.encoder(spec, self.settings.latent_size))
+        self.D = self.place("D", self.networks.discriminator(spec, self.d_outputs()))
 
     def d_outputs(self) -> int:
         """Outputs of the discriminator."""

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 from ganvas.methods.augment import Augment
 from ganvas.methods.balance import Balance, LeCam, r1
 from ganvas.methods.base import BatchSource, TwoRates, TwoRateSettings, adam, descend, frozen, refuse_batch_norm
@@ -85,8 +85,8 @@ class GAN(TwoRates):
                 "method.conditional needs labelled data: put the images in one sub-folder per class, or set it to false"
             )
         spec = self.spec if s.conditional else self.spec._replace(num_classes=0)
-        self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
-        self.D = self.place("D", self.backbone.discriminator(spec, s.d_outputs))
+        self.G = self.place("G", self.networks.generator(spec, s.latent_size))
+        self.D = self.place("D", self.networks.discriminator(spec, s.d_outputs))
         for name, lr in self.learning_rates().items():
             if s.optimizer == "sgd":
                 self.optimizers[name] = torch.optim.SGD(self.modules[name].parameters(), lr, s.beta1, foreach=True)

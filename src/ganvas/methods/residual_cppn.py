@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from ganvas.errors import UserError
+from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, adam, descend, frozen
 from ganvas.methods.encoding import EncodingMethod, EncodingSettings
 

@@ -63,8 +63,8 @@ class WGANGP(TwoRates):
 
     def build(self) -> None:
         s, spec = self.settings, self.spec._replace(num_classes=0)
-        self.G = self.place("G", self.backbone.generator(spec, s.latent_size))
-        self.D = self.place("D", self.backbone.discriminator(spec))
+        self.G = self.place("G", self.networks.generator(spec, s.latent_size))
+        self.D = self.place("D", self.networks.discriminator(spec))
         if s.clip is None:
             refuse_batch_norm(self.D, "the gradient penalty")
         for name, lr in self.learning_rates().items():

@@ -1,0 +1,82 @@
+"""The one place where ranges and layouts convert; grids; PNG files that carry their own recipe."""
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from ganvas.core import files
+
+GAP = 2  # pixels between the pictures of a grid
+RECIPE_KEY = "ganvas"  # the PNG text chunk that holds the recipe of a picture, as JSON
+
+
+class ImageSpec(NamedTuple):
+    """What a network has to know of the pictures it learns."""
+
+    channels: int
+    height: int
+    width: int
+    num_classes: int  # 0: no labels
+
+
+def from_uint8(pixels: Tensor) -> Tensor:
+    """uint8 [B, C, H, W] in 0..255 -> float32 [B, C, H, W] in [-1, 1], channels-last."""
+    return pixels.to(torch.float32, memory_format=torch.channels_last).mul_(2 / 255).sub_(1)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """float [B, C, H, W] in [-1, 1] (clamped) -> uint8 array [B, H, W, C] on the CPU."""
+    pixels = images.detach().float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255) -> np.ndarray:
+    """uint8 [B, H, W, C] -> one uint8 picture [H', W', C], row by row, `gap` pixels between, short last row filled."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), background, np.uint8)
+    for i, image in enumerate(images):
+        y, x = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
+        sheet[y : y + height, x : x + width] = image
+    return sheet
+
+
+def square_columns(count: int) -> int:
+    """Columns of the most nearly square grid that holds `count` pictures."""
+    return max(1, int(np.ceil(np.sqrt(count))))
+
+
+def enlarge(picture: np.ndarray, least: int = 640) -> np.ndarray:
+    """Repeat pixels (never blur) by the smallest whole factor that brings the longer side to `least` pixels."""
+    factor = max(1, -(-least // max(picture.shape[:2])))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def save_png(path: Path, picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
+    """Write uint8 [H, W, 1 or 3] as PNG, whole or not at all; `recipe` (JSON values) travels in the file."""
+    files.write(path, png(picture, recipe))
+
+
+def png(picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
+    """The PNG file of uint8 [H, W, 1 or 3] with its `recipe`."""
+    info, buffer = PngInfo(), io.BytesIO()
+    if recipe is not None:
+        info.add_text(RECIPE_KEY, json.dumps(recipe))
+    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
+    """A picture written by `save_png`: uint8 [H, W, C] and its recipe."""
+    with Image.open(path) as image:
+        text = image.info.get(RECIPE_KEY)
+        pixels = np.asarray(image)
+    return pixels.reshape(*pixels.shape[:2], -1), json.loads(text) if text else None

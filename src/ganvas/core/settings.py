@@ -1,0 +1,135 @@
+"""Settings: declared once as typed, documented fields; read from TOML and `key=value` words, written back as TOML."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from ganvas.core.errors import UserError, nearest
+
+
+class Settings(BaseModel):
+    """A frozen group of named, validated fields; the docstring under a field is its help line, with its unit.
+
+    A field that may be without a value takes "none", as TOML and the command line have no word for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_value(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):  # pydantic says what is wrong with it
+            return values
+        optional = {name for name, field in cls.model_fields.items() if field.default is None}
+        return {key: value for key, value in values.items() if value != "none" or key not in optional}
+
+
+FRESH_WITH_NAME = ("network", "method")
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(cls: type[S], values: Mapping[str, Any], where: str) -> S:
+    """`values` as a checked `cls`. `where` names the section in messages: `method`, `train`, ...
+
+    Raises UserError with one line that names the field, what it got and what it takes (or the nearest right name).
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        errors = error.errors()
+        first, place = errors[0], _place(errors[0]["loc"])
+        key = ".".join(place)
+        name = f"{where}.{key}" if key else where
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"unknown setting '{name}': {nearest(str(first['loc'][-1]), cls.model_fields)}") from None
+        if first["type"] == "missing":
+            raise UserError(f"setting '{name}' is missing: {_help_of(cls, key)}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        for other in errors[1:]:  # what else the setting takes
+            if _place(other["loc"]) == place:
+                message += " or " + other["msg"].removeprefix("Input should be ")
+        raise UserError(f"setting '{name}' is {first['input']!r}: {message[0].lower()}{message[1:]}") from None
+
+
+def _place(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys on the way to a value, without the names that pydantic gives to the members of a union."""
+    return [str(part) for part in loc if re.fullmatch(r"\w+", str(part))]
+
+
+def _help_of(cls: type[Settings], key: str) -> str:
+    field = cls.model_fields.get(key)
+    return (field.description or "it has no default") if field else "it has no default"
+
+
+def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
+    """`["method.lr=1e-3", "data.size=32"]` as a nested mapping; values are TOML, or else plain text.
+
+    Raises UserError for a word without `=` or without a section.
+    """
+    nested: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise UserError(f"cannot read '{word}': write it as section.key=value, for example method.lr=1e-4")
+        node = nested
+        for part in parts[:-1]:
+            node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise UserError(f"cannot read '{word}': '{part}' was already given a value")
+        node[parts[-1]] = _value(text.strip())
+    return nested
+
+
+def typed(value: Any) -> str:
+    """A value as it is typed behind `section.key=`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` laid over it, section by section.
+
+    A section that is given another `name` starts afresh: the settings of a DCGAN mean nothing to an MLP.
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if not (isinstance(value, Mapping) and isinstance(old, Mapping)):
+            merged[key] = value
+        elif "name" in value and "name" in old and value["name"] != old["name"] and key in FRESH_WITH_NAME:
+            merged[key] = dict(value)
+        else:
+            merged[key] = merge(old, value)
+    return merged
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """A mapping of plain values and sections (one level of nesting or more) as TOML; None is left out."""
+    return "\n".join(_toml_lines(values, ())).strip() + "\n"
+
+
+def _toml_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    # JSON strings, numbers, booleans and arrays of them are valid TOML as they stand.
+    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items() if not _skip(v)]
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{'.'.join((*path, key))}]", *_toml_lines(value, (*path, key))]
+    return lines
+
+
+def _skip(value: Any) -> bool:
+    return value is None or isinstance(value, Mapping)

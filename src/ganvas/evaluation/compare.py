@@ -1,0 +1,379 @@
+"""Runs side by side: tables from the evaluations that lie in the run directories.
+
+Only scores of one protocol share a table: the same evaluator, reference pictures, number of samples, first seed and
+definitions of the metrics. Everything else goes into a table of its own that says what differs.
+"""
+
+import json
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import hypot, isfinite
+from pathlib import Path
+from shlex import quote
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from ganvas.core.errors import UserError
+from ganvas.metrics.scores import METRICS, Metric, Score
+from ganvas.runs.run import Run
+
+FORMAT = 1  # of the evaluation files that this module reads
+REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
+ENTRIES = {"data.unseen": "the set of unseen pictures", "data.trained_on": "the training set", "seed": "the first seed"}
+GRACE = 1.01  # a budget may be passed by so much: checkpoints come at whole batches
+MISSED = 0.9  # of a budget: who used less should say so
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One file of a run's `evaluations/`: the scores of one checkpoint under one protocol."""
+
+    run: Run
+    file: Path
+    key: str  # of the protocol
+    about: str  # the protocol in one line
+    recipe: str
+    identity: str  # of all settings but the seed
+    seed: int
+    nimg: int
+    seconds: float  # of training
+    scores: dict[str, Score]
+    refused: dict[str, str]  # metric: reason
+    raw: dict[str, Any]  # the whole file
+
+    @property
+    def name(self) -> str:
+        return str(self.run.path)
+
+
+class Row(NamedTuple):
+    name: str
+    kind: str  # run, seeds; or of a reference: real, noise, mean
+    members: tuple[Evaluation, ...]  # one; one per seed; none for a reference
+    scores: dict[str, Score]
+
+    @property
+    def nimg(self) -> list[int]:
+        return [e.nimg for e in self.members]
+
+    @property
+    def seconds(self) -> list[float]:
+        return [e.seconds for e in self.members]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The scores that may be compared with each other: those of one protocol."""
+
+    key: str
+    about: str
+    why: str  # what keeps it apart from the first table; "" for the first
+    metrics: tuple[str, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...]
+    best: frozenset[tuple[str, str]]  # (row name, metric)
+    notes: tuple[str, ...]
+    evaluations: tuple[Evaluation, ...]  # all of the protocol, also those outside the budget
+
+
+@dataclass(frozen=True)
+class Comparison:
+    tables: tuple[Table, ...]  # most samples first
+    missing: tuple[str, ...]  # a sentence for every run that is in no table
+    at_images: int | None
+    at_seconds: float | None
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read(run: Run) -> list[Evaluation]:
+    """The evaluations of a run, oldest checkpoint first; warns of every file that is damaged or too new."""
+    found = []
+    for file in sorted((run.path / "evaluations").glob("*.json")):
+        try:
+            found.append(_parse(run, file))
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            warnings.warn(f"skipped evaluation '{file}', which is damaged or too new ({error!r})", stacklevel=2)
+    return found
+
+
+def _parse(run: Run, file: Path) -> Evaluation:
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    if raw["format"] != FORMAT:
+        raise ValueError(f"format {raw['format']}")
+    for reference in raw["references"].values():
+        str(reference["what"]), int(reference["n"]), _scores(reference["scores"])
+    str(raw["provenance"]["at"])
+    return Evaluation(
+        run=run,
+        file=file,
+        key=str(raw["key"]),
+        about=describe(raw),
+        recipe=str(raw["run"]["recipe"]),
+        identity=str(raw["run"]["identity"]),
+        seed=int(raw["run"]["seed"]),
+        nimg=int(raw["checkpoint"]["nimg"]),
+        seconds=float(raw["checkpoint"]["seconds"]),
+        scores=_scores(raw["scores"]),
+        refused=dict(raw["refused"]),
+        raw=raw,
+    )
+
+
+def describe(raw: Mapping[str, Any]) -> str:
+    """The protocol of an evaluation (the content of its file) in one line."""
+    protocol, evaluator, data = raw["protocol"], raw["protocol"]["evaluator"], raw["protocol"]["data"]
+    return (
+        f"{protocol['n']:,} samples (seeds from {protocol['seed']:,}) against {data['images']:,} {protocol['split']} "
+        f"images of {raw['data_name']}, seen through evaluator '{evaluator['name']}' "
+        f"(sha {evaluator['sha256'][:8]}, {evaluator['size']}x{evaluator['size']})"
+    )
+
+
+def _scores(raw: Mapping[str, Any]) -> dict[str, Score]:
+    """The scores that are numbers."""
+    known = {name: score for name, score in raw.items() if score["value"] is not None and isfinite(score["value"])}
+    return {
+        name: Score(float(s["value"]), None if s["error"] is None else float(s["error"])) for name, s in known.items()
+    }
+
+
+# -- comparing --------------------------------------------------------------------------------------------------------
+
+
+def compare(paths: Iterable[Path | str], at_images: int | None = None, at_seconds: float | None = None) -> Comparison:
+    """The last evaluation of every run (after at most so many images seen, or seconds of training), by protocol.
+
+    Raises UserError for a path that holds no run, and when no run has an evaluation within the budget.
+    """
+    unique: dict[Path, Run] = {}
+    for run in map(Run.existing, paths):
+        unique.setdefault(run.path.resolve(), run)
+    runs = list(unique.values())
+    everything = [evaluation for run in runs for evaluation in read(run)]
+    within = [e for e in everything if _within(e, at_images, at_seconds)]
+    found = [run for run in runs if any(e.run is run for e in within)]
+    missing = tuple(_missing(run, everything) for run in runs if run not in found)
+    if not runs:
+        raise UserError("nothing to compare: name the folders of one or more runs")
+    if not within:
+        raise UserError(missing[0] + (f" (and so on: {len(runs)} runs)" if len(runs) > 1 else ""))
+    protocols: dict[str, list[Evaluation]] = {}
+    for evaluation in within:
+        protocols.setdefault(evaluation.key, []).append(evaluation)
+    by_size = sorted(protocols.values(), key=lambda some: (-some[0].raw["protocol"]["n"], -_runs(some), some[0].key))
+    tables = []
+    for some in by_size:
+        last = list({e.run: e for e in sorted(some, key=lambda e: e.nimg)}.values())
+        last.sort(key=lambda e: found.index(e.run))
+        points = [e for e in everything if e.key == some[0].key]
+        why = _why_apart(some[0], by_size[0][0]) if some is not by_size[0] else ""
+        tables.append(_table(last, points, why, found, at_images, at_seconds))
+    return Comparison(tuple(tables), missing, at_images, at_seconds)
+
+
+def _within(evaluation: Evaluation, at_images: int | None, at_seconds: float | None) -> bool:
+    return (at_images is None or evaluation.nimg <= GRACE * at_images) and (
+        at_seconds is None or evaluation.seconds <= GRACE * at_seconds
+    )
+
+
+def _runs(evaluations: Iterable[Evaluation]) -> int:
+    return len({e.run for e in evaluations})
+
+
+def _missing(run: Run, everything: Iterable[Evaluation]) -> str:
+    own = [e for e in everything if e.run is run]
+    if not own:
+        return f"'{run.path}' has no evaluation: run `ganvas evaluate {quote(str(run.path))}`"
+    first = min(own, key=lambda e: e.nimg)
+    when = f"{first.nimg:,} images and {count(first.seconds)} seconds"
+    return f"'{run.path}' has no evaluation within the budget: its first is at {when}, so allow more"
+
+
+def _table(
+    last: Sequence[Evaluation],
+    points: Sequence[Evaluation],
+    why: str,
+    runs: Sequence[Run],
+    at_images: int | None,
+    at_seconds: float | None,
+) -> Table:
+    rows, notes = _rows(last, points, pool_unequal=at_seconds is not None)
+    references, more = _references(points)
+    present = {name for row in (*rows, *references) for name in row.scores} | {name for e in last for name in e.refused}
+    metrics = tuple(name for name in METRICS if name in present) + tuple(sorted(present - METRICS.keys()))
+    for name, reason in dict.fromkeys(pair for e in last for pair in e.refused.items()):
+        notes.append(f"- under {metric_of(name).title}: {reason}")
+    absent = [str(run.path) for run in runs if run not in {e.run for e in last}]
+    notes += more + _label_note(last) + _budget_notes(last, at_images, at_seconds) + _machine_note(last)
+    notes += [f"Not evaluated like this: {', '.join(absent)}."] if absent else []
+    best = frozenset(pair for name in metrics for pair in _best(rows, name))
+    return Table(last[0].key, last[0].about, why, metrics, tuple(rows), references, best, tuple(notes), tuple(points))
+
+
+def _rows(last: Sequence[Evaluation], points: Sequence[Evaluation], pool_unequal: bool) -> tuple[list[Row], list[str]]:
+    """One row per run, or per group of seeds that had the same budget; and what has to be said about them."""
+    groups: dict[tuple[str, int], list[Evaluation]] = {}
+    for evaluation in last:
+        groups.setdefault((evaluation.identity, 0 if pool_unequal else evaluation.nimg), []).append(evaluation)
+    rows: list[Row] = []
+    notes: list[str] = []
+    for group in groups.values():
+        seeds: dict[int, Evaluation] = {}
+        for evaluation in group:
+            seeds.setdefault(evaluation.seed, evaluation)
+        pool = [seeds[seed] for seed in sorted(seeds)] if len(seeds) > 1 else []
+        if pool:
+            name = f"{pool[0].recipe} ({len(pool)} seeds)"
+            if any(row.name == name for row in rows):  # the same recipe with other settings
+                name = f"{name[:-1]}, {pool[0].name} ...)"
+            rows.append(Row(name, "seeds", tuple(pool), _mean([e.scores for e in pool])))
+            notes.append(f"{name}: {', '.join(f'{e.name} (seed {e.seed})' for e in pool)}.")
+        for evaluation in (e for e in group if e not in pool):
+            rows.append(Row(evaluation.name, "run", (evaluation,), evaluation.scores))
+            if pool:
+                notes.append(f"{evaluation.name} repeats seed {evaluation.seed}: it is not part of the mean.")
+    return rows, notes + _apart_notes(rows, points)
+
+
+def _apart_notes(rows: Sequence[Row], points: Sequence[Evaluation]) -> list[str]:
+    """Seeds of one recipe that could have been averaged after equally many images."""
+    seen: dict[str, list[Row]] = {}
+    for row in rows:
+        seen.setdefault(row.members[0].identity, []).append(row)
+    notes = []
+    for apart in seen.values():
+        pooled = {e.seed for row in apart if row.kind == "seeds" for e in row.members}
+        members = [e for row in apart for e in row.members]
+        if len({e.seed for e in members} - pooled) + bool(pooled) < 2:
+            continue
+        common = set.intersection(*({p.nimg for p in points if p.run is e.run} for e in members))
+        what = f"use --at-images {max(common)}" if common else "evaluate them after equally many images"
+        name, count = members[0].recipe, len({e.seed for e in members})
+        notes.append(f"{name}: {count} seeds are not averaged, as they saw unlike numbers of images: {what}.")
+    return notes
+
+
+def _mean(scores: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    """Mean and sample standard deviation over seeds, of every metric that all seeds have."""
+    columns = {name: [each[name].value for each in scores] for name in scores[0] if all(name in s for s in scores)}
+    return {name: Score(fmean(values), stdev(values)) for name, values in columns.items()}
+
+
+def _references(points: Sequence[Evaluation]) -> tuple[tuple[Row, ...], list[str]]:
+    """The rows that show where the scale begins and ends, from the newest evaluation that has them."""
+    found: dict[str, dict[str, Any]] = {}
+    for evaluation in sorted(points, key=lambda e: str(e.raw["provenance"]["at"])):
+        found |= evaluation.raw["references"]
+    rows, notes = [], []
+    for kind in sorted(found, key=lambda kind: [*REFERENCES, kind].index(kind)):
+        name = REFERENCES.get(kind, kind)
+        rows.append(Row(name, kind, (), _scores(found[kind]["scores"])))
+        notes.append(f"{name}: {found[kind]['what']}.")
+        if kind != "real":
+            continue
+        for metric, reason in found[kind].get("refused", {}).items():
+            notes.append(f"- for the real images under {metric_of(metric).title}: {reason}")
+        n, asked = found[kind]["n"], points[0].raw["protocol"]["n"]
+        if n != asked:
+            notes.append(f"{name}: {n:,} pictures and not {asked:,}, on which biased scores such as FID depend.")
+    return tuple(rows), notes
+
+
+def _best(rows: Sequence[Row], metric: str) -> list[tuple[str, str]]:
+    """The best of two or more runs, and all that are not worse by more than the uncertainty of the difference."""
+    having, better = [row for row in rows if metric in row.scores], metric_of(metric).better
+    if len(having) < 2 or not better:
+        return []
+    best = (min if better == "lower" else max)((row.scores[metric] for row in having), key=lambda score: score.value)
+
+    def close(score: Score) -> bool:
+        return abs(score.value - best.value) <= 2 * hypot(score.error or 0, best.error or 0)
+
+    return [(row.name, metric) for row in having if close(row.scores[metric])]
+
+
+def _label_note(last: Iterable[Evaluation]) -> list[str]:
+    """Conditional and other runs may be compared, but one should know which is which."""
+    labels: dict[str, list[str]] = {}
+    for evaluation in last:
+        labels.setdefault(str(evaluation.raw["protocol"].get("labels", "unknown")), []).append(evaluation.name)
+    texts = [f"{what} ({', '.join(names)})" if len(labels) > 1 else what for what, names in labels.items()]
+    return [f"Labels that the samples were asked for: {', '.join(texts)}."]
+
+
+def _budget_notes(last: Sequence[Evaluation], at_images: int | None, at_seconds: float | None) -> list[str]:
+    """Rows that had much less than the budget."""
+    notes = []
+    for evaluation in last:
+        for budget, used, text in ((at_images, evaluation.nimg, "images"), (at_seconds, evaluation.seconds, "seconds")):
+            if budget and used < MISSED * budget:
+                notes.append(f"{evaluation.name}: {used:,.0f} {text}, less than the budget of {budget:,.0f}.")
+    return notes
+
+
+def _machine_note(last: Iterable[Evaluation]) -> list[str]:
+    """Seconds of unlike machines are no common scale."""
+    machines: dict[str, list[str]] = {}
+    for evaluation in last:
+        with suppress(UserError, KeyError, TypeError):
+            sessions = evaluation.run.info()["sessions"]
+            names = dict.fromkeys(f"{s['device']}, {s['threads']} threads, {s['machine']}" for s in sessions)
+            machines.setdefault(" + ".join(names), []).append(evaluation.name)
+    if len(machines) < 2:
+        return []
+    where = "; ".join(f"{', '.join(names)}: {machine or 'unknown'}" for machine, names in machines.items())
+    return [f"The seconds are from unlike machines, so compare over images seen ({where})."]
+
+
+def _why_apart(this: Evaluation, first: Evaluation) -> str:
+    """In words, the entries of the protocol that differ from the first table's."""
+    parts = []
+    a, b = _flat(this.raw["protocol"]), _flat(first.raw["protocol"])
+    for key in dict.fromkeys([*a, *b]):
+        mine, other = a.get(key), b.get(key)
+        if mine == other or key in ("labels", "evaluator.name"):  # the name comes with the sha256
+            continue
+        section, _, entry = key.partition(".")
+        if section == "metrics" and None in (mine, other):
+            parts.append(f"{metric_of(entry).title} is measured {'only here' if other is None else 'only there'}")
+        elif section == "metrics":
+            parts.append(f"{metric_of(entry).title} is defined by version {mine}, not {other}")
+        elif key in ("evaluator.sha256", "data.sha256"):
+            parts.append(f"the {section} is {_which(this, section)}, not {_which(first, section)}")
+        else:
+            parts.append(f"{ENTRIES.get(key, key)} is {_word(mine)}, not {_word(other)}")
+    differences = "; ".join(parts) or f"protocol {this.key}, not {first.key}"
+    return f"Not in one column with the first table: {differences}."
+
+
+def _flat(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {key: value if isinstance(value, dict) else {"": value} for key, value in protocol.items()}
+    return {f"{key}.{sub}".rstrip("."): value for key, values in nested.items() for sub, value in values.items()}
+
+
+def _which(evaluation: Evaluation, section: str) -> str:
+    entry = evaluation.raw["protocol"][section]
+    name = entry.get("name", evaluation.raw["data_name"])
+    return f"{name} ({entry['sha256'][:8]})"
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32,}", value):  # a hash
+        return value[:8]
+    return f"{value:,}" if type(value) is int else "absent" if value is None else str(value)
+
+
+def metric_of(name: str) -> Metric:
+    """What is known of a metric; one of a newer version has its raw name."""
+    return METRICS.get(name) or Metric(name, "", 0, "a metric that this version of ganvas does not know")
+
+
+def count(value: float) -> str:
+    """A number of images or seconds, to be read: 1,500,032, or 2.5 where it is small."""
+    return f"{value:.1f}" if 0 < value < 10 and value % 1 else f"{value:,.0f}"

@@ -1,0 +1,353 @@
+"""Compositional pattern-producing networks (Stanley, 2007): a picture of any size, painted pixel by pixel.
+
+The network maps the place of a pixel and a latent to a value, so a larger picture is the same picture with finer steps.
+The first layer of all kinds is U = Wz·(s·z) + b + Wx·x + Wy·y + Wr·r: x and y run from -s to s over the shorter side of
+the picture, r = √(x² + y²), and the scale s multiplies the latent z as well. Then
+
+- `residual`: h = tanh(U); in each block k = h, four times k = relu(A·k + b), h = h + tanh(A·k + b). That last layer
+  starts so small that at first a block changes next to nothing.
+- `softplus`: h = softplus(U), then layers h = tanh(W·h + b).
+- `tanh`: h = tanh(U), then layers h = tanh(W·h + b). With large weights it is art without training.
+- `relu`: h = relu(U), then pairs of layers h = tanh(W·h + b), h = relu(W·h + b), as published for CIFAR-10.
+
+All end in a sigmoid. Plain modules; the residual one computes through `ganvas.networks.residual_kernel`. The
+discriminator and the encoder beside them are those of the published models: three strided convolutions, and two layers
+of softplus.
+
+As published, E and D see images in [0, 1] (`inputs = "unit"`) and E starts from N(0, 0.02²) (`encoder_std`); the
+defaults are those that learn more steadily. Deviation: D's convolutions start from all of N(0, 0.02²), where the
+published code cuts off what is beyond two standard deviations.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
+from ganvas.networks import init
+from ganvas.networks.base import Networks
+from ganvas.networks.conditioning import with_label
+from ganvas.networks.dcgan import DCGANDiscriminator
+from ganvas.networks.residual_kernel import Weights, residual
+
+MOST_SAMPLES = 32  # per side of a pixel
+TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
+KEPT = 2**24  # numbers in all layers that are kept for the backward pass; of more they are computed again
+CONVOLUTIONS = 3  # of the discriminator
+
+
+class CPPN(Networks):
+    """A network from places and latents to pixels. What is left out has the value published for its kind."""
+
+    name: Literal["cppn"] = "cppn"
+    kind: Literal["residual", "softplus", "tanh", "relu"] = "residual"
+    """the layers behind the first one"""
+    width: PositiveInt | None = None
+    """units of every layer: residual 6, softplus 128, tanh and relu 64"""
+    blocks: NonNegativeInt = 24
+    """residual blocks; the other kinds have none"""
+    layers: PositiveInt | None = None
+    """residual: layers of a block, 5; else hidden layers, the first included: softplus 4, tanh 8, relu 15"""
+    scale: PositiveFloat = Field(default=8.0)
+    """where the coordinates end, on the shorter side of the picture; a larger one shows more of the plane"""
+    std: float | None = Field(None, ge=0, le=100)
+    """initial standard deviation of weights and biases: residual 0.05, softplus 0.1, relu 0.25, tanh 0.45 (0.30 is
+    calmer, 0.60 wilder)"""
+    block_std: NonNegativeFloat = 1.0
+    """the same in the layers of the residual blocks, but for their last ones"""
+    residual_std: NonNegativeFloat = 0.001
+    """the same in the last layer of each residual block"""
+    frozen_blocks: bool = False
+    """of each residual block only the last layer learns; the others stay as they were drawn, a reservoir"""
+    inputs: Literal["signed", "unit"] = "signed"
+    """how E and D are given images: signed = in [-1, 1], unit = in [0, 1]"""
+    d_filters: PositiveInt = 32
+    """filters of D's first convolution; they double twice"""
+    encoder_width: PositiveInt = 512
+    """units of the encoder's two hidden layers"""
+    encoder_dropout: float = Field(0.0, ge=0, lt=1)
+    """share of the encoder's hidden units that is dropped at random"""
+    encoder_std: PositiveFloat | None = None
+    """initial standard deviation of the encoder's weights, its biases being 0; none: as PyTorch draws them"""
+
+    def generator(self, spec: ImageSpec, latent_size: int) -> "PixelGenerator":
+        return PixelGenerator(spec, latent_size, self)
+
+    def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
+        sides = [(spec.height, spec.width)]
+        for _ in range(CONVOLUTIONS):
+            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+        filters = [spec.channels, *(self.d_filters << level for level in range(CONVOLUTIONS))]
+        networks = {"signed": DCGANDiscriminator, "unit": UnitDiscriminator}
+        return networks[self.inputs](sides, filters, spec.num_classes, outputs)
+
+    def encoder(self, spec: ImageSpec, latent_size: int) -> "Encoder":
+        return Encoder(spec, latent_size, self)
+
+    def network(self, channels: int, latent_size: int) -> "PixelNetwork":
+        """The network for pictures of 1 or 3 channels, or any other number."""
+        kind = ResidualNetwork if self.kind == "residual" else LayeredNetwork
+        return kind(channels, latent_size, self)
+
+    def sizes(self) -> tuple[int, int, float]:
+        """Width, layers and std of this kind."""
+        width, layers, std = {
+            "residual": (6, 5, 0.05),
+            "softplus": (128, 4, 0.1),
+            "tanh": (64, 8, 0.45),
+            "relu": (64, 15, 0.25),
+        }[self.kind]
+        return self.width or width, self.layers or layers, std if self.std is None else self.std
+
+
+class PixelNetwork(nn.Module, ABC):
+    """z [B, latent], coordinates [P, 3] -> pixels [B, P, C] in (0, 1)."""
+
+    def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
+        super().__init__()
+        width, _, std = config.sizes()
+        self.config, self.scale = config, config.scale
+        self.latent = nn.Linear(latent_size, width)
+        self.place = nn.Linear(3, width, bias=False)
+        self.output = nn.Linear(width, channels)
+        normal(self, std)
+
+    def forward(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        return self.logits(z, coordinates).sigmoid()
+
+    def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        """What the sigmoid is taken of: [B, P, C]."""
+        logits: Tensor = self.output(self.hidden(z, coordinates))
+        return logits
+
+    @abstractmethod
+    def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        """The last hidden layer: [B, P, width]."""
+
+    def first(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        """U: [B, P, width]."""
+        u: Tensor = self.latent(self.scale * z)[:, None] + self.place(coordinates)
+        return u
+
+
+class ResidualNetwork(PixelNetwork):
+    """A few units wide, many layers deep. `hidden` is the plain computation; `logits` does without it, and is fast."""
+
+    def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
+        super().__init__(channels, latent_size, config)
+        width, layers, _ = config.sizes()
+        self.weight = nn.Parameter(torch.empty(config.blocks, layers, width, width))
+        self.bias = nn.Parameter(torch.empty(config.blocks, layers, width))
+        for parameter in (self.weight, self.bias):
+            nn.init.normal_(parameter[:, :-1], 0.0, config.block_std)
+            nn.init.normal_(parameter[:, -1], 0.0, config.residual_std)
+
+    def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        weights = Weights(self.place.weight, *self.blocks(), self.output.weight, self.output.bias)
+        return residual(self.latent(self.scale * z), coordinates, weights)
+
+    def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        h = self.first(z, coordinates).tanh()
+        for weights, biases in zip(*self.blocks(), strict=True):
+            *layers, last = zip(weights, biases, strict=True)
+            k = h
+            for layer in layers:
+                k = F.linear(k, *layer).relu()
+            h = h + F.linear(k, *last).tanh()
+        return h
+
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """Weights [blocks, layers, width, width] and biases [blocks, layers, width], without gradient where frozen."""
+        if not self.config.frozen_blocks:
+            return self.weight, self.bias
+        weight, bias = (torch.cat([p[:, :-1].detach(), p[:, -1:]], 1) for p in (self.weight, self.bias))
+        return weight, bias
+
+    def plain(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        """What `forward` computes, in plain modules."""
+        pixels: Tensor = self.output(self.hidden(z, coordinates)).sigmoid()
+        return pixels
+
+
+class LayeredNetwork(PixelNetwork):
+    """Layers of tanh, or of tanh and ReLU in turns, computed for as many images at a time as fit the caches."""
+
+    def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
+        super().__init__(channels, latent_size, config)
+        width, layers, std = config.sizes()
+        first: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "tanh": torch.tanh, "relu": F.relu}
+        self.activation = first[config.kind]
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
+        normal(self.layers, std)
+
+    def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        compute = super().logits
+        parts = z.split(max(1, TILE // (len(coordinates) * self.output.in_features)))
+        numbers = len(z) * len(coordinates) * self.output.in_features * (1 + len(self.layers))
+        if torch.is_grad_enabled() and numbers > KEPT:  # to keep them all would take gigabytes
+            again = partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
+            return torch.cat([again(part, coordinates) for part in parts])
+        return torch.cat([compute(part, coordinates) for part in parts])
+
+    def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        h = self.activation(self.first(z, coordinates))
+        for number, layer in enumerate(self.layers):
+            h = layer(h).relu() if number % 2 and self.config.kind == "relu" else layer(h).tanh()
+        return h
+
+
+class PixelGenerator(nn.Module):
+    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1], by a pixel network."""
+
+    def __init__(self, spec: ImageSpec, latent_size: int, config: CPPN) -> None:
+        super().__init__()
+        self.num_classes, self.size, self.scale = spec.num_classes, (spec.height, spec.width), config.scale
+        self.pixels = config.network(spec.channels, latent_size + spec.num_classes)
+        self.register_buffer("place", View(*self.size, config.scale).coordinates(), persistent=False)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return to_images(self.logits(z, labels).float().sigmoid(), *self.size)
+
+    def logits(self, z: Tensor, labels: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+        """What the sigmoid is taken of: [B, H * W, C], or [B, P, C] of the pixels number `at`, int64 [P]."""
+        place = self.get_buffer("place")
+        return self.pixels.logits(self.latent(z, labels), place if at is None else place[at])
+
+    def latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """What the pixel network is given: z with the label, if there is one. [B, latent + classes]"""
+        return with_label(z, labels, self.num_classes)
+
+
+class Encoder(nn.Module):
+    """images [B, C, H, W] in [-1, 1] -> mean and log variance of their latents, [B, latent] each."""
+
+    def __init__(self, spec: ImageSpec, latent_size: int, config: CPPN) -> None:
+        super().__init__()
+        self.unit, width = config.inputs == "unit", config.encoder_width
+        self.hidden = nn.Sequential(nn.Flatten())
+        inputs = spec.channels * spec.height * spec.width
+        for size in (inputs, width):
+            self.hidden += nn.Sequential(nn.Linear(size, width), nn.Softplus(), nn.Dropout(config.encoder_dropout))
+        self.mean, self.log_variance = nn.Linear(width, latent_size), nn.Linear(width, latent_size)
+        if config.encoder_std is not None:
+            init.normal(self, config.encoder_std)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.hidden((images + 1) / 2 if self.unit else images)
+        return self.mean(h).float(), self.log_variance(h).float()
+
+
+class UnitDiscriminator(DCGANDiscriminator):
+    """It sees [0, 1], so that the black around an image, which its convolutions see as 0, is that of the image."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward((images + 1) / 2, labels)
+
+
+def normal(module: nn.Module, std: float) -> None:
+    """All weights and biases N(0, std²)."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, 0.0, std)
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of the plane that a picture shows, and in how many pixels: steps are the same in both directions."""
+
+    height: int
+    width: int
+    scale: float = 8.0
+    """the first and the last pixel of the shorter side lie at ±scale / zoom from the center"""
+    center: tuple[float, float] = (0.0, 0.0)
+    """x (to the right), y (downwards)"""
+    zoom: float = 1.0
+    supersample: int = 1
+    """every pixel is the mean of so many samples across times so many down"""
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise UserError(f"a picture of {self.width}x{self.height} pixels cannot be painted: sides are 1 or more")
+        if not 1 <= self.supersample <= MOST_SAMPLES:
+            raise UserError(f"a supersample of {self.supersample} cannot be painted: it is from 1 to {MOST_SAMPLES}")
+        for name, value in (("scale", self.scale), ("zoom", self.zoom)):
+            if not 0 < value < math.inf:
+                raise UserError(f"a {name} of {value:g} cannot be painted: it is a number above 0")
+        if not all(map(math.isfinite, self.center)):
+            raise UserError(f"a picture around {self.center[0]:g},{self.center[1]:g} cannot be painted")
+
+    @property
+    def step(self) -> float:
+        """From one pixel to the next."""
+        return 2 * self.scale / self.zoom / max(1, min(self.height, self.width) - 1)
+
+    def coordinates(self, start: int = 0, stop: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """x, y and r of the samples of every pixel from `start` to `stop`: [pixels * supersample², 3].
+
+        Pixels are numbered row by row from the top left; the samples of one lie beside each other. Computed in float64
+        and rounded last, so that steps which `dtype` can tell apart stay apart.
+        """
+        x = torch.arange(start, self.height * self.width if stop is None else stop, dtype=torch.float64)
+        y = (x / self.width).floor_()  # rows, exact up to 2**52 pixels
+        x.sub_(y, alpha=self.width)
+        if (n := self.supersample) > 1:
+            within = (torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5
+            x, y = (x[:, None] + within.repeat(n)).flatten(), (y[:, None] + within.repeat_interleave(n)).flatten()
+        for axis, side, middle in ((x, self.width, self.center[0]), (y, self.height, self.center[1])):
+            axis.sub_((side - 1) / 2).mul_(self.step).add_(middle)
+        result = torch.empty(len(x), 3, dtype=dtype)
+        result[:, 0], result[:, 1] = x, y
+        result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
+        return result
+
+
+def to_images(pixels: Tensor, height: int, width: int) -> Tensor:
+    """pixels [B, height * width, C] in (0, 1) -> images [B, C, height, width] in [-1, 1], channels-last."""
+    return (2 * pixels - 1).view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
+
+
+def pictures(network: PixelNetwork, z: Tensor, view: View) -> Tensor:
+    """One picture for each latent: z [B, latent] -> images [B, C, height, width] in [-1, 1], without a graph."""
+    return next(bands(network, z, view, view.height)).mul_(2).sub_(1).permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def bands(network: PixelNetwork, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
+    """The picture of each latent from the top, `rows` rows at a time: z [B, latent] -> [B, rows, width, C] in (0, 1).
+
+    Pixels are computed in blocks that begin at the same ones whatever `rows` is: the bits of a picture do not depend on
+    how it is cut, and memory grows with the bands only.
+    """
+    blocks = _blocks(network, z, view)
+    rest = z.new_empty(len(z), 0, network.output.out_features)  # of the block that the band before ended in
+    for top in range(0, view.height, rows):
+        height = min(rows, view.height - top)
+        band = rest.new_empty(len(z), height * view.width, rest.shape[2])
+        done = 0
+        while done < band.shape[1]:
+            if not rest.shape[1]:
+                rest = next(blocks)
+            part, rest = rest.tensor_split([band.shape[1] - done], 1)
+            band[:, done : done + part.shape[1]] = part
+            done += part.shape[1]
+        yield band.view(len(z), height, view.width, -1)
+
+
+def _blocks(network: PixelNetwork, z: Tensor, view: View) -> Iterator[Tensor]:
+    """All pixels, some at a time, each the mean of its samples: [B, pixels, C]."""
+    units, n, pixels = network.output.in_features, view.supersample**2, view.height * view.width
+    block = min(pixels, max(1, TILE // (units * n)))
+    together = max(1, TILE // (units * n * block))  # pictures
+    for start in range(0, pixels, block):
+        place = view.coordinates(start, min(start + block, pixels), z.dtype).to(z.device)
+        samples = torch.cat([network(part, place) for part in z.split(together)])
+        yield samples.view(len(z), -1, n, samples.shape[2]).mean(2) if n > 1 else samples

@@ -1,0 +1,183 @@
+"""Deep convolutional networks for GANs (Radford, Metz & Chintala, 2016): any image size, optionally conditional."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import torch.nn.functional as F
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
+from ganvas.networks.base import Networks
+from ganvas.networks.conditioning import LabelledConv, with_label
+from ganvas.networks.image_convolutions import FromImage, ToImage
+from ganvas.networks.init import STD, cfg_gan, kaiming, normal
+
+SLOPE = 0.2  # of D's leaky rectifiers
+SMALLEST_SIDE = 7  # halving stops here: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4, 64 -> ... -> 4
+
+
+class DCGAN(Networks):
+    """A generator of fractionally strided convolutions, and the strided discriminator that mirrors it.
+
+    The extended DCGAN of CFG-GAN (Johnson & Zhang, 2018) is pointwise=true, g_first_norm=false, init=cfg-gan with
+    images of 32x32 and base=32 (colour: 64).
+    """
+
+    name: Literal["dcgan"] = "dcgan"
+    base: PositiveInt = 64
+    """filters next to the image; they double each time the side halves"""
+    max_filters: PositiveInt = 512
+    """where the doubling stops"""
+    kernel: Literal[4, 5] = 5
+    """side of the convolution kernels in pixels; 4 needs sides that halve evenly"""
+    g_norm: Literal["batch", "none"] = "batch"
+    """normalisation in G"""
+    g_first_norm: bool = True
+    """whether G normalises behind its first layer, the linear one, too"""
+    d_norm: Literal["batch", "none"] = "batch"
+    """normalisation in D (never after its first layer)"""
+    pointwise: bool = False
+    """a 1x1 convolution, with norm and activation, behind every strided one but those next to the image"""
+    init: Literal["normal", "kaiming", "cfg-gan"] = "normal"
+    """initial weights: normal = one standard deviation for all, kaiming = by the layer's inputs and activation,
+    cfg-gan = N(0, 0.01²) for convolutions, by the inputs for linear layers, batch-norm scales evenly from 0 to 1"""
+    init_std: PositiveFloat = STD
+    """standard deviation of normal initial weights"""
+
+    def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
+        return DCGANGenerator(spec, latent_size, self)
+
+    def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
+        sides, filters = self.plan(spec)
+        return DCGANDiscriminator(
+            sides,
+            filters,
+            spec.num_classes,
+            outputs,
+            self.kernel,
+            self.d_norm == "batch",
+            self.pointwise,
+            self.start(SLOPE),
+        )
+
+    def start(self, slope: float = 0.0) -> Callable[[nn.Module], None]:
+        """What draws the initial weights of a network whose rectifiers have that slope."""
+        if self.init == "cfg-gan":
+            return cfg_gan
+        return partial(kaiming, slope=slope) if self.init == "kaiming" else partial(normal, std=self.init_std)
+
+    def plan(self, spec: ImageSpec) -> tuple[list[tuple[int, int]], list[int]]:
+        """(height, width) and filters of every level, from the image (its filters are its channels) inwards."""
+        sides = [(spec.height, spec.width)]
+        while max(sides[-1]) > SMALLEST_SIDE:
+            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+        if len(sides) == 1:
+            raise UserError(
+                f"images of {spec.width}x{spec.height} are too small for 'dcgan': it needs 8 pixels or more"
+            )
+        if self.kernel == 4 and any(side % 2 for level in sides[:-1] for side in level):
+            raise UserError(f"kernel 4 cannot halve images of {spec.width}x{spec.height} evenly: set network.kernel=5")
+        return sides, [spec.channels, *(min(self.base << level, self.max_filters) for level in range(len(sides) - 1))]
+
+
+class DCGANGenerator(nn.Module):
+    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1]."""
+
+    def __init__(self, spec: ImageSpec, latent_size: int, config: DCGAN) -> None:
+        super().__init__()
+        self.num_classes = spec.num_classes
+        sides, filters = config.plan(spec)
+        batch_norm = config.g_norm == "batch"
+        first_norm = batch_norm and config.g_first_norm
+        height, width = sides[-1]
+        layers: list[nn.Module] = [
+            nn.Linear(latent_size + spec.num_classes, filters[-1] * height * width, bias=not first_norm),
+            nn.Unflatten(1, (filters[-1], height, width)),
+            *_norm_relu(filters[-1], first_norm),
+        ]
+        for level in range(len(sides) - 1, 0, -1):
+            last = level == 1
+            convolution = ToImage if last else nn.ConvTranspose2d
+            layers.append(
+                convolution(
+                    filters[level],
+                    filters[level - 1],
+                    config.kernel,
+                    stride=2,
+                    padding=_padding(config.kernel),
+                    output_padding=_output_padding(sides[level], sides[level - 1], config.kernel),
+                    bias=last or not batch_norm,
+                )
+            )
+            layers += [nn.Tanh()] if last else _norm_relu(filters[level - 1], batch_norm)
+            if config.pointwise and not last:
+                layers.append(nn.Conv2d(filters[level - 1], filters[level - 1], 1, bias=not batch_norm))
+                layers += _norm_relu(filters[level - 1], batch_norm)
+        self.layers = nn.Sequential(*layers)
+        config.start()(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.layers(with_label(z, labels, self.num_classes))
+        return images
+
+
+class DCGANDiscriminator(nn.Module):
+    """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
+
+    `sides` and `filters` are those of every level, the image's first. The label is stacked as one-hot feature maps on
+    the input of every strided convolution. Batch norm always uses the statistics of the batch it is given: real and
+    generated batches come separately, so a running mean over both would describe neither.
+    """
+
+    def __init__(
+        self,
+        sides: Sequence[tuple[int, int]],
+        filters: Sequence[int],
+        num_classes: int,
+        outputs: int,
+        kernel: int = 5,
+        batch_norm: bool = True,
+        pointwise: bool = False,
+        start: Callable[[nn.Module], None] = normal,
+    ) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList()
+        for level, (side, inputs, outs) in enumerate(zip(sides, filters, filters[1:], strict=False)):
+            normed = batch_norm and level > 0
+            convolution = nn.Conv2d if level else FromImage
+            conv = convolution(inputs, outs, kernel, 2, _padding(kernel), bias=not normed)
+            self.levels.append(LabelledConv(conv, side, num_classes, _batch_norm(outs, normed)))
+            if pointwise and level > 0:
+                conv = nn.Conv2d(outs, outs, 1, bias=not normed)
+                self.levels.append(LabelledConv(conv, side, 0, _batch_norm(outs, normed)))
+        height, width = sides[-1]
+        self.head = nn.Linear(filters[-1] * height * width, outputs)
+        start(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = images
+        for level in self.levels:
+            features = F.leaky_relu(level(features, labels), SLOPE)
+        logits: Tensor = self.head(features.flatten(1))
+        return logits
+
+
+def _norm_relu(filters: int, batch_norm: bool) -> list[nn.Module]:
+    return [nn.BatchNorm2d(filters), nn.ReLU()] if batch_norm else [nn.ReLU()]
+
+
+def _batch_norm(filters: int, normed: bool) -> nn.Module:
+    return nn.BatchNorm2d(filters, track_running_stats=False) if normed else nn.Identity()
+
+
+def _padding(kernel: int) -> int:
+    return (kernel - 1) // 2
+
+
+def _output_padding(small: tuple[int, int], large: tuple[int, int], kernel: int) -> tuple[int, int]:
+    """What makes a transposed convolution of stride 2 end at exactly `large`."""
+    least = [2 * (side - 1) - 2 * _padding(kernel) + kernel for side in small]
+    return large[0] - least[0], large[1] - least[1]

@@ -1,0 +1,198 @@
+"""Residual networks for GANs: the critic and generator of WGAN-GP (Gulrajani et al., 2017), those of CFG-GAN, others.
+
+Blocks of two 3x3 convolutions, each behind a norm and a ReLU, are added to their input. The generator's double the side
+(nearest neighbour), the discriminator's halve it (mean), until the smallest side; blocks that remain keep the side, and
+are those farthest from the image. Sides that do not halve evenly are rounded up. The shortcut is the identity where
+side and filters stay, else a 1x1 convolution, computed at the smaller side.
+
+Deviations: CFG-GAN's blocks have one norm, behind the second convolution, its shortcuts no bias, and its 3x3
+convolutions start at N(0, 0.01²). WGAN-GP draws uniform weights by the mean of inputs and outputs, and makes up for a
+ReLU behind every 3x3 convolution of a block.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
+from ganvas.networks.base import Networks
+from ganvas.networks.conditioning import LabelledConv, with_label
+from ganvas.networks.init import kaiming, normal
+
+SMALLEST_IMAGE = 8
+G_SMALLEST = 4  # side that the generator starts from, unless it has too few blocks
+
+Norm = Callable[[int], nn.Module]
+D_NORMS: dict[str, Norm] = {
+    "none": nn.Identity,
+    # Real and generated batches come separately, so a running mean over both would describe neither.
+    "batch": partial(nn.BatchNorm2d, track_running_stats=False),
+    "layer": partial(nn.GroupNorm, 1),
+}
+
+
+class ResNet(Networks):
+    """Residual blocks. WGAN-GP's for CIFAR-10: base=128, max_filters=128, g_blocks=3, d_smallest=8 (latents of 128).
+
+    CFG-GAN's for 64x64: the defaults with d_pool=false.
+    """
+
+    name: Literal["resnet"] = "resnet"
+    base: PositiveInt = 64
+    """filters next to the image; they double with each block away from it"""
+    max_filters: PositiveInt = 512
+    """where the doubling stops"""
+    g_blocks: PositiveInt = 4
+    """residual blocks of G; those that do not double the side are its first"""
+    d_blocks: PositiveInt = 4
+    """residual blocks of D; those that do not halve the side are its last"""
+    d_smallest: PositiveInt = 4
+    """side in pixels at which D stops halving"""
+    d_pool: bool = True
+    """whether D's output is computed from the mean over the pixels, or with weights for each of them"""
+    g_norm: Literal["batch", "none"] = "batch"
+    """normalisation in G"""
+    d_norm: Literal["none", "batch", "layer"] = "none"
+    """normalisation in D (never in its first block); with batch an image's gradient depends on its batch"""
+    init: Literal["kaiming", "normal"] = "kaiming"
+    """initial weights: kaiming = by the layer's inputs and activation, normal = standard deviation 0.02 for all"""
+
+    def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
+        return ResNetGenerator(spec, latent_size, self)
+
+    def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
+        return ResNetDiscriminator(spec, outputs, self)
+
+    def plan(self, spec: ImageSpec, blocks: int, smallest: int) -> tuple[list[tuple[int, int]], list[int]]:
+        """(height, width) at both ends of every block, and the filters at its inner end, from the image inwards.
+
+        Raises UserError for images with no side of 8 pixels or more.
+        """
+        if max(spec.height, spec.width) < SMALLEST_IMAGE:
+            raise UserError(
+                f"images of {spec.width}x{spec.height} are too small for 'resnet': it needs 8 pixels or more"
+            )
+        sides = [(spec.height, spec.width)]
+        for _ in range(blocks):
+            height, width = sides[-1]
+            halve = max(height, width) > smallest
+            sides.append((-(-height // 2), -(-width // 2)) if halve else (height, width))
+        return sides, [min(self.base << level, self.max_filters) for level in range(blocks)]
+
+    def start(self, network: nn.Module) -> None:
+        """Draw the initial weights."""
+        if self.init == "normal":
+            normal(network)
+        else:  # only first convolutions feed a ReLU alone; all others feed sums, which grow enough as it is
+            kaiming(network, linear=[module for name, module in network.named_modules() if "conv1" not in name])
+
+
+class ResNetGenerator(nn.Module):
+    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1]."""
+
+    def __init__(self, spec: ImageSpec, latent_size: int, config: ResNet) -> None:
+        super().__init__()
+        self.num_classes = spec.num_classes
+        sides, filters = config.plan(spec, config.g_blocks, G_SMALLEST)
+        norm: Norm = nn.BatchNorm2d if config.g_norm == "batch" else nn.Identity
+        shape = (filters[-1], *sides[-1])
+        layers: list[nn.Module] = [
+            nn.Linear(latent_size + spec.num_classes, shape[0] * shape[1] * shape[2]),
+            nn.Unflatten(1, shape),
+        ]
+        for level in range(config.g_blocks - 1, -1, -1):
+            outs = filters[max(level - 1, 0)]
+            layers.append(UpBlock(filters[level], outs, sides[level + 1], sides[level], norm))
+        layers += [norm(filters[0]), nn.ReLU(), nn.Conv2d(filters[0], spec.channels, 3, padding=1), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+        config.start(self)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images: Tensor = self.layers(with_label(z, labels, self.num_classes))
+        return images
+
+
+class ResNetDiscriminator(nn.Module):
+    """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
+
+    The label is stacked as one-hot feature maps on the image, for the first 3x3 convolution.
+    """
+
+    def __init__(self, spec: ImageSpec, outputs: int, config: ResNet) -> None:
+        super().__init__()
+        sides, filters = config.plan(spec, config.d_blocks, config.d_smallest)
+        halve = [small != large for small, large in zip(sides[1:], sides[:-1], strict=True)]
+        norm = D_NORMS[config.d_norm]
+        self.first = ImageBlock(spec, filters[0], halve[0])
+        self.blocks = nn.Sequential()
+        for level in range(1, config.d_blocks):
+            self.blocks.append(DownBlock(filters[level - 1], filters[level], halve[level], norm))
+        self.pool = config.d_pool
+        height, width = (1, 1) if config.d_pool else sides[-1]
+        self.head = nn.Linear(filters[-1] * height * width, outputs)
+        config.start(self)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        features = self.blocks(self.first(images, labels)).relu()
+        logits: Tensor = self.head(features.mean((2, 3)) if self.pool else features.flatten(1))
+        return logits
+
+
+class UpBlock(nn.Module):
+    """[B, in, h, w] -> [B, out, H, W], at `small` and `large` sides."""
+
+    def __init__(self, ins: int, outs: int, small: tuple[int, int], large: tuple[int, int], norm: Norm) -> None:
+        super().__init__()
+        keep = small == large
+        self.norm1, self.conv1 = norm(ins), nn.Conv2d(ins, outs, 3, padding=1)
+        self.norm2, self.conv2 = norm(outs), nn.Conv2d(outs, outs, 3, padding=1)
+        self.shortcut = nn.Identity() if keep and ins == outs else nn.Conv2d(ins, outs, 1)
+        self.enlarge = nn.Identity() if keep else nn.Upsample(large)
+
+    def forward(self, features: Tensor) -> Tensor:
+        h = self.conv1(self.enlarge(self.norm1(features).relu()))
+        h = self.conv2(self.norm2(h).relu())
+        out: Tensor = h + self.enlarge(self.shortcut(features))
+        return out
+
+
+class DownBlock(nn.Module):
+    """[B, in, H, W] -> [B, out, h, w], half the side where `halve` says so."""
+
+    def __init__(self, ins: int, outs: int, halve: bool, norm: Norm) -> None:
+        super().__init__()
+        self.norm1, self.conv1 = norm(ins), nn.Conv2d(ins, ins, 3, padding=1)
+        self.norm2, self.conv2 = norm(ins), nn.Conv2d(ins, outs, 3, padding=1)
+        self.shortcut = nn.Conv2d(ins, outs, 1) if halve or ins != outs else nn.Identity()
+        self.halve = _halve(halve)
+
+    def forward(self, features: Tensor) -> Tensor:
+        h = self.conv1(self.norm1(features).relu())
+        h = self.conv2(self.norm2(h).relu())
+        out: Tensor = self.halve(h) + self.shortcut(self.halve(features))
+        return out
+
+
+class ImageBlock(nn.Module):
+    """The discriminator's first: images [B, C, H, W], labels [B] -> [B, out, h, w], without norm or ReLU before it."""
+
+    def __init__(self, spec: ImageSpec, outs: int, halve: bool) -> None:
+        super().__init__()
+        conv = nn.Conv2d(spec.channels, outs, 3, padding=1)
+        self.conv1 = LabelledConv(conv, (spec.height, spec.width), spec.num_classes, nn.Identity())
+        self.conv2 = nn.Conv2d(outs, outs, 3, padding=1)
+        self.shortcut = nn.Conv2d(spec.channels, outs, 1)
+        self.halve = _halve(halve)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        h = self.conv2(self.conv1(images, labels).relu())
+        out: Tensor = self.halve(h) + self.shortcut(self.halve(images))
+        return out
+
+
+def _halve(halve: bool) -> nn.Module:
+    return nn.AvgPool2d(2, ceil_mode=True) if halve else nn.Identity()

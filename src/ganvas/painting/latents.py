@@ -1,0 +1,116 @@
+"""Paths through the space of latents, and latents from files."""
+
+import json
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.core.errors import UserError
+
+Ease = Literal["linear", "sine"]
+
+ENDINGS = (".npy", ".npz", ".json", ".txt")
+LEAST_SINE = 1e-6  # of the angle between two directions; below, nothing tells which way to turn
+
+
+def path(anchors: Tensor, frames: int, ease: Ease = "linear", spherical: bool = False, loop: bool = False) -> Tensor:
+    """anchors [K, L] -> [frames, L] of the same type: from the first anchor to the last, equal time for each leg.
+
+    The first frame is the first anchor, and the last frame the last anchor, bit for bit. With `loop` the path returns
+    to the first anchor instead, and ends one step before it, so that a film can repeat without a stutter.
+    `linear` goes at an even speed, `sine` lingers at the anchors. `spherical` turns the direction evenly from one
+    anchor to the next while the length changes linearly; a straight line where they are parallel, opposite or zero.
+    One anchor gives a path that stays there. Raises UserError for fewer frames than anchors.
+    """
+    count = len(anchors)
+    if count < 1:
+        raise UserError("a path needs at least one anchor: give a latent or a seed")
+    if frames < count:
+        raise UserError(f"too few frames to visit each anchor: ask for {count} or more, not {frames}")
+    legs = count if loop and count > 1 else count - 1
+    steps = max(1, frames if loop else frames - 1)
+    places = torch.arange(frames) * legs  # in parts of a leg, `steps` each: whole numbers meet the anchors exactly
+    leg, time = places // steps, (places % steps).double()[:, None] / steps
+    if ease == "sine":
+        time = (1 - torch.cos(math.pi * time)) / 2
+    points = anchors.detach().cpu().double()
+    a, b = points[leg], points[(leg + 1) % count]
+    between = _turned(a, b, time) if spherical else torch.lerp(a, b, time)
+    return torch.where(time == 0, a, between).to(anchors)
+
+
+def zooms(start: float, stop: float, frames: int) -> list[float]:
+    """Magnifications from `start` to `stop`, both exact, each the same factor from the one before.
+
+    That is an even speed for the eye. Raises UserError for a zoom that is not above 0, or too few frames.
+    """
+    if not (0 < start < math.inf and 0 < stop < math.inf):
+        raise UserError(f"cannot zoom from {start:g} to {stop:g}: give numbers above 0")
+    least = 1 if start == stop else 2
+    if frames < least:
+        raise UserError(f"too few frames to zoom from {start:g} to {stop:g}: ask for {least} or more, not {frames}")
+    last = frames - 1
+    return [start * (stop / start) ** (i / last) for i in range(last)] + [stop]
+
+
+def truncated(z: Tensor, mean: Tensor, truncation: float) -> Tensor:
+    """Latents [..., L] drawn to their mean [L]: 0 gives the mean, 1 leaves them as they are, bit for bit."""
+    return z if truncation == 1 else mean + truncation * (z - mean)
+
+
+def read(path: Path, latent_size: int) -> Tensor:
+    """float32 [N, latent_size] from `.npy`, `.npz` (`z`, or its only array), `.json` (lists) or `.txt` (one per line).
+
+    A single latent becomes [1, latent_size]. Raises UserError for a file that cannot be read, or holds something else.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise UserError(f"cannot read latents from '{path}': its name has to end in {', '.join(ENDINGS)}")
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            rows = np.atleast_2d(np.asarray(_rows(path))).astype(np.float32, order="C", casting="same_kind")
+    except OSError as error:
+        raise UserError(f"cannot read latents from '{path}': {error.strerror or 'it is damaged'}") from None
+    except (ValueError, TypeError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error):
+        raise UserError(f"'{path}' does not hold latents: it takes rows of numbers, all of one length") from None
+    if rows.ndim != 2 or not rows.size:
+        raise UserError(f"'{path}' holds numbers of the shape {rows.shape}: latents are rows of {latent_size} numbers")
+    if rows.shape[1] != latent_size:
+        raise UserError(f"the latents in '{path}' are of size {rows.shape[1]}: this run needs {latent_size}")
+    if not np.isfinite(rows).all():
+        raise UserError(f"the latents in '{path}' are not all finite: leave out nan and what float32 cannot hold")
+    return torch.from_numpy(rows)
+
+
+def _turned(a: Tensor, b: Tensor, time: Tensor) -> Tensor:
+    """[N, L] between a and b [N, L] at times [N, 1] from 0 to 1: the direction turns evenly, the length is linear."""
+    long_a, long_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    to_a, to_b = a / long_a, b / long_b
+    # Far more exact than an arc cosine near half a turn.
+    angle = 2 * torch.atan2((to_a - to_b).norm(dim=1, keepdim=True), (to_a + to_b).norm(dim=1, keepdim=True))
+    sine = torch.sin(angle)
+    direction = (torch.sin((1 - time) * angle) * to_a + torch.sin(time * angle) * to_b) / sine
+    # Directions of zeros are nan, and so is their sine: they fail the comparison.
+    return torch.where(sine > LEAST_SINE, torch.lerp(long_a, long_b, time) * direction, torch.lerp(a, b, time))
+
+
+def _rows(path: Path) -> Any:
+    """The numbers in a file as they are there: an array, or lists."""
+    match path.suffix.lower():
+        case ".json":
+            return json.loads(path.read_bytes())
+        case ".txt":
+            lines = path.read_text(encoding="utf-8").replace(",", " ").splitlines()
+            return [[float(word) for word in line.split()] for line in lines if line.strip()]
+    with path.open("rb") as file:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        if "z" not in loaded and len(loaded.files) != 1:
+            raise UserError(f"'{path}' holds {len(loaded.files)} arrays: name the one with the latents 'z'")
+        return loaded["z" if "z" in loaded else loaded.files[0]]

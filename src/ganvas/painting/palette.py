@@ -1,0 +1,61 @@
+"""From what a pixel network gives, numbers in (0, 1), to the numbers of a picture file."""
+
+from typing import Literal
+
+import matplotlib
+import numpy as np
+from torch import Tensor
+
+from ganvas.core.errors import UserError, nearest
+
+Bits = Literal[8, 16]
+
+OWN = ("auto", "ink", "chalk", "rgb")
+STEPS = 2**16  # of a colour map: the finest that a file can tell apart
+
+
+class Palette:
+    """Colours of a picture.
+
+    `ink` is dark on light paper (a digit is what is near 1), `chalk` light on a dark board, any other name that of a
+    matplotlib colour map. Networks of three channels have `rgb`, their own colours. `auto` is ink, or rgb.
+    """
+
+    def __init__(self, name: str, channels: int, bits: Bits = 8) -> None:
+        """Raises UserError for an unknown name, or one that does not suit a network of so many channels."""
+        if name == "auto":
+            name = "ink" if channels == 1 else "rgb"
+        if name not in (*OWN, *matplotlib.colormaps):
+            raise UserError(f"there is no palette '{name}': {nearest(name, (*OWN, *matplotlib.colormaps))}")
+        if (name == "rgb") != (channels == 3):
+            fits = "rgb, its own colours" if channels == 3 else "ink, chalk or a colour map of matplotlib"
+            raise UserError(f"palette '{name}' does not fit a network of {channels} channels: use {fits}")
+        self.name, self.bits = name, bits
+        self.dtype = np.uint8 if bits == 8 else np.uint16
+        self.channels = 1 if name in ("ink", "chalk") else 3
+        """of the picture"""
+        self._colours = None if name in OWN else _table(name, self.dtype)
+        self.paper: np.ndarray = self(np.zeros((1, channels)))[0]
+        """the colour behind a digit, [channels]"""
+
+    def __call__(self, values: Tensor | np.ndarray) -> np.ndarray:
+        """values [..., channels of the network] in [0, 1] -> uint8 or uint16 [..., channels].
+
+        Raises UserError where they are not finite.
+        """
+        values = values.detach().cpu().numpy() if isinstance(values, Tensor) else values
+        if not np.isfinite(values).all():
+            raise UserError("the network paints numbers that are not finite: choose an earlier checkpoint")
+        if self._colours is not None:
+            return self._colours[(values[..., 0] * (STEPS - 1)).round().astype(np.uint16)]
+        light = 1 - values if self.name == "ink" else values
+        return (light * np.iinfo(self.dtype).max).round().astype(self.dtype)
+
+
+def _table(name: str, dtype: type[np.uint8 | np.uint16]) -> np.ndarray:
+    """A colour map of matplotlib as [STEPS, 3] numbers, interpolated between its own, which are often 256."""
+    colours = matplotlib.colormaps[name]
+    own = colours(np.arange(colours.N))[:, :3]
+    places = np.linspace(0, colours.N - 1, STEPS)
+    fine = np.stack([np.interp(places, np.arange(colours.N), own[:, c]) for c in range(3)], axis=1)
+    return (fine * np.iinfo(dtype).max).round().astype(dtype)

@@ -1,0 +1,261 @@
+"""Films: each frame goes to the encoder as it comes, so that a long film needs no more memory than a short one."""
+
+import io
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from PIL import GifImagePlugin, Image
+from PIL.ExifTags import Base
+
+from ganvas.core import files
+from ganvas.core.errors import UserError
+
+SLOWEST = 0.01  # frames per second
+BT709 = 1  # in each of FFmpeg's lists of colours; without this mark, players guess by the size of the picture
+
+
+class Codec(NamedTuple):
+    """An encoder of FFmpeg. At this `crf` its loss is hard to see."""
+
+    name: str
+    options: dict[str, str]
+    even: bool  # whether the sides have to be
+
+
+class Format(NamedTuple):
+    """What a kind of film can hold, and who encodes it."""
+
+    side: int  # pixels, at most
+    fps: int  # at most: browsers slow down what is faster
+    codec: Codec | None  # None: Pillow
+
+
+FORMATS = {
+    ".mp4": Format(16_384, 240, Codec("libx264", {"crf": "17"}, even=True)),
+    ".webm": Format(65_535, 240, Codec("libvpx-vp9", {"crf": "24", "cpu-used": "4", "row-mt": "1"}, even=False)),
+    ".gif": Format(65_535, 50, None),
+    ".webp": Format(16_383, 90, None),
+}
+
+
+class Film(NamedTuple):
+    """What the encoders have to know beside the frames."""
+
+    height: int
+    width: int
+    fps: float
+    loop: bool
+    comment: str
+
+
+def check(path: Path, height: int, width: int, fps: float = 25) -> None:
+    """Raises UserError for what `save` could not write: the ending of the name, the size, the speed, or no `av`."""
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise UserError(f"'{path}' is not the name of a film: it has to end in {', '.join(FORMATS)}")
+    side, fastest, codec = FORMATS[ending]
+    if not (1 <= height <= side and 1 <= width <= side):
+        raise UserError(f"{ending} films have sides of 1 to {side} pixels, not {width}x{height}: choose another size")
+    if not SLOWEST <= fps <= fastest:
+        raise UserError(
+            f"{ending} films show {SLOWEST} to {fastest} frames per second, not {fps:g}: choose another speed"
+        )
+    if codec and codec.name not in _av(ending).codecs_available:
+        raise UserError(f"the 'av' installed here cannot write {ending} films: write a .gif or .webp film instead")
+
+
+def save(
+    path: Path, frames: Iterable[np.ndarray], height: int, width: int, fps: float, loop: bool, recipe: Mapping[str, Any]
+) -> None:
+    """Write frames, uint8 [height, width, 1 or 3], as a film, whole or not at all; `recipe` (JSON) travels in the file.
+
+    `.mp4` (H.264) opens everywhere, `.webm` (VP9) is the smallest. Their encoders look ahead, which takes some 170
+    bytes of memory for each pixel of a frame: 3 GB for 4096x4096.
+    An odd side of an `.mp4` grows by one pixel, a copy of the last row or column: the format allows even sides only.
+    `.gif` keeps greys, and up to 256 colours a frame, exactly; it counts time in hundredths of a second, so that frames
+    may differ by one. `.webp` looks like the frames, in a fraction of the size of a `.gif`.
+    `loop` makes a `.gif` or `.webp` repeat for ever; with the other two that is up to the player.
+
+    Raises UserError as `check` does, or if there is no frame; OSError if the disk is full. What was there before then
+    stays as it was.
+    """
+    check(path, height, width, fps)
+    ending = path.suffix.lower()
+    film = Film(height, width, fps, loop, json.dumps(recipe))  # ASCII: no program on the way can spoil it
+    pictures = _counted(frames, film)
+    with files.atomic(path) as file:
+        if ending == ".gif":
+            _gif(file, pictures, film)
+        elif ending == ".webp":
+            _webp(file, pictures, film)
+        else:  # by its name, so that FFmpeg can tell what failed, and can read again what it wrote
+            _video(Path(file.name).absolute(), ending, pictures, film)
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The recipe of a film that `save` wrote. Raises UserError when the file cannot be read or has none."""
+    check(path, 1, 1)
+    if not path.is_file():
+        raise UserError(f"there is no film '{path}'")
+    try:
+        comment = _comment(path)
+    except (OSError, ValueError, EOFError, SyntaxError):
+        raise UserError(f"cannot read '{path}': it is damaged, or not a film") from None
+    try:
+        recipe = json.loads(comment)
+    except ValueError:
+        recipe = None
+    if not isinstance(recipe, dict):
+        raise UserError(f"'{path}' carries no recipe: choose a film that ganvas wrote")
+    return recipe
+
+
+def is_film(path: Path) -> bool:
+    """Whether this is a film that `save` wrote, and not a picture."""
+    if path.suffix.lower() not in FORMATS:
+        return False
+    with suppress(UserError):
+        return "morph" in read_recipe(path)
+    return False
+
+
+def _av(ending: str) -> ModuleType:
+    try:
+        import av
+    except ImportError:
+        raise UserError(f"{ending} films need the extra 'video': pip install 'ganvas[video]'") from None
+    return av
+
+
+def _counted(frames: Iterable[np.ndarray], film: Film) -> Iterator[np.ndarray]:
+    """The frames, of the promised size, at least one."""
+    count = 0
+    for frame in frames:
+        if (
+            frame.dtype != np.uint8
+            or frame.shape[:2] != (film.height, film.width)
+            or frame.shape[2:] not in ((1,), (3,))
+        ):
+            raise ValueError(f"frame {count} is {frame.dtype} {frame.shape} in a film of {film.height, film.width}")
+        yield frame
+        count += 1
+    if not count:
+        raise UserError("a film needs at least one frame: ask for 1 or more")
+
+
+def _picture(frame: np.ndarray) -> Image.Image:
+    return Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame)
+
+
+def _duration(index: int, fps: float, units: int) -> int:
+    """How long frame `index` lasts in 1 / `units` of a second, rounded so that the errors do not add up."""
+    return round((index + 1) * units / fps) - round(index * units / fps)
+
+
+def _video(path: Path, ending: str, frames: Iterator[np.ndarray], film: Film) -> None:
+    av, codec = _av(ending), FORMATS[ending].codec
+    assert codec is not None
+    kinds = av.video.reformatter
+    converter = kinds.VideoReformatter()
+    more = (film.height % 2, film.width % 2) if codec.even else (0, 0)
+    options = {"movflags": "faststart"} if ending == ".mp4" else {}  # can be shown before all of it is loaded
+    with av.open(path, "w", format=ending[1:], options=options) as container:
+        container.metadata["comment"] = film.comment
+        stream = container.add_stream(
+            codec.name,
+            rate=Fraction(film.fps).limit_denominator(1001),
+            options=codec.options,
+            height=film.height + more[0],
+            width=film.width + more[1],
+            pix_fmt="yuv420p",  # what every player knows
+            color_range=kinds.ColorRange.MPEG,
+            colorspace=BT709,
+            color_primaries=BT709,
+            color_trc=BT709,
+        )
+        for frame in frames:
+            frame = np.pad(frame, ((0, more[0]), (0, more[1]), (0, 0)), "edge")
+            if frame.shape[-1] == 1:
+                picture = av.VideoFrame.from_ndarray(frame[..., 0], format="gray")
+            else:
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            picture = converter.reformat(
+                picture,
+                format="yuv420p",
+                dst_colorspace=kinds.Colorspace.ITU709,
+                dst_color_range=kinds.ColorRange.MPEG,
+                interpolation=kinds.Interpolation.BICUBIC | kinds.Interpolation.ACCURATE_RND,  # else greys get darker
+            )
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+
+
+def _gif(file: IO[bytes], frames: Iterator[np.ndarray], film: Film) -> None:
+    """Pillow encodes single frames: its own films would keep all of them in memory, and join those that are alike."""
+    greys = bytes(level for level in range(256) for _ in range(3))
+    file.write(b"GIF89a" + struct.pack("<HH", film.width, film.height) + b"\xf7\0\0" + greys)
+    if film.loop:
+        file.write(b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0")
+    parts = [film.comment[i : i + 255].encode() for i in range(0, len(film.comment), 255)]
+    file.write(b"!\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0")
+    for i, frame in enumerate(frames):
+        colour = frame.shape[-1] == 3
+        picture = _picture(frame).quantize() if colour else _picture(frame)
+        milliseconds = 10 * _duration(i, film.fps, 100)
+        for block in GifImagePlugin.getdata(picture, duration=milliseconds, include_color_table=colour):
+            file.write(block)
+    file.write(b";")
+
+
+def _webp(file: IO[bytes], frames: Iterator[np.ndarray], film: Film) -> None:
+    """As with GIF, Pillow encodes single frames."""
+    size = _u24(film.width - 1) + _u24(film.height - 1)
+    file.write(b"RIFF\0\0\0\0WEBP")
+    file.write(_chunk(b"VP8X", b"\x0a\0\0\0" + size))  # announces frames and EXIF
+    file.write(_chunk(b"ANIM", b"\xff\xff\xff\xff" + struct.pack("<H", 0 if film.loop else 1)))
+    for i, frame in enumerate(frames):
+        still = io.BytesIO()
+        _picture(frame).save(still, "WEBP", quality=90)
+        place = _u24(0) + _u24(0) + size + _u24(_duration(i, film.fps, 1000)) + b"\x02"  # over the frame before
+        file.write(_chunk(b"ANMF", place + still.getvalue()[12:]))
+    exif = Image.Exif()
+    exif[Base.ImageDescription] = film.comment
+    file.write(_chunk(b"EXIF", exif.tobytes().removeprefix(b"Exif\0\0")))
+    length = file.tell() - 8
+    file.seek(4)
+    file.write(struct.pack("<I", length))
+
+
+def _u24(number: int) -> bytes:
+    return number.to_bytes(3, "little")
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+
+
+def _comment(path: Path) -> str:
+    """What `save` wrote beside the frames; empty where there is nothing."""
+    ending = path.suffix.lower()
+    with path.open("rb") as file:
+        if FORMATS[ending].codec:
+            with _av(ending).open(file) as container:
+                return str({key.lower(): text for key, text in container.metadata.items()}.get("comment", ""))
+        if ending == ".webp":  # a still picture may have more pixels than Pillow likes to open
+            head = file.read(21).ljust(21)
+            if (head[:4], head[8:12]) != (b"RIFF", b"WEBP"):
+                raise ValueError("not a WebP file")
+            if head[12:16] != b"VP8X" or not head[20] & 2:
+                return ""
+            file.seek(0)
+        with Image.open(file) as picture:
+            if ending == ".gif":
+                return bytes(picture.info.get("comment", b"")).decode()
+            return str(picture.getexif().get(Base.ImageDescription, ""))

@@ -1,0 +1,196 @@
+"""From a run back to pictures: load a trained method, sample it, write the samples."""
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ganvas.compute.device import choose, repeatable
+from ganvas.core import files, images
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
+from ganvas.core.version import VERSION
+from ganvas.data import ImageSet
+from ganvas.data import load as load_data
+from ganvas.methods import Method
+from ganvas.runs import checkpoint
+from ganvas.runs.checkpoint import Damaged
+from ganvas.runs.run import Run, unpack
+
+DECODE_BATCH = 64
+LAST_SEED = 2**63 - 1
+
+
+class Samples(NamedTuple):
+    images: np.ndarray  # uint8 [N, H, W, C]
+    labels: np.ndarray | None  # int64 [N]
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained method, ready to sample."""
+
+    method: Method
+    run: Run
+    nimg: int
+    classes: tuple[str, ...]
+    sha256: str
+    seconds: float  # of training
+
+    def sample(self, n: int = 64, label: int | str | None = None, seed: int = 0) -> Samples:
+        """`n` pictures from the latents of seeds `seed`, `seed + 1`, ...; labels take turns unless one is asked for.
+
+        A seed (and label) gives the same picture, bit for bit, whatever `n` is. Raises UserError for a wrong label.
+        """
+        if n < 1 or not 0 <= seed <= LAST_SEED - n:
+            raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
+        seeds = list(range(seed, seed + n))
+        labels = self._labels(label, n)
+        return Samples(decode(self.method, seeds, labels), labels, seeds)
+
+    def encode(self, pictures: np.ndarray) -> torch.Tensor:
+        """uint8 [N, H, W, C], of the size of the training pictures -> latents [N, latent_size].
+
+        A picture has the same latent, bit for bit, in any company. Raises UserError for pictures of another kind, and
+        for a method without encoder.
+        """
+        spec = self.method.spec
+        if pictures.dtype != np.uint8 or pictures.shape[1:] != (spec.height, spec.width, spec.channels):
+            wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
+            raise UserError(f"cannot encode {pictures.dtype} {list(pictures.shape)}: pictures of this run are {wanted}")
+        parts = []
+        for start in range(0, len(pictures), DECODE_BATCH):
+            chunk = np.moveaxis(pictures[start : start + DECODE_BATCH], -1, 1)
+            filled = np.concatenate([chunk, np.zeros((DECODE_BATCH - len(chunk), *chunk.shape[1:]), np.uint8)])
+            z = self.method.encode(images.from_uint8(torch.from_numpy(filled).to(self.method.compute.device)))
+            parts.append(z[: len(chunk)])
+        return torch.cat(parts) if parts else torch.empty(0, self.method.settings.latent_size)
+
+    def data(self, data_dir: Path | None = None) -> ImageSet:
+        """The training pictures; raises UserError when they are not there, or are others."""
+        data = load_data(self.run.recipe().data, "train", data_dir)
+        if data.fingerprint != self.run.info()["data"]["sha256"]:
+            raise UserError(
+                f"the images of '{data.name}' are not those that '{self.run.path}' was trained on: put them back"
+            )
+        return data
+
+    def provenance(self) -> dict[str, Any]:
+        """What a picture needs to be made again, to be written into its file."""
+        recipe = self.run.recipe().name
+        steps = {} if self.method.steps_used is None else {"steps": self.method.steps_used}
+        return {"version": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
+
+    def _labels(self, label: int | str | None, n: int) -> np.ndarray | None:
+        if not self.method.conditional:
+            if label is not None:
+                raise UserError("this run is not conditional: leave out --label")
+            return None
+        if label is None:
+            return np.arange(n) % len(self.classes)
+        return np.full(n, self.class_index(label))
+
+    def class_index(self, label: int | str) -> int:
+        """The number of a class, given by name or number; raises UserError when there is none."""
+        if not self.classes:
+            raise UserError("this run knows no classes: leave out --label")
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
+        if str(label).isdecimal() and int(label) < len(self.classes):
+            return int(label)
+        raise UserError(f"there is no label '{label}': this run knows {', '.join(self.classes)}")
+
+
+def decode(method: Method, seeds: list[int], labels: np.ndarray | None) -> np.ndarray:
+    """uint8 [N, H, W, C] from one latent per seed.
+
+    Always in batches of one size, the last filled up: a convolution may round differently in a batch of another size.
+    """
+    parts = []
+    for start in range(0, len(seeds), DECODE_BATCH):
+        chunk = seeds[start : start + DECODE_BATCH]
+        missing = DECODE_BATCH - len(chunk)
+        z = method.latents(chunk + chunk[:1] * missing)
+        y = None
+        if labels is not None:
+            padded = np.pad(labels[start : start + DECODE_BATCH], (0, missing))
+            y = torch.from_numpy(padded).to(method.compute.device)
+        parts.append(images.to_uint8(method.decode(z, y))[: len(chunk)])
+    return np.concatenate(parts)
+
+
+def load(path: Path | str, which: str | int = "last", device: str = "auto") -> Model:
+    """The trained method of a run directory. `which` is `last`, `best`, or the images seen of a checkpoint.
+
+    Raises UserError when there is no such run or checkpoint.
+    """
+    run = Run.existing(path)
+    recipe, info = run.recipe(), run.info()
+    there = checkpoint.available(run.checkpoints)
+    if not there:
+        raise UserError(f"'{path}' has no checkpoint yet: train it a little longer")
+    if which == "last":
+        state, damages = run.newest_checkpoint()
+        for damage in damages:
+            warnings.warn(damage, stacklevel=2)
+        assert state is not None, "there are checkpoints"
+    else:
+        nimg = run.best_checkpoint() if which == "best" else int(which) if str(which).isdecimal() else None
+        if nimg not in there:
+            raise UserError(f"there is no checkpoint '{which}': use last, best or one of {', '.join(map(str, there))}")
+        try:
+            state = checkpoint.load(run.checkpoints, nimg)
+        except Damaged as damage:
+            raise UserError(f"checkpoint {damage}: choose another one") from None
+    compute = choose(device, "fp32")  # a picture should not depend on the shortcuts of training
+    repeatable()
+    method = recipe.build(ImageSpec(**info["data"]["spec"]), compute)
+    unpack(method, state.tensors, state.values, training=False)
+    classes = tuple(info["data"]["classes"])
+    return Model(method, run, state.values["nimg"], classes, state.sha256, state.values["seconds"])
+
+
+def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
+    """Write samples as one grid (`.png`), as arrays (`.npz`: images, labels, seeds, recipe) or one by one (a folder).
+
+    Returns the files written. Raises UserError for another ending.
+    """
+    if out.suffix == ".png":
+        grid = images.grid(samples.images, images.square_columns(len(samples.images)))
+        labels = None if samples.labels is None else samples.labels.tolist()
+        images.save_png(out, images.enlarge(grid), {**provenance, "seeds": samples.seeds, "labels": labels})
+        return [out]
+    if out.suffix == ".npz":
+        labels = {} if samples.labels is None else {"labels": samples.labels}
+        with files.atomic(out) as file:
+            recipe = np.array(json.dumps(provenance))
+            np.savez_compressed(file, images=samples.images, seeds=np.array(samples.seeds), recipe=recipe, **labels)
+        return [out]
+    if out.suffix:
+        raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
+    written = []
+    for i, (picture, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
+        label = None if samples.labels is None else int(samples.labels[i])
+        written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
+        images.save_png(written[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
+    return written
+
+
+def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, seed: int, out: Path) -> None:
+    """Write a grid with the same samples in every row, after each number of `steps`; raises UserError for others."""
+    if out.suffix != ".png":
+        raise UserError(f"rows of steps make a picture: give --out a name that ends in .png, not '{out.name}'")
+    rows = []
+    for count in steps:
+        model.method.use_steps(count)
+        rows.append(model.sample(n, label, seed))
+    grid = images.grid(np.concatenate([row.images for row in rows]), n)
+    labels = None if rows[0].labels is None else rows[0].labels.tolist()
+    recipe = {**model.provenance(), "seeds": rows[0].seeds, "labels": labels, "steps": list(steps)}
+    images.save_png(out, images.enlarge(grid), recipe)

@@ -1,0 +1,197 @@
+"""What a sweep is: which settings it varies, and how its runs are scored."""
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ganvas.core.errors import UserError, nearest
+from ganvas.core.settings import merge, parse_assignments
+from ganvas.evaluation.evaluate import LEAST_SAMPLES
+from ganvas.metrics.scores import METRICS
+from ganvas.recipes import recipe as recipes
+from ganvas.recipes.recipe import SECTIONS, Recipe
+
+Point = dict[str, Any]  # section.key -> value
+
+FORMAT = 1  # of sweep.json
+FEW = 10_000  # points that somebody might want to try all of
+LOG_RANGE = 10  # from this ratio of its ends on, a range is searched evenly in its logarithm
+
+
+class Range(NamedTuple):
+    """Numbers from `low` to `high`; whole ones if both are."""
+
+    low: float
+    high: float
+
+    @property
+    def log(self) -> bool:
+        return self.low > 0 and self.high >= LOG_RANGE * self.low
+
+
+Varied = dict[str, list[Any] | Range]
+
+
+def read_varied(words: Sequence[str], ranges: bool = False) -> Varied:
+    """`["method.g_steps=1,2", "network.name=dcgan,mlp"]` as key -> values; with `ranges`, 1e-5..1e-3 is one as well.
+
+    Raises UserError for what cannot be read.
+    """
+    varied: Varied = {}
+    example = "method.lr=1e-5..1e-3 or network.base=16,32" if ranges else "method.g_steps=1,2,4"
+    for word in words:
+        key, equals, text = word.partition("=")
+        parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]  # not at a comma inside brackets
+        if not equals or not re.fullmatch(r"\w+(\.\w+)+", key) or not all(parts):
+            raise UserError(f"cannot read '{word}': write it as {example}")
+        if key == "train.seed":
+            raise UserError("train.seed is not a setting to vary: use --seeds")
+        if key in varied:
+            raise UserError(f"'{key}' is varied twice: write all its values in one word")
+        if ".." in text:
+            varied[key] = _read_range(word, text, ranges)
+        else:
+            varied[key] = [parse_assignments([f"value={part}"])["value"] for part in parts]
+    return varied
+
+
+def _read_range(word: str, text: str, ranges: bool) -> Range:
+    if not ranges:
+        raise UserError(f"cannot read '{word}': a grid has values, as method.g_steps=1,2,4; ranges are for --search")
+    try:
+        low, high = (int(end) if re.fullmatch(r"\s*[+-]?\d+\s*", end) else float(end) for end in text.split(".."))
+    except ValueError:
+        raise UserError(f"cannot read '{word}': write a range of numbers as 1e-5..1e-3") from None
+    if not (low < high and math.isfinite(high - low)):
+        raise UserError(f"cannot search '{word}': a range goes from a smaller to a larger number")
+    return Range(low, high) if type(low) is type(high) else Range(float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep is: raises UserError for settings that do not exist or cannot have such values."""
+
+    recipe: Recipe
+    varied: Varied
+    trials: int | None = None  # points of a search; None: a grid, which has all points
+    seeds: int = 1  # of each point, from that of the recipe on
+    by: str = "kid"  # the metric that judges a trial
+    samples: int = 10_000  # of each evaluation
+
+    def __post_init__(self) -> None:
+        if not self.varied:
+            raise UserError("nothing to vary: give --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
+        for name, least in (("seeds", 1), ("trials", 1), ("samples", LEAST_SAMPLES)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} is {value}: ask for {least} or more")
+        if self.by not in METRICS:
+            raise UserError(f"there is no metric '{self.by}': {nearest(self.by, METRICS)}")
+        for point in self.examples():
+            self.recipe_of(point)
+
+    def points(self) -> list[Point]:
+        """All points of a grid, the last key moving fastest."""
+        points = [dict(zip(self.varied, values, strict=True)) for values in itertools.product(*self.varied.values())]
+        named: dict[str, Point] = {}
+        for point in points:
+            if named.setdefault(self.name(point), point) != point:
+                raise UserError(f"two points would share the name '{self.name(point)}': sweep one of them elsewhere")
+        return list(named.values())
+
+    def size(self) -> int | None:
+        """How many points there are; None: too many to try them all."""
+        counts = [1 + v.high - v.low if isinstance(v, Range) else len(v) for v in self.varied.values()]
+        size = math.prod(counts)
+        return size if isinstance(size, int) and size <= FEW else None
+
+    def examples(self) -> list[Point]:
+        """All points of a grid; of a search, some that have every end and every choice in them."""
+        if self.trials is None:
+            return self.points()
+        first = {key: values[0] for key, values in self.varied.items()}
+        return [{**first, key: value} for key, values in self.varied.items() for value in values]
+
+    def recipe_of(self, point: Point) -> Recipe:
+        changes = recipes.as_meant(parse_assignments(assignments(point)))
+        return recipes.from_dict(merge(self.recipe.as_dict(), changes))
+
+    def name(self, point: Point, seed: int | None = None) -> str:
+        """Each key as short as the others allow, with its value; a folder can have this name."""
+        last = [key.rpartition(".")[2] for key in self.varied]
+        short = {key: key if last.count(end) > 1 else end for key, end in zip(self.varied, last, strict=True)}
+        parts = [f"{short[key]}={shown(point[key])}" for key in self.varied]
+        return ",".join([*parts, *([] if seed is None else [f"seed={seed}"])])
+
+    def all_seeds(self) -> range:
+        return range(self.recipe.train.seed, self.recipe.train.seed + self.seeds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the recipe, for sweep.json."""
+        varied = {k: values._asdict() if isinstance(values, Range) else values for k, values in self.varied.items()}
+        numbers = {name: getattr(self, name) for name in ("trials", "seeds", "by", "samples")}
+        return {"format": FORMAT, "varied": varied, **numbers}
+
+    def refuse_unless_more(self, old: "Plan", folder: Path) -> None:
+        """Raise UserError unless this is the sweep `old`, or one with more values, seeds or trials."""
+
+        def refuse(there: str, asked: str) -> None:
+            raise UserError(f"'{folder}' is a sweep with {there}, not {asked}: use another --out for another sweep")
+
+        mine, theirs = self.recipe.as_dict(), old.recipe.as_dict()
+        for section in SECTIONS:
+            for key in {**theirs[section], **mine[section]}:
+                before, now = theirs[section].get(key), mine[section].get(key)
+                if before != now:
+                    refuse(f"{section}.{key}={before}", str(now))
+        if (self.trials is None) != (old.trials is None):
+            refuse(*(("a grid", "a search") if old.trials is None else ("a search", "a grid")))
+        if set(self.varied) != set(old.varied):
+            refuse(f"other values of {', '.join(old.varied)}", f"of {', '.join(self.varied)}")
+        for key, values in old.varied.items():
+            lost = [value for value in values if value not in self.varied[key]]
+            if lost or (self.trials is not None and values != self.varied[key]):
+                refuse(f"{key}={_texts(values)}", _texts(self.varied[key]))
+        for name in ("by", "samples"):
+            if getattr(self, name) != getattr(old, name):
+                refuse(f"--{name} {getattr(old, name)}", str(getattr(self, name)))
+        for name in ("seeds", "trials"):
+            if (getattr(self, name) or 0) < (getattr(old, name) or 0):
+                raise UserError(
+                    f"'{folder}' is a sweep with --{name} {getattr(old, name)}: ask for as many or more, "
+                    "or use another --out"
+                )
+
+
+def read_plan(folder: Path) -> Plan:
+    """The plan of the sweep in a folder; raises UserError when it is damaged."""
+    file = folder / "sweep.json"
+    try:
+        read = json.loads(file.read_text())
+        if read.pop("format") != FORMAT:
+            raise ValueError("written by another version of ganvas")
+        varied = {k: Range(**v) if isinstance(v, dict) else list(v) for k, v in read.pop("varied").items()}
+        return Plan(recipes.from_dict(recipes.read_toml(folder / "recipe.toml")), varied, **read)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"'{file}' is damaged ({error!r}): use another --out") from None
+
+
+def assignments(point: Point) -> list[str]:
+    """A point as words for --set."""
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in point.items()]
+
+
+def shown(value: Any) -> str:
+    """A value in the name of a folder."""
+    if isinstance(value, list):
+        return "x".join(map(shown, value))
+    return re.sub(r"[^\w.+-]+", "-", value if isinstance(value, str) else json.dumps(value))
+
+
+def _texts(values: list[Any] | Range) -> str:
+    return f"{values.low}..{values.high}" if isinstance(values, Range) else ",".join(map(shown, values))

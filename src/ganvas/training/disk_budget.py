@@ -1,0 +1,303 @@
+"""The disk budget: a run directory never takes more, with the file that is just being written.
+
+Nothing is dropped while there is room. Then the kind of file that is furthest over its share gives way: sample sheets
+until they lie at geometric distances, records until every second old one is gone, evaluations likewise. Checkpoints
+give way only to checkpoints: old ones first, then those that the guard may need, then the best, never the newest.
+
+Part of the budget is kept free: for the log, which is written again as a whole when a run goes on, for TensorBoard's
+files, for the figures, and a little for whatever else comes.
+"""
+
+import copy
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from math import log2
+from pathlib import Path
+
+import torch
+
+from ganvas.core.errors import RunFailed, UserError
+from ganvas.core.files import say_size
+from ganvas.methods import Method
+from ganvas.metrics.scores import METRICS
+from ganvas.recipes.recipe import SCORE
+from ganvas.runs import checkpoint
+from ganvas.runs.run import Record, Run, pack
+from ganvas.training import guard
+
+KINDS = {  # by the first part of the path; anything else cannot go
+    "checkpoints": "checkpoints",
+    "samples": "sample sheets",
+    "sheet.png": "sample sheets",
+    "log.jsonl": "records",
+    "evaluations": "evaluations",
+}
+FIXED = "fixed"
+SHARES = {"sample sheets": 0.45, "records": 0.4, "evaluations": 0.15}  # of what checkpoints and the rest leave
+SPARE = 50  # one part in so many stays free for what other commands write: evaluations, say
+MORE_THAN_KEPT = 4  # checkpoints beyond `train.keep`: the best, two for the guard, and the one being written
+
+TENSORBOARD_BYTES = 64_000_000  # at most, or a tenth of the budget
+FIGURES_BYTES = 8_000_000  # the same; none in a budget whose tenth is too small for them
+FIGURES_LEAST, FIGURES_PER_RECORD = 2_500_000, 500  # curves of more records are longer
+
+LEAST_SHEETS = 3
+LEAST_RECORDS = 64
+LEAST_EVALUATIONS = 4
+RECORD_BYTES, EVALUATION_BYTES, SMALL_BYTES = 1_200, 10_000, 64_000  # usual ones are half of that
+HEADER_BYTES = 120  # of a tensor in a checkpoint, beside its name
+
+
+# -- what stays -------------------------------------------------------------------------------------------------------
+
+
+def fewer_sheets(seen: Sequence[int], count: int) -> list[int]:
+    """At most `count` (3 or more) of the sheets after `seen` images (rising), at geometric distances.
+
+    The first one stays, the newest, and the first one in each of so many equal parts of every doubling of images seen.
+    Parts halve in number until the sheets are few enough, so that those which stay then are always still there.
+    """
+    parts = 1024.0
+    while len(seen) > max(count, 3):
+        cells: dict[int, int] = {}
+        for nimg in seen[1:]:
+            cells.setdefault(int(parts * log2((nimg - seen[0]) / (seen[1] - seen[0]))), nimg)
+        if len({*cells.values(), seen[-1]}) < max(count, 3):
+            return sorted({seen[0], seen[-1], *cells.values()})
+        parts /= 2
+    return list(seen)
+
+
+def fewer_records(records: Sequence[Record], least: int = LEAST_RECORDS) -> list[Record]:
+    """Every second record of the older half is gone; those with a score or an evaluation go only after all others.
+
+    The first record stays, what the guard looks back at, and the newest half. Fewer than `least` all stay.
+    """
+    if len(records) < least:
+        return list(records)
+    needed = guard.remembered(records)
+    older = [i for i in range(1, len(records) // 2) if i not in needed]
+    plain = [i for i in older if not any(name in records[i] for name in (SCORE, *METRICS))]
+    gone = {*(plain if 2 * len(plain) >= len(older) else older)[::2]}
+    return [record for i, record in enumerate(records) if i not in gone]
+
+
+def fewer_evaluations(files: Sequence[Path], best: int | None) -> list[Path]:
+    """Of the protocol that has most of the `files` (NIMG-KEY.json), every second of the older half is gone.
+
+    The first stays and the one of the checkpoint after `best` images.
+    """
+    protocols = Counter(file.stem[10:] for file in files)
+    most = max(protocols, key=lambda key: protocols[key], default="")
+    if protocols[most] <= LEAST_EVALUATIONS:
+        return list(files)
+    of_it = sorted(file for file in files if file.stem[10:] == most)
+    older = [file for file in of_it[1 : len(of_it) // 2 + 1] if file.stem[:9] != f"{best or 0:09d}"]
+    return [file for file in files if file not in older[::2]]
+
+
+# -- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file in a folder, and of each folder in it with all that is below; what vanishes counts nothing."""
+    found: dict[str, int] = {}
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return found
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            found[entry.name] = sum(sizes(Path(entry.path)).values())
+        else:
+            try:
+                found[entry.name] = entry.stat(follow_symlinks=False).st_size
+            except OSError:
+                continue
+    return found
+
+
+def checkpoint_size(method: Method) -> int:
+    """Bytes of a checkpoint of `method`, with the state that its optimisers have after their first step."""
+    tensors, values = pack(method)
+    for name, optimizer in method.optimizers.items():
+        if not optimizer.state:
+            tried = copy.deepcopy(optimizer)
+            for weight in (weight for group in tried.param_groups for weight in group["params"]):
+                weight.grad = torch.zeros_like(weight)
+            tried.step()
+            tensors |= {f"{name}/{key}": value for key, value in checkpoint.optimizer_tensors(tried).items()}
+    header = sum(HEADER_BYTES + len(name) for name in tensors) + len(json.dumps(values))
+    return sum(tensor.nbytes for tensor in tensors.values()) + header + checkpoint.NOTE_BYTES
+
+
+def tensorboard_size(record: Mapping[str, object]) -> int:
+    """Bytes that a record takes in TensorBoard's files, at most: an event for each number."""
+    return sum(64 + len(name.encode()) for name in record)
+
+
+def figures_size(records: int) -> int:
+    """Bytes that the figures of a run take, at most."""
+    return min(FIGURES_LEAST + FIGURES_PER_RECORD * records, FIGURES_BYTES)
+
+
+def expected_size(checkpoint: int, sheet: int, *, checkpoints: int, sheets: int, records: int, evaluations: int) -> int:
+    """Bytes of a run directory at its end, roughly; `checkpoint` and `sheet` are those of one."""
+    images = sheets * sheet * 9 // 8  # the first row of every sheet is in sheet.png as well
+    rows = records * RECORD_BYTES // 2 * 3  # TensorBoard takes more than twice as much as the log
+    rest = figures_size(records) // 2 + evaluations * EVALUATION_BYTES // 2
+    return checkpoints * checkpoint + images + rows + rest
+
+
+def kept_free(limit: int) -> dict[str, int]:
+    """Bytes that are kept free in a budget for what comes, by the folder where they go; "" is anywhere."""
+    return {
+        "tensorboard": min(limit // 10, TENSORBOARD_BYTES),
+        "figures": min(limit // 10, FIGURES_BYTES) if limit // 10 >= FIGURES_LEAST else 0,
+        "": limit // SPARE,
+    }
+
+
+def by_kind(found: Mapping[str, int], limit: int) -> dict[str, int]:
+    """Bytes of each kind from what `sizes` found; FIXED has what cannot go and what is kept free in the budget."""
+    taken = dict.fromkeys((FIXED, "checkpoints", *SHARES), 0)
+    for name, size in found.items():
+        taken[KINDS.get(name, FIXED)] += size
+    taken["records"] *= 2  # room to write the log again
+    taken[FIXED] += sum(max(0, free - found.get(name, 0)) for name, free in kept_free(limit).items())
+    return taken
+
+
+def shares(limit: int, fixed: int, checkpoint: int, keep: int, least: int) -> dict[str, int]:
+    """Bytes that each kind may take of `limit`, when `fixed` are taken by what cannot go.
+
+    All checkpoints that a run wants have a place if a quarter of the budget (and `least`) stays for the rest; the
+    newest and the one being written have one always.
+    """
+    places = (limit - fixed - max(limit // 4, least)) // checkpoint
+    all_checkpoints = min(max(places, 2), keep + MORE_THAN_KEPT) * checkpoint
+    rest = limit - fixed - all_checkpoints
+    return {"checkpoints": all_checkpoints} | {kind: max(1, int(share * rest)) for kind, share in SHARES.items()}
+
+
+def room_for_figures(run: Run) -> bool:
+    """Whether the figures of a run fit into its budget."""
+    limit, found = run.recipe().train.disk_limit(), sizes(run.path)
+    others = sum(found.values()) - found.get("figures", 0)
+    return limit is None or others + figures_size(len(run.records())) <= limit
+
+
+# -- making room ------------------------------------------------------------------------------------------------------
+
+
+class Budget:
+    """Keeps a run within `limit` bytes: called as its `room`, before anything is written.
+
+    `checkpoint` and `sheet` are the bytes of one, `keep` is that of the recipe. Raises UserError where the budget
+    cannot hold two checkpoints and the small files; nothing is changed until `begin`.
+    """
+
+    def __init__(self, run: Run, limit: int, *, checkpoint: int, sheet: int, keep: int) -> None:
+        self.run, self.limit, self.checkpoint, self.keep = run, limit, checkpoint, keep
+        small = LEAST_SHEETS * sheet + 2 * sheet + 2 * LEAST_RECORDS * RECORD_BYTES + SMALL_BYTES
+        self.least = small + (LEAST_EVALUATIONS + 1) * EVALUATION_BYTES
+        self.dropped: Counter[str] = Counter()
+        enough, found = limit, sizes(run.path)
+        while 2 * checkpoint + self.least + by_kind(found, enough)[FIXED] > enough:
+            enough += 1 + enough // 50
+        if enough > limit:
+            raise UserError(
+                f"a disk budget of {say_size(limit)} is too small: two checkpoints of {say_size(checkpoint)} and the "
+                f"small files need {-(-enough // 100_000) / 10:g} MB: give that to --disk-budget, or a smaller network"
+            )
+
+    def begin(self) -> None:
+        """Watch over the run from now on; drop at once what it has too much of. `dropped` says how much of what."""
+        if sizes(self.run.path).get("tensorboard", 0) > kept_free(self.limit)["tensorboard"]:
+            self.dropped["TensorBoard files"] += remove_events(self.run)  # the log has what they had
+        self._make_room(None, 0)
+        if self.dropped["sample sheets"]:
+            self.run.sheet_file.unlink(missing_ok=True)  # it has rows of those; it is made again
+        self.run.room = self
+
+    def __call__(self, file: Path, size: int) -> None:
+        """Make room for `size` more bytes in `file`; raises RunFailed where nothing more can go."""
+        kind = KINDS.get(file.relative_to(self.run.path).parts[0], FIXED)
+        more = 2 * size if kind == "records" else size  # the log is written again as a whole when a run goes on
+        if kind == "checkpoints":
+            self.checkpoint = max(self.checkpoint, size)
+        if kind == "checkpoints" or self.held + more > self.limit:  # others may have written there as well
+            self._make_room(kind, more)
+        self.held += more  # at least what is there: until the next look, nothing that is replaced is taken off
+
+    def _make_room(self, kind: str | None, more: int) -> None:
+        fewer: dict[str, Callable[[], int]] = {
+            "checkpoints": self._fewer_checkpoints,
+            "sample sheets": self._fewer_sheets,
+            "records": self._fewer_records,
+            "evaluations": self._fewer_evaluations,
+        }
+        if kind not in ("checkpoints", None):
+            del fewer["checkpoints"]
+        while True:
+            taken = by_kind(sizes(self.run.path), self.limit)
+            self.held = sum(taken.values())
+            if self.held + more <= self.limit:
+                return
+            share = shares(self.limit, taken[FIXED], self.checkpoint, self.keep, self.least)
+            over = {name: (taken[name] + (more if name == kind else 0)) / share[name] for name in fewer}
+            for name in sorted(over, key=lambda name: over[name], reverse=True):
+                if gone := fewer[name]():
+                    self.dropped[name] += gone
+                    break
+            else:
+                raise RunFailed(
+                    f"'{self.run.path}' cannot stay within its disk budget of {say_size(self.limit)}: remove what is "
+                    "not ganvas's from it, or raise --disk-budget; the last checkpoint is whole"
+                )
+
+    # -- each of these drops some of a kind and says how many; 0: no more can go
+
+    def _fewer_checkpoints(self) -> int:
+        folder = self.run.checkpoints
+        if strays := checkpoint.strays(folder):
+            strays[0].unlink()
+        elif older := self.run.dispensable():
+            checkpoint.remove(folder, older[0])
+        else:
+            return 0
+        return 1
+
+    def _fewer_sheets(self) -> int:
+        sheets = {int(file.stem): file for file in self.run.sheets()}
+        if len(sheets) <= LEAST_SHEETS:
+            return 0
+        stay = fewer_sheets(list(sheets), len(sheets) - 1)
+        gone = sheets.keys() - stay
+        for nimg in gone:
+            sheets[nimg].unlink(missing_ok=True)
+        return len(gone)
+
+    def _fewer_records(self) -> int:
+        records = self.run.records()
+        stay = fewer_records(records)
+        if len(stay) < len(records):
+            self.run.rewrite_log(stay)
+        return len(records) - len(stay)
+
+    def _fewer_evaluations(self) -> int:
+        files = self.run.evaluation_files()
+        gone = set(files) - set(fewer_evaluations(files, self.run.best_checkpoint()))
+        for file in gone:
+            file.unlink(missing_ok=True)
+        return len(gone)
+
+
+def remove_events(run: Run) -> int:
+    """Delete TensorBoard's files of a run; how many there were."""
+    files = list((run.path / "tensorboard").glob("events.out.tfevents.*"))
+    for file in files:
+        file.unlink(missing_ok=True)
+    return len(files)

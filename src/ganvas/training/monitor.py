@@ -1,0 +1,183 @@
+"""What is looked at while a run trains: losses, norms, and samples from latents that never change."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.core import images
+from ganvas.core.errors import RunFailed
+from ganvas.data import ImageSet
+from ganvas.evaluation.evaluators import Evaluator
+from ganvas.methods import Method
+from ganvas.metrics import scores as metrics
+from ganvas.runs.model import decode
+from ganvas.runs.run import Run
+from ganvas.training import disk_budget
+
+WATCHED = 64  # samples that are looked at with every record
+SCORE_IMAGES = 1_000
+SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
+WATCH_FIRST_SEED = 3_000_000
+SHEET_ROWS, SHEET_COLUMNS = 8, 10
+SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
+STRIP_ROWS = 128
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------------
+
+
+class NonFinite(RunFailed):
+    """A loss or a weight is no longer a number."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"{said}: lower the learning rate, or start with another seed; the last good checkpoint is kept"
+        )
+        self.said = said
+
+
+@torch.no_grad()
+def norms(method: Method) -> dict[str, Tensor]:
+    """Norms of each trained network's weights, and of its gradients in its last update."""
+    norms = {}
+    for name, module in method.modules.items():
+        weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
+        if weights:
+            norms[f"{name.lower()}_norm"] = torch.stack(torch._foreach_norm(weights)).norm()
+        gradients = [p.grad for p in weights if p.grad is not None]
+        if gradients:
+            norms[f"{name.lower()}_grad_norm"] = torch.stack(torch._foreach_norm(gradients)).norm()
+    return norms
+
+
+def means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
+    """The mean of every scalar over the steps since the last record; raises NonFinite at one that is not."""
+    means = {}
+    for name in dict.fromkeys(name for _, scalars in pending for name in scalars):
+        steps = [nimg for nimg, scalars in pending if name in scalars]
+        scattered = [scalars[name].float() for _, scalars in pending if name in scalars]
+        values = torch.stack([value.to(scattered[-1].device) for value in scattered])  # from before a stop: on the CPU
+        bad = (~values.isfinite()).nonzero()
+        if len(bad):
+            first = int(bad[0])
+            raise NonFinite(f"{name} became {values[first].item()} in the step that ended at {steps[first]:,} images")
+        means[name] = float(f"{values.mean().item():.6g}")
+    return means
+
+
+def floats(scalars: dict[str, Tensor], nimg: int) -> dict[str, float]:
+    """The scalars, to six digits; raises NonFinite at one that is not."""
+    values = {name: value.item() for name, value in scalars.items()}
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise NonFinite(f"{name} became {value} after {nimg:,} images")
+    return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+
+# -- samples ----------------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look, and
+    how many classes there are among them where the evaluator knows the classes (their effective number)."""
+
+    def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
+        chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
+        self.labels = data.labels[chosen] if method.conditional and data.labels is not None else None
+        self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
+        self.real = metrics.mean_distance(data.images[chosen])
+        self.evaluator = evaluator if evaluator is not None and evaluator.knows(data.classes) else None
+        self.real_classes = self._classes(data.images[chosen])
+        self.before: np.ndarray | None = None
+
+    def __call__(self, method: Method) -> dict[str, float]:
+        """`diversity`, `movement` and `classes`, as shares of what real images have."""
+        now = decode(method, self.seeds, self.labels)
+        before, self.before = self.before, now
+        if before is None or not self.real:
+            return {}
+        moved = np.sqrt(np.square(now.astype(np.float32) - before).mean())
+        values = {"diversity": metrics.mean_distance(now) / self.real, "movement": float(moved) / self.real}
+        if self.evaluator is not None:
+            values["classes"] = self._classes(np.moveaxis(now, -1, 1)) / self.real_classes
+        return {name: float(f"{value:.6g}") for name, value in values.items()}
+
+    def _classes(self, pictures: np.ndarray) -> float:
+        """The effective number of classes that the evaluator sees in uint8 [N, C, H, W]; 0 where there is none."""
+        if self.evaluator is None:
+            return 0.0
+        return metrics.effective_classes(self.evaluator.measure(pictures).probabilities.argmax(1))
+
+
+class Score:
+    """The cheap score of a checkpoint: sliced Wasserstein distance to real images; lower is better.
+
+    It compares as many generated images as real ones (at most 1,000), with the labels of the real ones, from latents
+    that are always the same: two checkpoints differ by their weights alone.
+    """
+
+    def __init__(self, data: ImageSet, method: Method) -> None:
+        chosen = np.random.default_rng(0).permutation(len(data))[:SCORE_IMAGES]
+        self.real = _pixels(np.moveaxis(data.images[np.sort(chosen)], 1, -1))
+        self.labels = data.labels[np.sort(chosen)] if method.conditional and data.labels is not None else None
+        self.seeds = list(range(SCORE_FIRST_SEED, SCORE_FIRST_SEED + len(chosen)))
+
+    def __call__(self, method: Method) -> float:
+        return round(metrics.sliced_wasserstein(_pixels(decode(method, self.seeds, self.labels)), self.real), 5)
+
+
+def _pixels(pictures: np.ndarray) -> Tensor:
+    return torch.from_numpy(pictures).flatten(1).float().mul(2 / 255).sub(1)
+
+
+class Sheets:
+    """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet.
+
+    Of a long run it has at most `STRIP_ROWS` rows, at geometric distances.
+    """
+
+    def __init__(self, run: Run, data: ImageSet) -> None:
+        self.run, self.data = run, data
+        self.rows: dict[int, np.ndarray] = {}  # by images seen, so that no sheet is read twice
+
+    def write(self, method: Method, nimg: int) -> None:
+        columns = _columns(method, self.data)
+        seeds = list(range(SHEET_ROWS * columns))
+        labels = np.arange(len(seeds)) % columns if method.conditional else None
+        sheet = images.grid(decode(method, seeds, labels), columns)
+        recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
+        self.run.write(self.run.sheet(nimg), images.png(sheet, recipe))
+        self.rows[nimg] = self._first_row(sheet)
+        self.write_strip(nimg, recipe)
+
+    def write_strip(self, nimg: int, recipe: Mapping[str, Any] | None = None) -> None:
+        """`sheet.png`, from the sheets of up to `nimg` images."""
+        seen = [int(file.stem) for file in self.run.sheets() if int(file.stem) <= nimg]
+        chosen = disk_budget.fewer_sheets(seen, STRIP_ROWS)
+        for at in chosen:
+            if at not in self.rows:
+                with suppress(OSError, SyntaxError, ValueError):  # a sheet that somebody damaged costs its row
+                    self.rows[at] = self._first_row(images.load_png(self.run.sheet(at))[0])
+        self.rows = {at: self.rows[at] for at in chosen if at in self.rows}
+        if self.rows:
+            rows = list(self.rows.values())
+            picture = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
+            self.run.write(self.run.sheet_file, images.png(picture, recipe))
+
+    def _first_row(self, sheet: np.ndarray) -> np.ndarray:
+        return sheet[: self.data.spec.height + images.GAP].copy()
+
+
+def _columns(method: Method, data: ImageSet) -> int:
+    return min(len(data.classes), SHEET_MOST_COLUMNS) if method.conditional else SHEET_COLUMNS
+
+
+def sheet_of_real(method: Method, data: ImageSet) -> np.ndarray:
+    """A sheet of real pictures, uint8 [H, W, C], to know what one takes."""
+    columns = _columns(method, data)
+    chosen = np.arange(SHEET_ROWS * columns) % len(data)
+    return images.grid(np.moveaxis(data.images[chosen], 1, -1), columns)

@@ -1,0 +1,53 @@
+"""Settings of the method that change while a run goes on: on images seen, or when a score stops rising."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ganvas.metrics.scores import METRICS
+from ganvas.recipes.recipe import Rule
+from ganvas.runs.run import Record
+
+
+class Schedule:
+    """The factors that rules put on settings of the method; with `state` they go on where they were."""
+
+    def __init__(self, rules: Mapping[str, Rule], total: int) -> None:
+        self.rules, self.total = rules, total
+        self.scales = {field: 1.0 for field, rule in rules.items() if rule.on != "images"}
+        self.best: dict[str, float] = {}
+        self.waited = dict.fromkeys(self.scales, 0)
+
+    def factors(self, nimg: int) -> dict[str, float]:
+        """For each field, what its value in the recipe is multiplied by after `nimg` images."""
+        return {field: self.scales.get(field) or self._line(rule, nimg) for field, rule in self.rules.items()}
+
+    def _line(self, rule: Rule, nimg: int) -> float:
+        end = rule.end or self.total
+        done = min(1.0, max(0.0, (nimg - rule.start) / max(1, end - rule.start)))
+        return rule.bounded(1 + (rule.factor - 1) * done)
+
+    def see(self, record: Record) -> list[str]:
+        """Take note of a record; the fields that change, as their score has not improved for so long."""
+        changed: list[str] = []
+        for field, rule in self.rules.items():
+            value = record.get(rule.on)
+            if rule.on == "images" or value is None:
+                continue
+            sign = -1 if rule.on in METRICS and METRICS[rule.on].better == "higher" else 1
+            if field not in self.best or sign * value < sign * self.best[field]:
+                self.best[field], self.waited[field] = value, 0
+                continue
+            self.waited[field] += 1
+            if self.waited[field] >= rule.patience:
+                before, self.waited[field] = self.scales[field], 0
+                self.scales[field] = rule.bounded(before * rule.factor)
+                changed += [field] if self.scales[field] != before else []
+        return changed
+
+    def state(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"scales": self.scales, "best": self.best, "waited": self.waited}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.scales, self.best, self.waited = dict(state["scales"]), dict(state["best"]), dict(state["waited"])

@@ -1,0 +1,70 @@
+"""TensorBoard, for those who have it: the records of a run as scalars, within its disk budget."""
+
+import time
+from importlib.util import find_spec
+from typing import Any
+
+from ganvas.runs.run import Record, Run
+from ganvas.training import disk_budget
+
+HEADER_BYTES = 1_000  # of an empty file of events, at most
+
+
+class Board:
+    """Sends records to TensorBoard, where that is installed.
+
+    When the files are as large as the budget lets them be, they are written again from the log, with as many records
+    as fill half of them; that is also where they come from when they are missing.
+    """
+
+    def __init__(self, run: Run, nimg: int) -> None:
+        self.run, self.folder = run, run.path / "tensorboard"
+        self.writer: Any = None
+        self.newest = nimg  # images seen at the last record
+        limit = run.recipe().train.disk_limit()
+        self.limit = float("inf") if limit is None else disk_budget.kept_free(limit)["tensorboard"]
+        if find_spec("tensorboard") is None:
+            return
+        if run.records() and not disk_budget.sizes(self.folder):
+            self._write_again()
+        else:
+            self._open(nimg + 1 if nimg else 0)
+
+    def __call__(self, record: Record) -> None:
+        """Send a record that is in the log already."""
+        if self.writer is None:
+            return
+        gone_back = record["nimg"] <= self.newest
+        if gone_back or self.taken + disk_budget.tensorboard_size(record) > self.limit:
+            self._write_again()
+        else:
+            self._write(record, time.time())
+
+    def close(self) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def _open(self, nimg: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.taken = sum(disk_budget.sizes(self.folder).values()) + HEADER_BYTES
+        self.writer = SummaryWriter(self.folder, purge_step=nimg)
+
+    def _write(self, record: Record, at: float) -> None:
+        self.taken += disk_budget.tensorboard_size(record)
+        self.newest = record["nimg"]
+        for name, value in record.items():
+            if name != "nimg":
+                self.writer.add_scalar(name, value, record["nimg"], at)
+
+    def _write_again(self) -> None:
+        self.close()
+        disk_budget.remove_events(self.run)
+        records = self.run.records()
+        while sum(disk_budget.tensorboard_size(record) for record in records) > self.limit / 2:
+            fewer = disk_budget.fewer_records(records, least=4)
+            records = fewer if len(fewer) < len(records) else records[len(records) // 2 + 1 :]
+        self._open(0)
+        now = time.time() - max((record["seconds"] for record in records), default=0)
+        for record in records:
+            self._write(record, now + record["seconds"])

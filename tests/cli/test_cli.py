@@ -1,0 +1,498 @@
+"""The command line as a user meets it: in this process for speed, and as a real process where that matters."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganvas import cli
+from ganvas.core import images
+from ganvas.evaluation import evaluators
+from ganvas.networks.residual_kernel import SWITCH
+from ganvas.painting import paint, video_files
+from ganvas.runs.run import Run
+
+TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
+
+
+def ganvas(*words: object) -> int:
+    """Run the command line in this process; the exit code."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(word) for word in words])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    words = ["train", "strokes-cdcgan", "--data", pictures, "--out", path, "--images", 240, "--device", "cpu"]
+    assert ganvas(*words, "--set", *TINY) == 0
+    return path
+
+
+def test_train_names_pictures_that_exist(pictures: Path, tmp_path: Path) -> None:
+    words = ["train", "strokes-cdcgan", "--data", str(pictures), "--out", str(tmp_path / "run"), "--epochs", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ganvas", *words, "--seed", "3", "--device", "cpu", "--set", *TINY],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    named = [Path(line.split("  (")[0].strip()) for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert len(named) >= 4
+    assert all(file.is_file() for file in named)
+    recipe = Run(tmp_path / "run").recipe()
+    assert (recipe.train.epochs, recipe.train.seed, recipe.network.model_dump()["base"]) == (2, 3, 8)
+
+
+def test_the_same_command_again_says_finished(pictures: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "strokes-cdcgan", "--data", pictures, "--out", run, "--images", 240, "--device", "cpu"]
+    assert ganvas(*words, "--set", *TINY) == 0
+    assert "finished already (240 images)" in capsys.readouterr().out
+
+
+def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
+    assert ganvas("sample", run, "--n", 7, "--seed", 5, "--out", tmp_path / "grid.png") == 0
+    assert ganvas("sample", run, "--n", 7, "--seed", 5, "--out", tmp_path / "a.npz") == 0
+    assert ganvas("sample", run, "--n", 7, "--seed", 5, "--label", "slanted", "--out", tmp_path / "folder") == 0
+    with np.load(tmp_path / "a.npz") as file:
+        arrays = dict(file)
+    assert arrays["images"].shape == (7, 16, 16, 1)
+    assert arrays["images"].dtype == np.uint8
+    assert arrays["labels"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert arrays["seeds"].tolist() == list(range(5, 12))
+    assert json.loads(str(arrays["recipe"]))["checkpoint"]
+    _, recipe = images.load_png(tmp_path / "grid.png")
+    assert recipe is not None
+    assert recipe["seeds"] == list(range(5, 12))
+    assert recipe["nimg"] == 240
+    files = sorted((tmp_path / "folder").iterdir())
+    assert [file.name for file in files] == [f"{seed:06d}-label2.png" for seed in range(5, 12)]
+    assert (images.load_png(files[2])[0] == arrays["images"][2]).all()  # seed 7, whose turn is class 2
+
+
+def test_steps_of_functional_gradients(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = [
+        "network.base=4",
+        "method.steps=3",
+        "method.pool=40",
+        "train.batch_size=20",
+        "train.schedule={}",
+        "data.size=16",
+    ]
+    words = ["--data", pictures, "--images", 120, "--device", "cpu", "--guard", "stop", "--set", *small]
+    assert ganvas("train", "mnist-cfg-dcgan", "--out", tmp_path / "run", *words) == 0
+    assert Run(tmp_path / "run").recipe().train.guard == "stop"
+    for steps, shape in (("0-3", (4 * 18 + 2, 5 * 18 + 2)), ("2", None)):
+        assert ganvas("sample", tmp_path / "run", "--n", 5, "--steps", steps, "--out", tmp_path / "s.png") == 0
+        recipe = images.load_png(tmp_path / "s.png")[1]
+        assert recipe["steps"] == ([0, 1, 2, 3] if shape else 2)
+    for words, message in (
+        (["--steps", "4"], "0 to 3"),
+        (["--steps", "x"], "cannot read the steps"),
+        (["--steps", "0-3", "--out", tmp_path / "s.npz"], ".png"),
+    ):
+        assert ganvas("sample", tmp_path / "run", *words) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_plot_draws_png_and_svg(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("plot", run) == 0
+    named = [Path(line) for line in capsys.readouterr().out.split()]
+    assert {file.name for file in named} == {
+        f"{figure}.{ending}"
+        for figure in ("losses", "monitors", "confidence", "score", "epochs")
+        for ending in ("png", "svg")
+    }
+    assert all(file.stat().st_size > 1000 for file in named)
+
+
+def test_plot_draws_several_runs_together(
+    run: Path, painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ganvas("plot", run, painter, "--at", "60,240", "--out", tmp_path / "both") == 0
+    named = [Path(line) for line in capsys.readouterr().out.split()]
+    assert named == [tmp_path / "both" / f"{name}.{kind}" for name in ("balance", "sheets") for kind in ("png", "svg")]
+    assert all(file.stat().st_size > 1000 for file in named)
+
+
+@pytest.mark.parametrize("missing", ["optuna", "ray"])
+def test_a_missing_extra_is_named(
+    missing: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    words = ["--data", pictures, "--grid", "method.lr=1", "--on", "ray", "--out", tmp_path / "s"]
+    assert ganvas("sweep", "strokes-cdcgan", *words) == 2
+    extra = {"optuna": "sweep", "ray": "ray"}[missing]
+    assert f"pip install 'ganvas[{extra}]'" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_runs_lists_state_and_score(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("runs", run.parent) == 0
+    shown = capsys.readouterr().out
+    assert "finished" in shown
+    assert "240" in shown
+    assert f"{Run(run).records()[-1]['score']:.4f}" in shown
+
+
+def test_recipes_are_listed_and_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("recipes") == 0
+    assert "mnist-mlp-gan" in capsys.readouterr().out
+    assert ganvas("recipes", "mnist-cdcgan") == 0
+    shown = capsys.readouterr().out
+    assert "method.beta1" in shown
+    assert re.search(r"method\.d_lr +none ", shown) and re.search(r"method\.conditional +true ", shown)
+    assert "learning rate of G, and" in shown
+
+
+def test_info_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("info", "--device", "cpu") == 0
+    shown = capsys.readouterr().out
+    assert "bf16" in shown
+    assert "fused Adam" in shown
+
+
+def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("data", "check", pictures) == 0
+    shown = capsys.readouterr().out
+    assert "across" in shown
+    assert "60" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], 'Did you mean "train"?'),
+        (["train"], "recipe"),
+        (["train", "mnist-cdcgam"], "did you mean 'mnist-cdcgan'?"),
+        (["train", "nowhere.toml"], "cannot read the recipe 'nowhere.toml'"),
+        (["train", "strokes-cdcgan", "--seeed", "1"], "--seed"),
+        (["train", "strokes-cdcgan", "--epochs", "many"], "--epochs"),
+        (["train", "strokes-cdcgan", "--epochs", "0"], "train.epochs"),
+        (["train", "strokes-cdcgan", "--images", "-5"], "train.images"),
+        (["train", "strokes-cdcgan", "--set", "method.lrr=1"], "did you mean 'lr'?"),
+        (["train", "strokes-cdcgan", "--set", "methd.lr=1"], "did you mean 'method'?"),
+        (["train", "strokes-cdcgan", "--set", "method.lr"], "section.key=value"),
+        (["train", "strokes-cdcgan", "--set", "method=3"], "'method' is a section"),
+        (["train", "strokes-cdcgan", "--set", "data=mnist"], "'data' is a section"),
+        (["train", "strokes-cdcgan", "--set", "network.name=[1]"], "unknown network '[1]'"),
+        (["train", "strokes-cdcgan", "--set", "method.beta1=1"], "method.beta1"),
+        (["train", "strokes-cdcgan", "--seed", "-3"], "train.seed"),
+        (["train", "strokes-cdcgan", "--data-dir", "nowhere"], "nowhere"),
+        (["data", "check", "strokes", "--set", "data=3"], "'data' is a section"),
+        (["train", "strokes-cdcgan", "--set", "method.lr=fast"], "method.lr"),
+        (["train", "strokes-cdcgan", "--set", "method.name=gam"], "did you mean 'gan'?"),
+        (["train", "strokes-cdcgan", "--set", "network.name=dcgam"], "did you mean 'dcgan'?"),
+        (["train", "strokes-cdcgan", "--data", "strks"], "did you mean 'strokes'?"),
+        (["train", "strokes-cdcgan", "--data", "no/such/folder/"], "no/such/folder"),
+        (["train", "strokes-cdcgan", "--device", "gpu9"], "gpu9"),
+        (["train", "strokes-cdcgan", "--precision", "fp8"], "fp8"),
+        (["sweep", "strokes-cdcgan"], "either --grid method.g_steps=1,2,4 or --search"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--search", "method.lr=1..2"], "either --grid"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.g_step=1,2"], "did you mean 'g_steps'?"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1e-5..1e-3"], "ranges are for --search"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--trials", "3"], "--trials does nothing with --grid"),
+        (["sweep", "strokes-cdcgan", "--search", "method.lr=1..2", "--trials", "0"], "--trials is 0"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--samples", "5"], "--samples is 5"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--data", "strks"], "did you mean 'strokes'?"),
+        (["sample", "no-run"], "does not exist"),
+        (["plot", "no-run"], "does not exist"),
+        (["plot"], "name the folder of a run, or of several"),
+        (["plot", "no-run", "--at", "100"], "--at and --out are for the figures of several runs"),
+        (["plot", "no-run", "none", "--at", "x"], "cannot read the images seen 'x'"),
+        (["runs", "no-folder"], "no-folder"),
+        (["recipes", "mnist"], "choose one of: cifar10-cfg-dcgan, cifar10-cfg-resnet"),
+        (["data", "check", "strokse"], "did you mean 'strokes'?"),
+        (["data", "chek", "strokes"], "check"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--label", "9"], "there is no label '9': this run knows across, down, slanted"),
+        (["--checkpoint", "77"], "last, best or one of"),
+        (["--n", "0"], "1 or more"),
+        (["--seed", "-1"], "a seed of 0 or more"),
+        (["--label", "²"], "there is no label"),
+        (["--checkpoint", "²"], "last, best or one of"),
+        (["--out", "x.gif"], "'.gif'"),
+    ],
+)
+def test_a_mistake_in_sampling_is_one_line(
+    run: Path,
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas("sample", run, *words) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_log_is_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "run"
+    empty.mkdir()
+    for name in ("run.json", "recipe.toml"):
+        (empty / name).write_bytes((run / name).read_bytes())
+    assert ganvas("plot", empty) == 2
+    assert ganvas("sample", empty) == 2
+    (empty / "run.json").write_text("{")
+    assert ganvas("sample", empty) == 2
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = [["train"], ["sample"], ["plot"], ["runs"], ["recipes"], ["info"], ["data", "check"]]
+    commands += [["paint"], ["morph"], ["encode"], ["evaluate"], ["compare"], ["evaluator", "train"], ["sweep"]]
+    for command in commands:
+        assert ganvas(*command, "--help") == 0
+        shown = capsys.readouterr().out
+        app = cli.app
+        for word in command:
+            app = app[word]
+        for argument in app.assemble_argument_collection(parse_docstring=True):
+            if argument.name != "*":  # a group, whose members come as well
+                assert argument.parameter.help, f"{command} {argument.name} has no help line"
+        assert command[-1] in shown
+
+
+def test_json_of_a_run_is_readable(run: Path) -> None:
+    assert json.loads((run / "run.json").read_text())["recipe"] == "strokes-cdcgan"
+
+
+# -- evaluate and compare ---------------------------------------------------------------------------------------------
+
+
+def test_evaluate_shows_scores_beside_references(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        ganvas("evaluate", run, "--n", 100, "--checkpoint", "last", "--device", "cpu", "--json", tmp_path / "e.json")
+        == 0
+    )
+    shown = capsys.readouterr().out
+    for word in ("KID ↓", "recall ↑", "noise", "mean", "FID: FID needs 2,000 pictures", "100 samples"):
+        assert word in shown, word
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert found["scores"]["kid"]["error"] > 0
+    assert len(list((run / "evaluations").iterdir())) == 1
+
+
+def test_compare_writes_every_format(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("evaluate", run, "--n", 100, "--checkpoint", "last", "--device", "cpu") == 0
+    files = {kind: tmp_path / f"out.{kind}" for kind in ("html", "csv", "markdown", "json")}
+    words = [word for kind, file in files.items() for word in (f"--{kind}", file)]
+    capsys.readouterr()
+    assert ganvas("compare", run, *words) == 0
+    shown = capsys.readouterr().out
+    assert "240" in shown and "KID" in shown
+    assert all(str(file) in shown for file in files.values())
+    assert files["html"].read_text().startswith("<!DOCTYPE html>")
+    assert files["csv"].read_text().startswith("protocol,")
+    assert "| run |" in files["markdown"].read_text()
+    assert json.loads(files["json"].read_text())["tables"]
+
+
+def test_mistakes_in_evaluations_are_one_line(
+    run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words, message in (
+        (["evaluate", run, "--n", "5"], "5 samples are too few to score"),
+        (["evaluate", run, "--evaluator", "cifar"], "did you mean 'cifar10'"),
+        (["evaluate", run, "--split", "test", "--n", "100"], "has no test split"),
+        (["compare"], "name the folders of one or more runs"),
+        (["compare", tmp_path / "nothing"], "does not exist"),
+        (["evaluator", "train", "--data", pictures / "across"], "has no labels"),
+        (["evaluator", "train", "--data", pictures, "--set", "epoch=3"], "did you mean 'epochs'"),
+    ):
+        assert ganvas(*words) == 2
+        error = capsys.readouterr().err
+        assert message in error, error
+        assert len(error.strip().splitlines()) == 1
+
+
+def test_an_average_of_evaluators(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["size=16", "widths=[8,8,16]", "batch_size=20", "small_epochs=0", "mirror=false", "cutout=0", "shift=1"]
+    for name, more in (("a", "plain_epochs=0"), ("b", "plain_epochs=3"), ("wide", "widths=[8,16,16]")):
+        words = ["--data", pictures, "--out", tmp_path / f"{name}.safetensors", "--set", *small, "epochs=12", more]
+        assert ganvas("evaluator", "train", *words) == 0
+    average = ["evaluator", "average", "--data", pictures, "--out", tmp_path / "c.safetensors"]
+    assert ganvas(*average, tmp_path / "a.safetensors", tmp_path / "b.safetensors") == 0
+    made = evaluators.load(str(tmp_path / "c.safetensors"), "cpu")
+    assert made.facts["parents"] == [evaluators.load(str(tmp_path / f"{n}.safetensors"), "cpu").sha256 for n in "ab"]
+    assert made.facts["test"]["accuracy"] > 0.8
+    capsys.readouterr()
+    for parents, message in ((["a"], "two evaluators"), (["a", "wide"], "other sizes"), (["a", "none"], "none")):
+        assert ganvas(*average, *[tmp_path / f"{name}.safetensors" for name in parents]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_an_evaluator_of_ones_own(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bars.safetensors"
+    quick = ["widths=[8,8,16]", "epochs=3", "batch_size=18", "shift=1"]
+    words = ["evaluator", "train", "--data", pictures, "--device", "cpu", "--out", file]
+    assert ganvas(*words, "--set", *quick) == 0
+    shown = capsys.readouterr().out
+    assert f"{file}: trained on 54 pictures" in shown and "held out" in shown
+    assert ganvas(*words, "--set", *quick) == 0  # there already
+    assert capsys.readouterr().out == shown
+    assert ganvas("evaluator", "list") == 0
+    assert "digits" in capsys.readouterr().out
+
+
+# ---- painting ----
+
+PAINTS = ["network.width=4", "network.blocks=2", "train.batch_size=20", "network.encoder_width=16"]
+
+
+@pytest.fixture(scope="module")
+def painter(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("painter") / "run"
+    words = ["train", "mnist-residual-cppn", "--data", pictures, "--out", path, "--images", 60, "--device", "cpu"]
+    assert ganvas(*words, "--set", *PAINTS) == 0
+    for figure in ("accuracies", "kl", "steps", "losses"):
+        assert (path / "figures" / f"{figure}.png").is_file()
+    return path
+
+
+def test_a_poster_a_sheet_and_a_folder(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas("paint", painter, "--seed", 3, "--size", "60x40", "--out", tmp_path / "a.png") == 0
+    assert "a.png  (60x40)" in capsys.readouterr().out
+    assert ganvas("paint", painter, "--seeds", "0-3", "--size", 30, "--sheet", "--out", tmp_path / "sheet.png") == 0
+    assert "sheet.png  (63x63)" in capsys.readouterr().out
+    words = ["--labels", "down,across", "--seeds", "0-4", "--size", 30, "--sheet"]
+    assert ganvas("paint", painter, *words, "--out", tmp_path / "classes.png") == 0
+    assert "classes.png  (156x63)" in capsys.readouterr().out  # a row for each
+    assert ganvas("paint", painter, "--label", "down,1", "--size", 8, "--out", tmp_path / "two") == 0
+    assert sorted(file.name for file in (tmp_path / "two").iterdir()) == ["000-down-seed-0.png", "001-1-seed-0.png"]
+
+
+def test_like_repeats_and_changes(painter: Path, tmp_path: Path) -> None:
+    first, second, larger = (tmp_path / name for name in ("a.png", "b.png", "c.tif"))
+    words = ["--scale", 12, "--center", "-1,0.5", "--zoom", 2, "--supersample", 2, "--palette", "magma"]
+    assert ganvas("paint", painter, "--label", "across", "--size", 20, *words, "--out", first) == 0
+    assert ganvas("paint", "--like", first, "--out", second) == 0
+    assert first.read_bytes() == second.read_bytes()
+    assert ganvas("paint", "--like", first, "--size", 39, "--bits", 16, "--out", larger) == 0
+    view = paint.again(larger).view
+    assert (view.width, view.scale, view.center, view.zoom) == (39, 12, (-1, 0.5), 2)
+
+
+def test_random_art(tmp_path: Path) -> None:
+    art = ["paint", "--random", "tanh:8x64", "--std", 0.6, "--size", 20]
+    assert ganvas(*art, "--seed", 3, "--out", tmp_path / "a.png") == 0
+    assert ganvas(*art, "--seeds", "0-3", "--sheet", "--out", tmp_path / "sheet.png") == 0
+    assert paint.again(tmp_path / "sheet.png").pictures[3].painter.origin["weights"] == 3
+
+
+def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--frames", 6, "--size", 16, "--ease", "sine", "--loop", "--out", tmp_path / "a.gif"]
+    assert ganvas("morph", painter, "--labels", "down,across", *words) == 0
+    assert "a.gif  (6 frames of 16x16)" in capsys.readouterr().out
+    words = ["--frames", 5, "--size", 16, "--zoom-from", 0.5, "--zoom-to", 8, "--out", tmp_path / "b.webp"]
+    assert ganvas("morph", "--random", "tanh:3x8", "--seeds", "1,5", *words) == 0
+    recipe = video_files.read_recipe(tmp_path / "b.webp")["morph"]
+    assert (recipe["view"]["zoom"], recipe["zoom_to"], recipe["origin"]["weights"]) == (0.5, 8, 0)
+    assert ganvas("morph", "--like", tmp_path / "a.gif", "--out", tmp_path / "again.gif") == 0
+    assert (tmp_path / "again.gif").read_bytes() == (tmp_path / "a.gif").read_bytes()
+    assert ganvas("morph", "--like", tmp_path / "b.webp", "--size", 24, "--out", tmp_path / "larger.webp") == 0
+    recipe = video_files.read_recipe(tmp_path / "larger.webp")["morph"]
+    assert (recipe["view"]["width"], recipe["frames"]) == (24, 5)
+
+
+def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, tmp_path: Path) -> None:
+    chosen = [pictures / "down" / "00.png", pictures / "across" / "01.png"]
+    assert ganvas("encode", painter, *chosen, "--out", tmp_path / "z.npz") == 0
+    with np.load(tmp_path / "z.npz") as file:
+        saved = dict(file)
+    assert saved["z"].shape == (2, 32) and saved["files"].tolist() == [str(file) for file in chosen]
+    assert ganvas("paint", painter, "--z", tmp_path / "z.npz", "--size", 9, "--out", tmp_path / "folder") == 0
+    assert len(list((tmp_path / "folder").iterdir())) == 2
+    assert ganvas("paint", painter, "--image", chosen[0], "--size", 9, "--out", tmp_path / "b.png") == 0
+
+
+def test_mistakes_in_painting(
+    run: Path, painter: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    art = tmp_path / "art.png"
+    assert ganvas("paint", "--random", "tanh:2x4", "--size", 8, "--out", art) == 0
+    for words, message in (
+        (["paint", run], "network.name=cppn"),
+        (["paint"], "--random tanh:8x64"),
+        (["paint", painter, "--random", "tanh"], "--random tanh:8x64"),
+        (["paint", painter, "--label", "up"], "there is no label 'up'"),
+        (["paint", painter, "--label", "down", "--z", "z.npz"], "--label does nothing with --z"),
+        (["paint", painter, "--seeds", "0-3"], "use --sheet, or --out with a folder"),
+        (["paint", painter, "--zoom", 0], "a zoom of 0"),
+        (["paint", painter, "--zoom", "inf"], "a zoom of inf"),
+        (["paint", painter, "--size", "big"], "write 1080"),
+        (["paint", painter, "--labels", ""], "there is no label ''"),
+        (["paint", painter, "--columns", 0, "--sheet"], "1 or more"),
+        (["paint", painter, "--like", art], "random network, which needs no run: leave out"),
+        (["paint", "--random", "tanh:2x9999999999999999999"], "write it as tanh:8x64"),
+        (["paint", painter, "--columns", 2], "--columns does nothing without --sheet"),
+        (["paint", painter, "--seed", 1, "--data-dir", tmp_path], "--data-dir does nothing without --label"),
+        (["morph", "--like", tmp_path / "a.gif", "--frames", 3], "change a film --like"),
+        (["paint", painter, "--std", 0.5], "--std does nothing without --random"),
+        (["paint", painter, "--invert"], "--invert does nothing without --image"),
+        (["paint", "--like", "x.png", "--checkpoint", "best"], "--checkpoint does nothing with --like"),
+        (["paint", "--random", "tanh", "--checkpoint", "last"], "--checkpoint does nothing with --random"),
+        (["paint", painter, "--size", 0], "1 or more"),
+        (["paint", "--like", "x.png", "--seed", 5], "--seed does nothing with --like"),
+        (["paint", "--like", "x.png", "--truncation", 0], "--truncation does nothing with --like"),
+        (["paint", painter, "--weights", 0], "--weights does nothing without --random"),
+        (["paint", "--random", "tanh", "--label", 5], "--label does nothing with --random"),
+        (["morph", painter, "--seed", 5], "stands still"),
+        (["morph", painter, "--zoom-to", 0], "above 0"),
+        (["morph", painter, "--zoom-from", 2, "--zoom", 3], "choose one"),
+        (["paint", painter, "--palette", "inkk"], "did you mean 'ink'"),
+        (["paint", painter, "--out", tmp_path / "a.jpg"], ".png"),
+        (["paint", "--like", pictures / "down" / "00.png"], "was not painted by ganvas"),
+        (["paint", painter, "--z", tmp_path / "none.npy"], "none.npy"),
+        (["morph", painter, "--seeds", "1,2,3", "--frames", 2], "frames"),
+        (["morph", painter, "--seeds", "1,2", "--out", tmp_path / "a.avi"], ".mp4"),
+        (["encode", run, pictures / "down" / "00.png"], "no encoder"),
+        (["encode", painter, tmp_path / "none.png"], "none.png"),
+        (["encode", painter, pictures / "down" / "00.png", "--out", "z.txt"], ".npz"),
+        (["train", "mnist-residual-cppn", "--data", pictures / "down", "--out", tmp_path / "r"], "cppn_vae_gan"),
+    ):
+        assert ganvas(*words) == 2, words
+        said = [line for line in capsys.readouterr().err.strip().splitlines() if not line.startswith("note:")]
+        assert len(said) == 1 and message in said[0], (words, said)
+    assert list(tmp_path.iterdir()) == [art]
+
+
+@pytest.mark.parametrize("kind", ["residual", "softplus"])
+def test_a_missing_kernel_is_noted_where_it_would_serve(
+    kind: str, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(SWITCH, "off")
+    small = ["train.batch_size=20", "network.width=4", "network.encoder_width=16", f"network.kind={kind}"]
+    words = ["--data", pictures, "--images", 20, "--device", "cpu", "--set", *small]
+    assert ganvas("train", "mnist-residual-cppn", "--out", tmp_path / "run", *words) == 0
+    assert ganvas("paint", tmp_path / "run", "--size", 9, "--device", "cpu", "--out", tmp_path / "a.png") == 0
+    notes = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]
+    assert len(notes) == (2 if kind == "residual" else 0)

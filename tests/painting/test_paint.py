@@ -1,0 +1,297 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganvas.core.errors import UserError
+from ganvas.core.images import load_png, to_uint8
+from ganvas.networks.cppn import View
+from ganvas.painting import image_files, paint
+from ganvas.painting.paint import Painter, Painting, Picture
+from ganvas.recipes.recipe import Recipe
+from ganvas.runs.model import Model, load
+from ganvas.training.train import train
+
+RESIDUAL = {
+    "network": {"name": "cppn", "width": 4, "blocks": 2, "encoder_width": 16, "std": 0.3, "residual_std": 0.2},
+    "method": {"name": "residual_cppn", "latent_size": 6},
+}
+LABELLED = {
+    "network": {"name": "cppn", "kind": "tanh", "width": 6, "layers": 3, "std": 0.3},
+    "method": {"name": "gan", "latent_size": 6, "conditional": True},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("paint") / "run"
+    list(train(tiny(**RESIDUAL, train={"images": 60}), path, device="cpu"))
+    return path
+
+
+@pytest.fixture
+def model(run: Path) -> Model:
+    return load(run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def conditional(tiny: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = tmp_path_factory.mktemp("paint") / "conditional"
+    list(train(tiny(**LABELLED, train={"images": 20}), path, device="cpu"))
+    return load(path, device="cpu")
+
+
+def pixels(painting: Painting) -> np.ndarray:
+    return np.concatenate(list(painting.bands()))
+
+
+def poster(model: Model, height: int = 40, width: int = 50, **view: float) -> Painting:
+    return Painting(paint.pictures(model, [3]), View(height, width, **view))
+
+
+def test_a_poster_is_what_the_method_decodes(model: Model) -> None:
+    method = model.method
+    images = to_uint8(method.decode(method.latents([3]), size=(40, 50)))[0]
+    found = pixels(poster(model))
+    assert found.shape == (40, 50, 1)
+    assert np.abs(found.astype(int) - (255 - images)).max() <= 1  # ink is dark
+    assert found.std() > 1
+
+
+def test_bands_do_not_change_the_bits(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pixels(replace(poster(model, 37, 53), bits=16))
+    for band in (1, 60, 500):
+        monkeypatch.setattr(paint, "BAND", band)
+        assert (pixels(replace(poster(model, 37, 53), bits=16)) == whole).all()
+
+
+def test_supersampling_is_the_mean_of_a_finer_picture(model: Model) -> None:
+    painter, z = poster(model).pictures[0].painter, paint.seeded(model, 3)
+    (smooth,) = painter.bands(z, View(20, 20, supersample=3), 20)
+    # The finer picture has its samples at the same places: between the outermost ones lie 59 steps of a third.
+    (fine,) = painter.bands(z, View(60, 60, scale=8 * (59 / 3) / 19), 60)
+    expected = fine.view(20, 3, 20, 3, 1).mean((1, 3))
+    torch.testing.assert_close(smooth, expected, atol=1e-5, rtol=0)
+
+
+def test_zoom_shows_the_middle(model: Model) -> None:
+    far, near = pixels(poster(model, 41, 41)), pixels(poster(model, 21, 21, zoom=2))
+    assert np.abs(far[10:31, 10:31].astype(int) - near).max() <= 1
+
+
+def test_a_deep_zoom_is_painted_in_float64(model: Model) -> None:
+    painter, z = poster(model).pictures[0].painter, paint.seeded(model, 3)
+    deep = View(9, 9, center=(1.2345, -0.5), zoom=1e10)
+    (band,) = painter.bands(z, deep, 9)
+    assert band.dtype == torch.float64
+    assert len(band.unique()) > 40  # in float32 all pixels would have one place
+    (middle,) = painter.bands(z, View(9, 9, zoom=1e8), 9)  # the coordinates alone would do in float32
+    assert middle.dtype == torch.float64 and len(middle.unique()) > 40
+    (shallow,) = painter.bands(z, View(9, 9), 9)
+    assert shallow.dtype == torch.float32
+    with pytest.raises(UserError, match=r"zoom of 1e\+16 .* is beyond float64"):
+        next(painter.bands(z, View(9, 9, center=(1.0, 0.0), zoom=1e16), 9))
+    with pytest.raises(UserError, match="zoom in, or lower the scale"):
+        next(painter.bands(z, View(9, 9, zoom=1e-40), 9))
+
+
+def test_the_same_painting_is_the_same_bytes(model: Model, tmp_path: Path) -> None:
+    ticks = []
+    poster(model).save(tmp_path / "a.png", lambda done, total: ticks.append((done, total)))
+    poster(model).save(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert ticks[-1] == (40, 40)
+    assert (load_png(tmp_path / "a.png")[0] == pixels(poster(model))).all()
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp", "dzi"])
+def test_again_from_the_file(model: Model, run: Path, tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"a.{ending}"
+    first = replace(poster(model, zoom=1.7, center=(0.3, -1.1), supersample=2), palette="viridis")
+    first.save(file)
+    second = paint.again(file)
+    assert (second.view, second.palette, second.bits) == (first.view, first.palette, first.bits)
+    assert second.pictures[0].source == "seed 3"
+    assert (pixels(second) == pixels(first)).all()
+    second.save(tmp_path / f"b.{ending}")
+    assert file.read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
+    moved = run.rename(run.with_name("moved"))
+    try:
+        with pytest.raises(UserError, match="say where, `ganvas paint RUN --like FILE`"):
+            paint.again(file)
+        assert (pixels(paint.again(file, moved)) == pixels(first)).all()
+    finally:
+        moved.rename(run)
+
+
+def test_a_checkpoint_that_is_gone(model: Model, tmp_path: Path) -> None:
+    origin = {**poster(model).pictures[0].painter.origin, "checkpoint": "0" * 64}
+    lost = Painting(
+        [Picture(Painter(poster(model).pictures[0].painter.network, origin), torch.zeros(6), "x")], View(4, 4)
+    )
+    lost.save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"the checkpoint that painted .* is no longer in"):
+        paint.again(tmp_path / "a.png")
+
+
+def test_other_files_hold_no_recipe(tmp_path: Path) -> None:
+    image_files.save(tmp_path / "a.png", iter([np.zeros((2, 2, 1), np.uint8)]), 2, 2, 1, 8, {"painted by": "hand"})
+    with pytest.raises(UserError, match="holds no recipe of a painting"):
+        paint.again(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("columns", 0),
+        ("bits", 12),
+        ("pictures", []),
+        ("view", {"supersample": 1.5}),
+        ("latent", [0.5, 1]),
+        ("latent", 1),
+    ],
+)
+def test_an_edited_recipe_is_told_as_such(key: str, value: object, tmp_path: Path) -> None:
+    painter = paint.of_chance("tanh:2x4", 0)
+    painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(6, 6))
+    recipe = painting.recipe()
+    place = recipe["painting"]["pictures"][0] if key == "latent" else recipe["painting"]
+    place[key] = {**place[key], **value} if isinstance(value, dict) else value
+    image_files.save(tmp_path / "a.png", iter([np.zeros((6, 6, 1), np.uint8)]), 6, 6, 1, 8, recipe)
+    with pytest.raises(UserError, match="holds no recipe of a painting"):
+        paint.again(tmp_path / "a.png")
+
+
+def test_a_webp_of_many_pixels_is_looked_at_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    painter = paint.of_chance("tanh:2x4", 0)
+    painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(40, 40))
+    painting.save(tmp_path / "a.webp")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert paint.again(tmp_path / "a.webp").view == painting.view
+
+
+def test_sheets(model: Model) -> None:
+    pictures = paint.pictures(model, range(5))
+    sheet = Painting(pictures, View(48, 24), columns=3)
+    assert sheet.gap == 1
+    found = pixels(sheet)
+    assert found.shape == (sheet.height, sheet.width, 1) == (2 * 49 + 1, 3 * 25 + 1, 1)
+    for i, picture in enumerate(pictures):
+        top, left = 1 + 49 * (i // 3), 1 + 25 * (i % 3)
+        alone = pixels(Painting([picture], View(48, 24)))
+        assert (found[top : top + 48, left : left + 24] == alone).all()
+    assert (found[50:, 51:] == 255).all()  # the last place is empty paper
+
+
+def test_latents_of_a_class_are_those_of_its_pictures(model: Model) -> None:
+    z = paint.of_class(model, "down", model.data())
+    assert z.shape == (20, 6)
+    by_name, by_number = paint.pictures(model, [4], ["down"]), paint.pictures(model, [4], ["1"])
+    assert torch.equal(by_name[0].z, z[4]) and torch.equal(by_number[0].z, z[4])
+    assert by_name[0].source == "down seed 4"
+    (mean,) = paint.pictures(model, [4], ["down"], truncation=0)
+    torch.testing.assert_close(mean.z, z.mean(0))
+    assert torch.equal(paint.pictures(model, [24], ["down"])[0].z, z[4])  # there are 20
+    (half,) = paint.pictures(model, [4], truncation=0.5)
+    torch.testing.assert_close(half.z, model.method.latents([4])[0] / 2)
+    both = paint.pictures(model, [0, 1], ["down", "across"])
+    assert [picture.source for picture in both] == ["down seed 0", "down seed 1", "across seed 0", "across seed 1"]
+
+
+def test_latents_of_a_class_need_the_pictures_of_the_run(
+    tiny: Callable[..., Recipe], pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures, tmp_path / "set")
+    recipe = tiny(**RESIDUAL, data={"name": str(tmp_path / "set")}, train={"images": 20})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    (tmp_path / "set" / "across").rename(tmp_path / "set" / "upward")
+    with pytest.raises(UserError, match=r"are not those that .* was trained on"):
+        paint.pictures(load(tmp_path / "run", device="cpu"), labels=["down"])
+
+
+def test_a_latent_is_the_same_in_any_company(model: Model, pictures: Path) -> None:
+    files = sorted((pictures / "down").iterdir())
+    together = paint.encoded(model, files)
+    assert all(torch.equal(paint.encoded(model, [file])[0], z) for file, z in zip(files[:5], together, strict=False))
+
+
+def test_latents_of_pictures_and_files(model: Model, pictures: Path, tmp_path: Path) -> None:
+    file = pictures / "slanted" / "03.png"
+    (found,) = paint.pictures(model, images=[file])
+    seen, _ = load_png(file)
+    real = torch.tensor(seen).permute(2, 0, 1)[None].float() / 127.5 - 1
+    torch.testing.assert_close(found.z, model.method.encode(real)[0], rtol=1e-4, atol=1e-5)
+    Image.fromarray(255 - seen[..., 0]).convert("RGB").resize((64, 64), 0).save(tmp_path / "dark.png")
+    (inverted,) = paint.pictures(model, images=[tmp_path / "dark.png"], invert=True)
+    assert (inverted.z - found.z).norm() < 0.2 * found.z.norm() + 0.05
+    np.save(tmp_path / "z.npy", found.z.numpy())
+    (read,) = paint.pictures(model, z=tmp_path / "z.npy")
+    assert torch.equal(read.z, found.z)
+
+
+def test_a_conditional_network_paints_its_classes(conditional: Model) -> None:
+    view = View(16, 16)
+    found = paint.pictures(conditional, [5], ["slanted"])
+    images = to_uint8(conditional.method.decode(conditional.method.latents([5]), torch.tensor([2])))[0]
+    assert np.abs(pixels(Painting(found, view, "chalk")).astype(int) - images).max() <= 1
+    turns = paint.pictures(conditional, range(3))
+    assert [int(picture.z[-3:].argmax()) for picture in turns] == [0, 1, 2]
+
+
+def test_random_art_needs_no_run(tmp_path: Path) -> None:
+    painter = paint.of_chance("tanh:8x64", 3, std=0.6)
+    art = Painting([Picture(painter, paint.by_chance(painter, 3), "seed 3")], View(30, 40))
+    assert pixels(art).std() > 20
+    art.save(tmp_path / "a.png")
+    assert (pixels(paint.again(tmp_path / "a.png")) == pixels(art)).all()
+    weights = torch.cat([p.flatten() for p in painter.network.parameters()])
+    assert weights.std().item() == pytest.approx(0.6, rel=0.02)
+    colour = paint.of_chance("residual:2x5", 1, colour=True)
+    assert pixels(Painting([Picture(colour, paint.by_chance(colour, 1), "")], View(4, 4))).shape == (4, 4, 3)
+    recipe = image_files.read_recipe(tmp_path / "a.png")
+    assert recipe["painting"]["pictures"][0]["origin"]["random"] == "tanh:8x64"
+
+
+def test_what_cannot_be_painted_is_refused(
+    tiny: Callable[..., Recipe], model: Model, conditional: Model, pictures: Path, tmp_path: Path
+) -> None:
+    list(train(tiny(train={"images": 20}), tmp_path / "dcgan", device="cpu"))
+    picture = next((pictures / "down").iterdir())
+    with pytest.raises(UserError, match=r"images of 16x16 only: `ganvas sample` .* network\.name=cppn"):
+        paint.of_run(load(tmp_path / "dcgan", device="cpu"))
+    for call, message in (
+        (lambda: paint.of_chance("tanh:8", 0), "write it as tanh:8x64"),
+        (lambda: paint.of_chance("relu:8x64", 0), "write it as tanh:8x64"),
+        (lambda: paint.of_chance("tanh:0x64", 0), "random.layers"),
+        (lambda: paint.of_chance("tanh", 0, std=-1), "random.std"),
+        (lambda: paint.pictures(model, labels=["up"]), "this run knows across, down, slanted"),
+        (lambda: paint.pictures(conditional, images=[picture]), "has no encoder"),
+        (lambda: paint.pictures(model, truncation=float("nan")), "truncation of nan"),
+        (lambda: View(4, 4, zoom=0), "zoom of 0"),
+        (lambda: View(4, 4, supersample=99), "from 1 to 32"),
+        (lambda: View(4, 0), "sides are 1 or more"),
+        (lambda: paint.of_chance("tanh", -1), "use 0 or more"),
+        (lambda: paint.read_numbers("99999999999999999999", "seeds"), "too large or too many"),
+        (lambda: paint.read_numbers("0-99999999", "seeds"), "too large or too many"),
+        (lambda: paint.pictures(model, images=[Path("x.png")]), "cannot read x.png"),
+        (lambda: paint.read_size("10x"), "write 1080, or 1920x1080"),
+        (lambda: paint.read_numbers("5-3", "seeds"), "write them as 0-15"),
+        (lambda: paint.read_numbers("a", "seeds"), "write them as 0-15"),
+        (lambda: paint.read_center("1"), "write x,y"),
+        (lambda: paint.read_center("nan,0"), "finite"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+
+
+def test_words() -> None:
+    assert paint.read_size("1080") == (1080, 1080)
+    assert paint.read_size("1920x1080") == (1080, 1920)
+    assert paint.read_numbers("3", "seeds") == [3]
+    assert paint.read_numbers("0-3,9", "seeds") == [0, 1, 2, 3, 9]
+    assert paint.read_center("-1.5,2e-3") == (-1.5, 0.002)

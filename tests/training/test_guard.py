@@ -1,0 +1,475 @@
+import json
+import math
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ganvas.core.errors import RunFailed
+from ganvas.data import Batch, Batches
+from ganvas.methods import GAN, METHODS
+from ganvas.recipes.recipe import Recipe
+from ganvas.runs.model import load
+from ganvas.runs.run import Run
+from ganvas.training import guard
+from ganvas.training.disk_budget import sizes
+from ganvas.training.monitor import Score, Watch
+from ganvas.training.train import train
+from tests.conftest import same_tensors
+
+SEED_003 = [  # what the seed's run logged: stage, D loss, G loss
+    *((1350, 1.3594, 0.7399), (1375, 1.3683, 0.7343), (1400, 0.0172, 8.4761)),
+    *((1425, 0.0142, 10.7213), (1450, 0.0271, 12.2959)),
+]
+
+
+def log(**columns: Sequence[float | None]) -> list[dict[str, Any]]:
+    length = len(next(iter(columns.values())))
+    rows = ({"nimg": 100 * (i + 1), **{name: values[i] for name, values in columns.items()}} for i in range(length))
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def first_alarm(records: list[dict[str, Any]], classifies: bool = False) -> tuple[int, guard.Alarm] | None:
+    for count in range(1, len(records) + 1):
+        if alarm := guard.check(records[:count], classifies=classifies):
+            return records[count - 1]["nimg"], alarm
+    return None
+
+
+def test_the_failure_of_seed_003_is_seen_two_records_after_it_began() -> None:
+    before = [(100 + 25 * i, 1.36, 0.74) for i in range(6)]
+    records = log(
+        **dict(zip(("d_loss", "g_loss"), ([row[i] for row in [*before, *SEED_003]] for i in (1, 2)), strict=True))
+    )
+    found = first_alarm(records)
+    assert found is not None
+    at, alarm = found
+    assert (at, alarm.kind, alarm.side, alarm.since) == (1000, "domination", "D", 800)
+    assert "discriminator suddenly dominates: its loss fell from 1.36 to 0.0142" in alarm.said
+
+
+def test_domination_shows_in_minimax_losses_too() -> None:
+    """G's loss is log(1 - D(G(z))) there, so D(G(z)) falls from 0.48 to 0.0002."""
+    records = log(d_loss=[1.36] * 6 + [0.0172, 0.0142], g_loss=[math.log(1 - 0.48)] * 6 + [math.log(1 - 2e-4)] * 2)
+    found = first_alarm(records)
+    assert found is not None and found[0] == 800
+    assert "that of the other rose from 0.734 to 8.52" in found[1].said
+    assert first_alarm(log(d_loss=[1.36] * 6 + [1e-20] * 2, g_loss=[-0.69] * 6 + [-0.0] * 2)) is not None
+    assert first_alarm(log(d_loss=[1.4, 1.3] * 8, g_loss=[math.log(1 - d) for d in (0.5, 0.4)] * 8)) is None
+
+
+def test_domination_of_either_side_sudden_not_slow_and_not_for_one_record() -> None:
+    steady = [1.0] * 8
+    assert guard.domination(log(d_loss=[*steady, 0.01, 0.01], g_loss=[*steady, 9.0, 9.0]))
+    other = guard.domination(log(d_loss=[*steady, 9.0, 9.0], g_loss=[*steady, 0.01, 0.01]))
+    assert other is not None and other.side == "G"
+    assert not guard.domination(log(d_loss=[*steady, 0.01, 0.9], g_loss=[*steady, 9.0, 1.1]))
+    slow = [0.9**i for i in range(60)]
+    assert first_alarm(log(d_loss=slow, g_loss=[1 / value for value in slow])) is None
+    assert not guard.domination(log(d_loss=[*steady, 0.01, 0.01], g_loss=[*steady, 1.5, 1.5]))
+    critic = [-3.0] * 8
+    assert not guard.domination(log(d_loss=[*critic, 0.01, 0.01], g_loss=[*critic, 90.0, 90.0]))
+    assert not guard.domination(log(d_loss=[1.0, 0.01, 0.01], g_loss=[1.0, 9.0, 9.0]))  # too early to tell
+
+
+def test_overshoot_of_the_steps_of_images() -> None:
+    found = first_alarm(log(rise=[0.57, 0.4, 0.2, 0.09, 0.2, 0.09, 0.04, 0.02]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (700, "overshoot", 500)
+    assert "D rises by 4% of what its gradient promises, once by 57%" in found[1].said
+    assert first_alarm(log(rise=[-2.0, 0.05, 0.2, 0.05, -1.0, -3.0])) is None  # it never was better
+    assert first_alarm(log(rise=[0.6, 0.2, 0.11, 0.09, 0.11])) is None
+
+
+def test_collapse_of_diversity() -> None:
+    found = first_alarm(log(diversity=[0.1, 0.5, 0.9, 0.95, 0.9, 0.3, 0.9, 0.3, 0.2, 0.2]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "collapse", 700)
+    slow = first_alarm(log(diversity=[0.1, 0.9, 0.95, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2]))
+    assert slow is not None and (slow[1].since, slow[1].sound) == (700, 400)
+    assert first_alarm(log(diversity=[0.05, 0.2, 0.01, 0.01, 0.01])) is None  # it never had any
+    assert first_alarm(log(diversity=[0.77, 0.78, 0.6, 0.4, 0.25, 0.2, 0.2, 0.25])) is None  # it was born with it
+    found = first_alarm(log(diversity=[0.77, 0.4, 0.2, 0.1, 0.2, 0.5, 0.8, 0.2, 0.1]))
+    assert found is not None and (found[0], found[1].since) == (900, 700)
+    assert first_alarm(log(diversity=[0.9, 0.8, 0.7, 0.6, 0.5, 0.5])) is None
+    assert first_alarm(log(diversity=[0.5, 13.0, 9.0, 4.0, 1.1, 1.0, 0.9])) is None  # more than the data have
+
+
+def test_lost_classes_and_stagnation() -> None:
+    found = first_alarm(log(classes=[0.12, None, 0.91, 0.85, None, 0.30, 0.31]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (700, "collapse", 400)
+    slow = first_alarm(log(classes=[0.12, 0.78, 0.72, 0.49, 0.41, 0.51, 0.2, 0.3, 0.48, 0.2, 0.2]))
+    assert slow is not None and (slow[1].since, slow[1].sound) == (900, 300)
+    assert "the samples have 31% of the classes of real images, after 91% at 300 images" in found[1].said
+    assert (
+        first_alarm(log(classes=[0.24, 0.36, 0.45, 0.33, 0.2, 0.14, 0.13])) is None
+    )  # as of noise that a GAN tidies up
+    assert first_alarm(log(classes=[0.12, 0.91, 0.30, 0.33, 0.30, 0.50])) is None
+    found = first_alarm(log(movement=[0.3, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    assert found is not None and (found[0], found[1].kind, found[1].since) == (900, "stagnation", 300)
+    assert first_alarm(log(movement=[0.3, *[0.001] * 20])) is None
+
+
+def test_a_generator_whose_images_no_longer_pass() -> None:
+    def seen(*shares: float) -> tuple[int, guard.Alarm] | None:
+        return first_alarm(log(accuracy_generated=shares), classifies=True)
+
+    lost = [0.2, 0.54, 0.48, 0.16, 0.045, 0.05, *[0.01] * 8]
+    found = seen(*lost)
+    assert found is not None
+    at, alarm = found
+    assert (at, alarm.kind, alarm.side, alarm.since, alarm.sound) == (1000, "collapse", "G", 400, 300)
+    assert "1.0% of its images pass as their class, after 54% at 200 images" in alarm.said
+    assert seen(0.6, 0.16, *[0.05] * 5, 0.37, *[0.05] * 5) is None  # it came back
+    assert seen(0.25, *[0.01] * 20) is None  # it never could
+    assert first_alarm(log(accuracy_generated=lost)) is None  # of a D that has no classes
+    assert [name for name, method in METHODS.items() if method.classifies] == ["residual_cppn"]
+
+
+def test_the_horizon_is_before_what_an_alarm_can_say() -> None:
+    d_loss = [value for loss in [*[1.36] * 8, 0.01, 0.01] for value in (loss, None, None, None, None)][:-4]
+    records = log(d_loss=d_loss, g_loss=[0.7] * 40 + [9.0] * 6)
+    found = first_alarm(records)
+    assert found is not None and (found[0], found[1].since) == (4600, 3600)
+    assert guard.horizon(records) <= 3600
+    whole = log(d_loss=[1.0] * 20)
+    assert guard.horizon(whole) == 1400 and guard.horizon(whole[:6]) == 0
+    stops = [{**record, "stopped": True} for record in whole[-3:]]
+    assert guard.horizon([*whole, *stops]) == 1400
+
+
+def test_a_generator_that_never_begins() -> None:
+    lost = {"d_loss": [0.1, *[1e-3] * 8], "g_loss": [3.0, *[9.0] * 8]}
+    found = first_alarm(log(**lost, diversity=[0.02] * 9))
+    assert found is not None and (found[0], found[1].kind, found[1].side, found[1].since) == (
+        700,
+        "domination",
+        "D",
+        100,
+    )
+    assert (
+        "for 6 records the discriminator has known every picture (loss 0.001) and the samples are alike"
+        in found[1].said
+    )
+    found = first_alarm(log(d_loss=[1e-3] * 6, g_loss=[9.0] * 6, diversity=[0.02] * 6))
+    assert found is not None and found[1].since == 0
+    assert first_alarm(log(**lost, diversity=[0.02] * 5 + [0.2] + [0.02] * 3)) is None  # it stirs
+    assert first_alarm(log(d_loss=[0.02] * 9, g_loss=[3.0] * 9, diversity=[0.02] * 9)) is None
+    assert guard.check(log(d_loss=[-5.0] * 9, g_loss=[5.0] * 9, diversity=[0.02] * 9), logistic=False) is None
+
+
+# -- in training -------------------------------------------------------------------------------------------------------
+
+
+def sick(monkeypatch: pytest.MonkeyPatch, healthy_lr: float, at: int = 160) -> None:
+    """GAN steps whose losses show domination after `at` images, unless D's learning rate is at most `healthy_lr`."""
+    plain_step = GAN.step
+
+    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+        scalars = plain_step(self, batches)
+        rate = self.optimizers["D"].param_groups[0]["lr"]
+        bad = batches.nimg > at and rate > healthy_lr
+        return {**scalars, "d_loss": torch.tensor(0.01 if bad else 1.4), "g_loss": torch.tensor(9.0 if bad else 0.7)}
+
+    monkeypatch.setattr(GAN, "step", step)
+
+
+@pytest.fixture
+def watched(tiny: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    def make(**changes: Any) -> Recipe:
+        method = {"lr": 1e-3}
+        return tiny(method=method, train={"images": 400, "log_every": 20, "checkpoint_every": 60, **changes})
+
+    return make
+
+
+def test_a_rollback_restores_lowers_and_goes_on(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match=r"at 200 images the discriminator suddenly dominates.*Back to 120 images"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    records = run.records()
+    assert [record["nimg"] for record in records] == list(range(20, 401, 20))
+    assert all(record["d_loss"] > 1 for record in records)
+    assert [record.get("d_lr") for record in records[5:7]] == [None, 5e-4]
+    (event,) = run.events()
+    assert (event["nimg"], event["back_to"], event["factors"], event["done"]) == (200, 120, {"d_lr": 0.5}, True)
+    assert [record["nimg"] for record in event["records"]] == [140, 160, 180, 200]
+    assert run.recipe().method.d_lr is None  # type: ignore[attr-defined]
+
+
+def test_after_a_rollback_the_pictures_come_in_another_order(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_next, seen = Batches.next, {}
+
+    def remembered(self: Batches) -> Batch:
+        batch = plain_next(self)
+        seen[self.reshuffles, self.nimg] = batch.images.clone()
+        return batch
+
+    monkeypatch.setattr(Batches, "next", remembered)
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    assert not any(torch.equal(seen[0, nimg], seen[1, nimg]) for nimg in range(140, 201, 20))
+
+
+def test_a_stop_while_a_loss_is_no_number_leaves_the_rest_to_the_guard(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_step = GAN.step
+
+    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+        scalars = plain_step(self, batches)
+        bad = batches.nimg > 140 and not batches.reshuffles
+        return {**scalars, "d_loss": torch.tensor(float("nan"))} if bad else scalars
+
+    monkeypatch.setattr(GAN, "step", step)
+    recipe = watched(log_every=100)
+    with pytest.warns(UserWarning, match="d_loss became nan .* the checkpoint of 120 images is kept; the same command"):
+        list(train(recipe, tmp_path / "run", device="cpu", tick=lambda nimg, _: stop_at(160, nimg)))
+    assert Run(tmp_path / "run").state() == "stopped"
+    with pytest.warns(UserWarning, match="guard: d_loss became nan"):
+        list(train(recipe, tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").state() == "finished"
+
+
+def stop_at(there: int, nimg: int) -> None:
+    if nimg == there:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_what_is_measured_is_recorded_and_not_the_setting_of_the_same_name(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CFG-GAN has an eta that the line search finds, and a setting that is the longest."""
+    plain_step = GAN.step
+    monkeypatch.setattr(GAN, "step", lambda self, batches: plain_step(self, batches) | {"lr": torch.tensor(7.0)})
+    records = list(train(watched(schedule={"lr": {"factor": 0.5}}), tmp_path / "run", device="cpu"))
+    assert records[-1]["lr"] == 7
+    assert load(tmp_path / "run", device="cpu").method.changed["lr"] < 1e-3
+
+
+def test_going_back_stays_within_the_disk_budget(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, often = 700_000, dict.fromkeys(("log_every", "sample_every", "checkpoint_every"), 20)
+    recipe = tiny(
+        network={"name": "mlp", "hidden": [8]},
+        method={"lr": 1e-3},
+        train={"images": 2400, "disk_budget": limit, "keep": 4, **often},
+    )
+    sick(monkeypatch, healthy_lr=5e-4, at=2000)
+    with pytest.warns(UserWarning, match="guard: at 2,040 images .* Back to"):
+        for _ in train(recipe, tmp_path / "run", device="cpu"):
+            assert sum(sizes(tmp_path / "run").values()) <= limit
+    run = Run(tmp_path / "run")
+    assert [event["done"] for event in run.events()] == [True]
+    assert run.state() == "finished" and len(run.sheets()) < 100
+
+
+def test_a_long_way_back_leaves_a_curve_but_not_every_record(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[train.__module__], "LOST_RECORDS", 2)
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    (event,) = Run(tmp_path / "run").events()
+    assert [record["nimg"] for record in event["records"]] == [160, 200]
+
+
+@pytest.mark.parametrize("killed_at", [None, 180])
+def test_tensorboard_forgets_what_was_lost(
+    killed_at: int | None, watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the guard goes back behind the beginning of a session, killed one record before the alarm."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        for _ in range(2):
+            for record in train(watched(), tmp_path / "run", device="cpu"):
+                if record["nimg"] == killed_at and not Run(tmp_path / "run").events():
+                    break
+    assert [event["back_to"] for event in Run(tmp_path / "run").events()] == [120]
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Scalars("d_loss")
+    assert [event.step for event in events] == list(range(20, 401, 20))
+    assert all(event.value > 1 for event in events)
+
+
+def test_a_run_that_is_killed_after_a_rollback_ends_the_same(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(), tmp_path / "a", device="cpu"))
+        for record in train(watched(), tmp_path / "b", device="cpu"):
+            if Run(tmp_path / "b").events() and record["nimg"] == 140:
+                break
+    list(train(watched(), tmp_path / "b", device="cpu"))
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in "ab"]
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
+    assert ends[0].values["changed"] == ends[1].values["changed"] == {"d_lr": 5e-4}  # type: ignore[union-attr]
+
+
+def test_attempts_are_counted_and_go_back_further(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=0.0)
+    with (
+        pytest.warns(UserWarning, match="guard"),
+        pytest.raises(RunFailed, match=r"after going back 2 times: lower method\.d_lr, or go on with --guard off"),
+    ):
+        list(train(watched(rollbacks=2, keep=4), tmp_path / "run", device="cpu"))
+    events = Run(tmp_path / "run").events()
+    assert [event["back_to"] for event in events] == [120, 60, None]
+    assert Run(tmp_path / "run").state().startswith("failed: at 200 images the discriminator")
+    list(train(watched(guard="off"), tmp_path / "run", device="cpu"))  # its owner wants it so
+    assert Run(tmp_path / "run").state() == "finished"
+
+
+def test_stop_keeps_the_checkpoint_and_the_log(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    with pytest.raises(RunFailed, match="at 200 images the discriminator suddenly dominates"):
+        list(train(watched(guard="stop"), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert run.records()[-1]["nimg"] == 200 and json.loads(run.guard_file.read_text())[0]["back_to"] is None
+
+
+def test_before_the_first_checkpoint_it_starts_again(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain_step, fresh = GAN.step, {}
+
+    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+        if batches.nimg == 0:
+            fresh[batches.reshuffles] = {key: value.clone() for key, value in self.G.state_dict().items()}
+        scalars = plain_step(self, batches)
+        return (
+            {**scalars, "g_loss": torch.tensor(float("nan"))}
+            if batches.nimg == 40 and not batches.reshuffles
+            else scalars
+        )
+
+    monkeypatch.setattr(GAN, "step", step)
+    with pytest.warns(UserWarning, match=r"g_loss became nan .*Back to 0 images, with lr × 0.5, d_lr × 0.5"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+    assert same_tensors(fresh[0], fresh[1])
+    assert Run(tmp_path / "run").records()[-1]["lr"] == 5e-4
+
+
+def test_a_checkpoint_from_before_the_trouble_is_kept(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stagnation takes six records to be seen, and there is a checkpoint with every record."""
+    plain_call = Watch.__call__
+
+    def still(self: Watch, method: GAN) -> dict[str, float]:
+        halves = method.settings.d_lr is not None
+        looks.append(1)
+        return {**plain_call(self, method), "movement": 0.0 if len(looks) > 10 and not halves else 0.3}
+
+    looks: list[int] = []
+    monkeypatch.setattr(Watch, "__call__", still)
+    monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
+    with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 180 images"):
+        list(train(watched(checkpoint_every=20), tmp_path / "run", device="cpu"))
+    assert Run(tmp_path / "run").records()[-1]["nimg"] == 400
+
+
+@pytest.mark.parametrize(("keep", "back_to"), [(2, 180), (6, 100)])
+def test_a_slow_slide_is_gone_back_to_the_top_of(
+    keep: int, back_to: int, watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as the newest checkpoints reach: diversity slides from 100 images on, and is gone at 200."""
+    plain_call = Watch.__call__
+    slide = {20: 0.5, 120: 0.6, 140: 0.55, 160: 0.5, 180: 0.4, 200: 0.2, 220: 0.1}
+
+    def sliding(self: Watch, method: GAN) -> dict[str, float]:
+        looks.append(1)
+        return {**plain_call(self, method), "diversity": slide.get(20 * (len(looks) - 1), 0.9)}
+
+    looks: list[int] = []
+    monkeypatch.setattr(Watch, "__call__", sliding)
+    monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
+    with pytest.warns(UserWarning, match=rf"samples have become alike.* Back to {back_to} images"):
+        list(train(watched(checkpoint_every=20, keep=keep), tmp_path / "run", device="cpu"))
+
+
+def test_each_side_has_its_own_brake_and_keeps_its_schedule(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=4e-4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(watched(schedule={"lr": {"factor": 0}}), tmp_path / "run", device="cpu"))
+    last = Run(tmp_path / "run").records()[-1]
+    assert (last["lr"], last["d_lr"]) == pytest.approx((5e-5, 2.5e-5))
+    assert load(tmp_path / "run", device="cpu").method.changed["lr"] == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_kill_while_going_back_changes_nothing(
+    at: int, watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time, to an older checkpoint: killed before, between and after its three parts."""
+    sick(monkeypatch, healthy_lr=2.6e-4)
+    recipe = watched(keep=4)
+    with pytest.warns(UserWarning, match="guard"):
+        list(train(recipe, tmp_path / "a", device="cpu"))
+    assert [event["back_to"] for event in Run(tmp_path / "a").events()] == [120, 60]
+
+    calls = iter(range(100))
+
+    def killed(name: str) -> Callable[..., None]:
+        plain: Callable[..., None] = getattr(Run, name)
+
+        def call(self: Run, *args: Any) -> None:
+            if next(calls) == 3 + at - 1:
+                raise KeyboardInterrupt
+            plain(self, *args)
+
+        return call
+
+    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="guard"):
+        patch.setattr(Run, "write_events", killed("write_events"))
+        patch.setattr(Run, "_drop_after", killed("_drop_after"))
+        with pytest.raises(KeyboardInterrupt):
+            list(train(recipe, tmp_path / "b", device="cpu"))
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always")
+        list(train(recipe, tmp_path / "b", device="cpu"))
+    assert [event["back_to"] for event in Run(tmp_path / "b").events()] == [120, 60]
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in "ab"]
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
+
+
+def test_where_a_run_was_stopped_is_nowhere_to_go_back_to(
+    watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sick(monkeypatch, healthy_lr=5e-4)
+    for record in train(watched(), tmp_path / "run", device="cpu"):
+        if record["nimg"] == 140:
+            break
+    assert Run(tmp_path / "run").regular_checkpoints() == [60, 120]
+    with pytest.warns(UserWarning, match="Back to 120 images"):
+        list(train(watched(), tmp_path / "run", device="cpu"))
+
+
+def test_a_healthy_run_is_not_touched(watched: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(watched(), tmp_path / "on", device="cpu"))
+    list(train(watched(guard="off"), tmp_path / "off", device="cpu"))
+    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in ("on", "off")]
+    assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
+    assert not Run(tmp_path / "on").events()
+    record = Run(tmp_path / "on").records()[-1]
+    assert record.keys() >= {"g_norm", "d_norm", "g_grad_norm", "d_grad_norm", "diversity", "movement"}
