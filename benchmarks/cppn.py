@@ -30,7 +30,9 @@ import torch
 from torch import Tensor
 
 from ganvas.networks import residual_kernel
-from ganvas.networks.cppn import CPPN, ResidualNetwork, View, pictures
+from ganvas.networks.cppn import CPPN, ResidualNetwork
+from ganvas.networks.render import render
+from ganvas.networks.view import View
 from ganvas.painting import paint
 
 LATENT = 32
@@ -68,7 +70,7 @@ def painting(side: int, ways: list[str], whole: bool) -> dict[str, Side]:
         return torch.cat([G.plain(z, part) for part in place.split(TILE)], dim=1)
 
     def painted() -> Tensor:
-        return pictures(G, z, View(side, side)).view(1, -1, 1).add(1).div(2)
+        return render(G, z, View(side, side)).view(1, -1, 1).add(1).div(2)
 
     sides: dict[str, Side] = {"plain, whole": plain_whole} if whole else {}
     return {key: torch.no_grad()(run) for key, run in (sides | {"plain, tiled": plain_tiled}).items()} | {
@@ -141,9 +143,7 @@ def exact(ways: list[str]) -> None:
     with torch.no_grad():
         parts = [copy.deepcopy(G).double().plain(z.double(), p.double()) for p in view.coordinates().split(TILE)]
         truth, plain = torch.cat(parts, 1), torch.cat([G.plain(z, p) for p in view.coordinates().split(TILE)], 1)
-    found = {"plain": plain} | {
-        way: by(way, lambda: pictures(G, z, view).view(1, -1, 1).add(1).div(2))() for way in ways
-    }
+    found = {"plain": plain} | {way: by(way, lambda: render(G, z, view).view(1, -1, 1).add(1).div(2))() for way in ways}
     for way, pixels in found.items():
         print(f"exact  {way:13} differs by {(pixels - truth).abs().max().item():.1e} from float64, at most")
 
@@ -183,7 +183,7 @@ def wide(rounds: int, clock: Callable[[], float], images: int = 100) -> None:
     compare("wide", {"plain training": lambda: step(whole), "ours": lambda: step(G.logits)}, rounds, clock)
     sides = {
         "plain painting": torch.no_grad()(lambda: whole(z[:1], far).sigmoid()),
-        "ours": lambda: pictures(G, z[:1], view).view(1, -1, 1).add(1).div(2),
+        "ours": lambda: render(G, z[:1], view).view(1, -1, 1).add(1).div(2),
     }
     compare("wide", sides, rounds, clock)
 

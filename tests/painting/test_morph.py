@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganvas.core.errors import UserError
-from ganvas.networks.cppn import View
+from ganvas.networks.view import View
 from ganvas.painting import paint, video_files
 from ganvas.painting.latents import Ease
 from ganvas.painting.morph import Morph, again

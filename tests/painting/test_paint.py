@@ -10,7 +10,7 @@ from PIL import Image
 
 from ganvas.core.errors import UserError
 from ganvas.core.images import load_png, to_uint8
-from ganvas.networks.cppn import View
+from ganvas.networks.view import View
 from ganvas.painting import image_files, paint
 from ganvas.painting.paint import Painter, Painting, Picture
 from ganvas.recipes.recipe import Recipe

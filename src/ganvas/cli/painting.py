@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from ganvas.cli.common import app, err, line, progress, say_if_slow
 from ganvas.core import files, images
 from ganvas.core.errors import UserError
-from ganvas.networks.cppn import View
+from ganvas.networks.view import View
 from ganvas.painting import paint as painting
 from ganvas.painting.latents import Ease
 from ganvas.painting.morph import Morph, again

@@ -20,7 +20,9 @@ from ganvas.core.images import ImageSpec
 from ganvas.core.settings import Settings, parse
 from ganvas.data import Batch
 from ganvas.networks import Networks
-from ganvas.networks.cppn import PixelGenerator, View, pictures
+from ganvas.networks.cppn import PixelGenerator
+from ganvas.networks.render import render
+from ganvas.networks.view import View
 
 EMA_RAMP = 0.05  # of the images seen, at most, is the half-life of the averages
 
@@ -220,7 +222,7 @@ class Method(ABC):
         with evaluating(generator):
             if isinstance(generator, PixelGenerator):
                 height, width = size or (self.spec.height, self.spec.width)
-                return pictures(generator.pixels, generator.latent(z, labels), View(height, width, generator.scale))
+                return render(generator.pixels, generator.latent(z, labels), View(height, width, generator.scale))
             self.native_size_only(size)
             images: Tensor = generator(z, labels)
         return full(images)

@@ -1,8 +1,8 @@
-"""Compositional pattern-producing networks (Stanley, 2007): a picture of any size, painted pixel by pixel.
+"""Compositional pattern-producing networks (Stanley, 2007): an image of any size, painted pixel by pixel.
 
-The network maps the place of a pixel and a latent to a value, so a larger picture is the same picture with finer steps.
+The network maps the place of a pixel and a latent to a value, so a larger image is the same image with finer steps.
 The first layer of all kinds is U = Wz·(s·z) + b + Wx·x + Wy·y + Wr·r: x and y run from -s to s over the shorter side of
-the picture, r = √(x² + y²), and the scale s multiplies the latent z as well. Then
+the image, r = √(x² + y²), and the scale s multiplies the latent z as well. Then
 
 - `residual`: h = tanh(U); in each block k = h, four times k = relu(A·k + b), h = h + tanh(A·k + b). That last layer
   starts so small that at first a block changes next to nothing.
@@ -19,10 +19,8 @@ defaults are those that learn more steadily. Deviation: D's convolutions start f
 published code cuts off what is beyond two standard deviations.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -32,15 +30,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.networks import init
 from ganvas.networks.base import Networks
 from ganvas.networks.conditioning import with_label
 from ganvas.networks.dcgan import DCGANDiscriminator
 from ganvas.networks.residual_kernel import Weights, residual
+from ganvas.networks.view import View
 
-MOST_SAMPLES = 32  # per side of a pixel
 TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
 KEPT = 2**24  # numbers in all layers that are kept for the backward pass; of more they are computed again
 CONVOLUTIONS = 3  # of the discriminator
@@ -59,7 +56,7 @@ class CPPN(Networks):
     layers: PositiveInt | None = None
     """residual: layers of a block, 5; else hidden layers, the first included: softplus 4, tanh 8, relu 15"""
     scale: PositiveFloat = Field(default=8.0)
-    """where the coordinates end, on the shorter side of the picture; a larger one shows more of the plane"""
+    """where the coordinates end, on the shorter side of the image; a larger one shows more of the plane"""
     std: float | None = Field(None, ge=0, le=100)
     """initial standard deviation of weights and biases: residual 0.05, softplus 0.1, relu 0.25, tanh 0.45 (0.30 is
     calmer, 0.60 wilder)"""
@@ -95,7 +92,7 @@ class CPPN(Networks):
         return Encoder(spec, latent_size, self)
 
     def network(self, channels: int, latent_size: int) -> "PixelNetwork":
-        """The network for pictures of 1 or 3 channels, or any other number."""
+        """The network for images of 1 or 3 channels, or any other number."""
         kind = ResidualNetwork if self.kind == "residual" else LayeredNetwork
         return kind(channels, latent_size, self)
 
@@ -260,94 +257,6 @@ def normal(module: nn.Module, std: float) -> None:
         nn.init.normal_(parameter, 0.0, std)
 
 
-@dataclass(frozen=True)
-class View:
-    """The part of the plane that a picture shows, and in how many pixels: steps are the same in both directions."""
-
-    height: int
-    width: int
-    scale: float = 8.0
-    """the first and the last pixel of the shorter side lie at ±scale / zoom from the center"""
-    center: tuple[float, float] = (0.0, 0.0)
-    """x (to the right), y (downwards)"""
-    zoom: float = 1.0
-    supersample: int = 1
-    """every pixel is the mean of so many samples across times so many down"""
-
-    def __post_init__(self) -> None:
-        if min(self.height, self.width) < 1:
-            raise UserError(f"a picture of {self.width}x{self.height} pixels cannot be painted: sides are 1 or more")
-        if not 1 <= self.supersample <= MOST_SAMPLES:
-            raise UserError(f"a supersample of {self.supersample} cannot be painted: it is from 1 to {MOST_SAMPLES}")
-        for name, value in (("scale", self.scale), ("zoom", self.zoom)):
-            if not 0 < value < math.inf:
-                raise UserError(f"a {name} of {value:g} cannot be painted: it is a number above 0")
-        if not all(map(math.isfinite, self.center)):
-            raise UserError(f"a picture around {self.center[0]:g},{self.center[1]:g} cannot be painted")
-
-    @property
-    def step(self) -> float:
-        """From one pixel to the next."""
-        return 2 * self.scale / self.zoom / max(1, min(self.height, self.width) - 1)
-
-    def coordinates(self, start: int = 0, stop: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
-        """x, y and r of the samples of every pixel from `start` to `stop`: [pixels * supersample², 3].
-
-        Pixels are numbered row by row from the top left; the samples of one lie beside each other. Computed in float64
-        and rounded last, so that steps which `dtype` can tell apart stay apart.
-        """
-        x = torch.arange(start, self.height * self.width if stop is None else stop, dtype=torch.float64)
-        y = (x / self.width).floor_()  # rows, exact up to 2**52 pixels
-        x.sub_(y, alpha=self.width)
-        if (n := self.supersample) > 1:
-            within = (torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5
-            x, y = (x[:, None] + within.repeat(n)).flatten(), (y[:, None] + within.repeat_interleave(n)).flatten()
-        for axis, side, middle in ((x, self.width, self.center[0]), (y, self.height, self.center[1])):
-            axis.sub_((side - 1) / 2).mul_(self.step).add_(middle)
-        result = torch.empty(len(x), 3, dtype=dtype)
-        result[:, 0], result[:, 1] = x, y
-        result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
-        return result
-
-
 def to_images(pixels: Tensor, height: int, width: int) -> Tensor:
     """pixels [B, height * width, C] in (0, 1) -> images [B, C, height, width] in [-1, 1], channels-last."""
     return (2 * pixels - 1).view(len(pixels), height, width, -1).permute(0, 3, 1, 2)
-
-
-def pictures(network: PixelNetwork, z: Tensor, view: View) -> Tensor:
-    """One picture for each latent: z [B, latent] -> images [B, C, height, width] in [-1, 1], without a graph."""
-    return next(bands(network, z, view, view.height)).mul_(2).sub_(1).permute(0, 3, 1, 2)
-
-
-@torch.no_grad()
-def bands(network: PixelNetwork, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
-    """The picture of each latent from the top, `rows` rows at a time: z [B, latent] -> [B, rows, width, C] in (0, 1).
-
-    Pixels are computed in blocks that begin at the same ones whatever `rows` is: the bits of a picture do not depend on
-    how it is cut, and memory grows with the bands only.
-    """
-    blocks = _blocks(network, z, view)
-    rest = z.new_empty(len(z), 0, network.output.out_features)  # of the block that the band before ended in
-    for top in range(0, view.height, rows):
-        height = min(rows, view.height - top)
-        band = rest.new_empty(len(z), height * view.width, rest.shape[2])
-        done = 0
-        while done < band.shape[1]:
-            if not rest.shape[1]:
-                rest = next(blocks)
-            part, rest = rest.tensor_split([band.shape[1] - done], 1)
-            band[:, done : done + part.shape[1]] = part
-            done += part.shape[1]
-        yield band.view(len(z), height, view.width, -1)
-
-
-def _blocks(network: PixelNetwork, z: Tensor, view: View) -> Iterator[Tensor]:
-    """All pixels, some at a time, each the mean of its samples: [B, pixels, C]."""
-    units, n, pixels = network.output.in_features, view.supersample**2, view.height * view.width
-    block = min(pixels, max(1, TILE // (units * n)))
-    together = max(1, TILE // (units * n * block))  # pictures
-    for start in range(0, pixels, block):
-        place = view.coordinates(start, min(start + block, pixels), z.dtype).to(z.device)
-        samples = torch.cat([network(part, place) for part in z.split(together)])
-        yield samples.view(len(z), -1, n, samples.shape[2]).mean(2) if n > 1 else samples

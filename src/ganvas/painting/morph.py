@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganvas.core.errors import UserError
 from ganvas.core.version import VERSION
-from ganvas.networks.cppn import View
+from ganvas.networks.view import View
 from ganvas.painting import latents, video_files
 from ganvas.painting.latents import Ease
 from ganvas.painting.paint import Painter, Tick, of_origin, rows_at_once

@@ -22,7 +22,9 @@ from ganvas.core.errors import UserError
 from ganvas.core.settings import parse
 from ganvas.core.version import VERSION
 from ganvas.data import ImageSet, load_files
-from ganvas.networks.cppn import CPPN, PixelGenerator, PixelNetwork, View, bands
+from ganvas.networks.cppn import CPPN, PixelGenerator, PixelNetwork
+from ganvas.networks.render import bands
+from ganvas.networks.view import View
 from ganvas.painting import image_files, latents, video_files
 from ganvas.painting.palette import Bits, Palette
 from ganvas.runs import model as sampling

@@ -44,7 +44,7 @@ def _tile(v: Tensor, coordinates: Tensor, weights: Weights, scratch: Tensor) -> 
 
 def differentiable(v: Tensor, coordinates: Tensor, weights: Weights) -> Tensor:
     """v [N, W], coordinates [P, 3] -> logits [N, P, C] with their graph, for all that requires a gradient."""
-    with torch.autocast(v.device.type, enabled=False):  # rounded to bf16, 24 blocks lose the picture
+    with torch.autocast(v.device.type, enabled=False):  # rounded to bf16, 24 blocks lose the image
         h = _first(v, coordinates, weights)
         for biases, products in zip(weights.bias[..., None], weights.weight, strict=True):
             *layers, last = zip(biases, products, strict=True)

@@ -1,0 +1,61 @@
+"""The part of the plane that an image of a pixel network shows, and the places of its pixels."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganvas.core.errors import UserError
+
+MOST_SAMPLES = 32  # per side of a pixel
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of the plane that an image shows, and in how many pixels: steps are the same in both directions."""
+
+    height: int
+    width: int
+    scale: float = 8.0
+    """the first and the last pixel of the shorter side lie at ±scale / zoom from the center"""
+    center: tuple[float, float] = (0.0, 0.0)
+    """x (to the right), y (downwards)"""
+    zoom: float = 1.0
+    supersample: int = 1
+    """average an N×N grid of samples per pixel"""
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 1:
+            raise UserError(f"an image of {self.width}x{self.height} pixels cannot be painted: sides are 1 or more")
+        if not 1 <= self.supersample <= MOST_SAMPLES:
+            raise UserError(f"a supersample of {self.supersample} cannot be painted: it is from 1 to {MOST_SAMPLES}")
+        for name, value in (("scale", self.scale), ("zoom", self.zoom)):
+            if not 0 < value < math.inf:
+                raise UserError(f"a {name} of {value:g} cannot be painted: it is a number above 0")
+        if not all(map(math.isfinite, self.center)):
+            raise UserError(f"an image around {self.center[0]:g},{self.center[1]:g} cannot be painted")
+
+    @property
+    def step(self) -> float:
+        """From one pixel to the next."""
+        return 2 * self.scale / self.zoom / max(1, min(self.height, self.width) - 1)
+
+    def coordinates(self, start: int = 0, stop: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
+        """x, y and r of the samples of every pixel from `start` to `stop`: [pixels * supersample², 3].
+
+        Pixels are numbered row by row from the top left; the samples of one lie beside each other. Computed in float64
+        and rounded last, so that steps which `dtype` can tell apart stay apart.
+        """
+        x = torch.arange(start, self.height * self.width if stop is None else stop, dtype=torch.float64)
+        y = (x / self.width).floor_()  # rows, exact up to 2**52 pixels
+        x.sub_(y, alpha=self.width)
+        if (n := self.supersample) > 1:
+            within = (torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5
+            x, y = (x[:, None] + within.repeat(n)).flatten(), (y[:, None] + within.repeat_interleave(n)).flatten()
+        for axis, side, middle in ((x, self.width, self.center[0]), (y, self.height, self.center[1])):
+            axis.sub_((side - 1) / 2).mul_(self.step).add_(middle)
+        result = torch.empty(len(x), 3, dtype=dtype)
+        result[:, 0], result[:, 1] = x, y
+        result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
+        return result
