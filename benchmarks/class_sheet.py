@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ganvas.core import images
+from ganvas.core.seeds import EVALUATION
 from ganvas.evaluation import evaluators
-from ganvas.evaluation.evaluate import FIRST_SEED
 from ganvas.runs.model import load
 
 
@@ -60,7 +60,7 @@ def main() -> None:
         if args.real and not panels:
             real = model.data(args.data_dir).images[: args.n]
             panels["real pictures"] = np.moveaxis(real, 1, -1)
-        panels[title] = model.sample(args.n, seed=FIRST_SEED).images
+        panels[title] = model.sample(args.n, seed=EVALUATION.start).images
     figure = Figure(figsize=(4.4 * len(panels), 4.6), layout="constrained")
     for axes, (title, pictures) in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels.items(), strict=True

@@ -14,6 +14,7 @@ from ganvas.compute.device import choose
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec, from_uint8, to_uint8
+from ganvas.core.seeds import CHECKPOINT_CHOICE
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluate import Copies, Judge, evaluate
@@ -215,7 +216,9 @@ def test_training_evaluates_and_keeps_the_best(tiny: Callable[..., Recipe], fold
     assert [each["scores"]["kid"]["value"] for each in found] == list(scored.values())
     assert found[0]["checkpoint"]["seconds"] == records[[r["nimg"] for r in records].index(80)]["seconds"]
     assert run.best_checkpoint() == min(scored, key=scored.__getitem__)
-    again = evaluate(tmp_path / "run", "last", n=100, device="cpu")
+    own = evaluate(tmp_path / "run", "last", n=100, device="cpu")
+    assert found[-1]["protocol"] == {**own["protocol"], "seed": CHECKPOINT_CHOICE.start} != own["protocol"]
+    again = evaluate(tmp_path / "run", "last", n=100, seed=CHECKPOINT_CHOICE.start, device="cpu")
     assert again["key"] == found[-1]["key"]
     assert again["scores"] == found[-1]["scores"]
     assert again["checkpoint"] == found[-1]["checkpoint"]

@@ -9,14 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganvas.cli.common import Words, app, err, evaluator_app, line, out, progress, section
-from ganvas.core import files, images
+from ganvas.core import files, images, seeds
 from ganvas.core.errors import UserError
 from ganvas.core.settings import parse, parse_assignments
 from ganvas.data import DataSettings
 from ganvas.evaluation import evaluators
 from ganvas.evaluation import report as reports
 from ganvas.evaluation.compare import compare as compare_runs
-from ganvas.evaluation.evaluate import FIRST_SEED
 from ganvas.evaluation.evaluate import evaluate as evaluate_run
 from ganvas.evaluation.neighbours import SHOWN
 from ganvas.evaluation.neighbours import find as find_neighbours
@@ -31,7 +30,7 @@ def evaluate(
     checkpoint: str = "best",
     n: int = 10_000,
     split: Literal["train", "test"] = "train",
-    seed: int = FIRST_SEED,
+    seed: int = seeds.EVALUATION.start,
     evaluator: str | None = None,
     fid_infinity: Annotated[bool, Parameter(negative=())] = False,
     data_dir: Path | None = None,

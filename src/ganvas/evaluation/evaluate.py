@@ -26,6 +26,7 @@ from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
 from ganvas.core.images import from_uint8, to_uint8
 from ganvas.core.progress import progress
+from ganvas.core.seeds import EVALUATION
 from ganvas.core.version import VERSION
 from ganvas.data import ImageSet, load_unseen
 from ganvas.evaluation import evaluators
@@ -40,7 +41,6 @@ from ganvas.runs.model import decode
 from ganvas.runs.run import git_commit, now
 
 FORMAT = 1
-FIRST_SEED = 1_000_000  # far from the seeds that people look at
 LEAST_SAMPLES = 100
 LEAST_SEEN = 4  # training pictures that copies can be told from, where there are no others
 FEW_TO_COPY = (
@@ -62,7 +62,7 @@ def evaluate(
     *,
     n: int = 10_000,
     split: Split = "train",
-    seed: int = FIRST_SEED,
+    seed: int = EVALUATION.start,
     evaluator: str | None = None,
     infinity: bool = False,
     data_dir: Path | None = None,
@@ -133,7 +133,7 @@ class Judge:
         *,
         n: int,
         split: Split = "train",
-        seed: int = FIRST_SEED,
+        seed: int = EVALUATION.start,
         infinity: bool = False,
         flips: bool = False,
     ) -> None:

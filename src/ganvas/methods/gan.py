@@ -23,12 +23,12 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from ganvas.core.errors import UserError
+from ganvas.core.seeds import VALIDATION
 from ganvas.methods.augment import Augment
 from ganvas.methods.balance import Balance, LeCam, r1
 from ganvas.methods.base import BatchSource, TwoRates, TwoRateSettings, adam, descend, frozen, refuse_batch_norm
 
 VALIDATION_IMAGES = 100
-VALIDATION_FIRST_SEED = 2_000_000  # far from the seeds of runs, whose first latents would resemble these
 
 
 class GANSettings(TwoRateSettings):
@@ -162,7 +162,7 @@ class GAN(TwoRates):
         """D's confidence that images from fixed latents, which no training step sees, are real."""
         labels = torch.arange(VALIDATION_IMAGES, device=self.compute.device) % max(1, self.spec.num_classes)
         y = labels if self.settings.conditional else None
-        fake = self.decode(self.latents(range(VALIDATION_FIRST_SEED, VALIDATION_FIRST_SEED + VALIDATION_IMAGES)), y)
+        fake = self.decode(self.latents(VALIDATION[:VALIDATION_IMAGES]), y)
         return {"d_fake_validation": self._logit(fake, y).sigmoid().mean()}
 
     @property

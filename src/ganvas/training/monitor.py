@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganvas.core import images
+from ganvas.core import images, seeds
 from ganvas.core.errors import RunFailed
 from ganvas.data import ImageSet
 from ganvas.evaluation.evaluators import Evaluator
@@ -20,8 +20,6 @@ from ganvas.training import disk_budget
 
 WATCHED = 64  # samples that are looked at with every record
 SCORE_IMAGES = 1_000
-SCORE_FIRST_SEED = 1_000_000  # far from the seeds that people look at
-WATCH_FIRST_SEED = 3_000_000
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
 SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
 STRIP_ROWS = 128
@@ -88,7 +86,7 @@ class Watch:
     def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
         self.labels = data.labels[chosen] if method.conditional and data.labels is not None else None
-        self.seeds = list(range(WATCH_FIRST_SEED, WATCH_FIRST_SEED + len(chosen)))
+        self.seeds = list(seeds.WATCHED[: len(chosen)])
         self.real = metrics.mean_distance(data.images[chosen])
         self.evaluator = evaluator if evaluator is not None and evaluator.knows(data.classes) else None
         self.real_classes = self._classes(data.images[chosen])
@@ -124,7 +122,7 @@ class Score:
         chosen = np.random.default_rng(0).permutation(len(data))[:SCORE_IMAGES]
         self.real = _pixels(np.moveaxis(data.images[np.sort(chosen)], 1, -1))
         self.labels = data.labels[np.sort(chosen)] if method.conditional and data.labels is not None else None
-        self.seeds = list(range(SCORE_FIRST_SEED, SCORE_FIRST_SEED + len(chosen)))
+        self.seeds = list(seeds.CHECKPOINT_CHOICE[: len(chosen)])
 
     def __call__(self, method: Method) -> float:
         return round(metrics.sliced_wasserstein(_pixels(decode(method, self.seeds, self.labels)), self.real), 5)
@@ -146,10 +144,10 @@ class Sheets:
 
     def write(self, method: Method, nimg: int) -> None:
         columns = _columns(method, self.data)
-        seeds = list(range(SHEET_ROWS * columns))
-        labels = np.arange(len(seeds)) % columns if method.conditional else None
-        sheet = images.grid(decode(method, seeds, labels), columns)
-        recipe = {"nimg": nimg, "seeds": seeds, "labels": None if labels is None else labels.tolist()}
+        shown = list(seeds.USER[: SHEET_ROWS * columns])
+        labels = np.arange(len(shown)) % columns if method.conditional else None
+        sheet = images.grid(decode(method, shown, labels), columns)
+        recipe = {"nimg": nimg, "seeds": shown, "labels": None if labels is None else labels.tolist()}
         self.run.write(self.run.sheet(nimg), images.png(sheet, recipe))
         self.rows[nimg] = self._first_row(sheet)
         self.write_strip(nimg, recipe)

@@ -24,6 +24,7 @@ from ganvas.core import images
 from ganvas.core.errors import RunFailed, UserError, out_of_memory
 from ganvas.core.files import say_size
 from ganvas.core.images import ImageSpec
+from ganvas.core.seeds import CHECKPOINT_CHOICE
 from ganvas.core.settings import typed
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
@@ -471,7 +472,12 @@ def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluat
 def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> Judge:
     """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
     judge = Judge(
-        data, load_unseen(recipe.data, data, data_dir), evaluator, n=recipe.train.eval_samples, flips=recipe.data.flips
+        data,
+        load_unseen(recipe.data, data, data_dir),
+        evaluator,
+        n=recipe.train.eval_samples,
+        seed=CHECKPOINT_CHOICE.start,
+        flips=recipe.data.flips,
     )
     why_not = None if recipe.train.best == SCORE else judge.refusal(recipe.train.best, method)
     if why_not:
