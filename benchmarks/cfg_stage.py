@@ -24,8 +24,8 @@ from ganvas.core.settings import merge, parse_assignments
 from ganvas.data import Batches, ImageSet, load
 from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
 from ganvas.networks.image_convolutions import FromImage, ToImage
-from ganvas.recipes import recipe as recipes
-from ganvas.recipes.recipe import Recipe
+from ganvas.recipes import library
+from ganvas.recipes.recipe import Recipe, from_dict
 
 
 def plain(network: nn.Module) -> nn.Module:
@@ -97,7 +97,7 @@ def published(recipe: Recipe, data: ImageSet, device: torch.device) -> Callable[
 
 def ours(recipe: Recipe, data: ImageSet, device: str, **settings: object) -> Callable[[], None]:
     compute = choose(device, recipe.train.precision)
-    recipe = recipes.from_dict(merge(recipe.as_dict(), {"method": settings}))
+    recipe = from_dict(merge(recipe.as_dict(), {"method": settings}))
     method = recipe.build(data.spec, compute)
     assert isinstance(method, CFGGAN)
     batches = Batches(data, recipe.train.batch_size, 0, compute.device)
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
-    recipe = recipes.load(args.recipe, merge({"method": {"eta": 0.5}}, parse_assignments(args.set)))
+    recipe = library.load(args.recipe, merge({"method": {"eta": 0.5}}, parse_assignments(args.set)))
     data, compute = load(recipe.data, data_dir=args.data_dir), choose(args.device, recipe.train.precision)
     if compute.device.type == "cpu":
         keep_freed_memory()

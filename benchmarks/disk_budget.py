@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 
 from ganvas.core import files
 from ganvas.core.settings import merge, parse_assignments
-from ganvas.recipes import recipe as recipes
-from ganvas.recipes.recipe import Recipe
+from ganvas.recipes import library
+from ganvas.recipes.recipe import Recipe, from_dict
 from ganvas.runs.run import Run
 from ganvas.training.disk_budget import sizes
 from ganvas.training.train import train
@@ -113,7 +113,7 @@ def main() -> None:
 
     def recipe(budget: str) -> Recipe:
         asked = merge(changes, {"train": {"disk_budget": budget}})
-        return recipes.load(args.recipe, asked) if args.recipe else recipes.from_dict(merge(TOY, asked))
+        return library.load(args.recipe, asked) if args.recipe else from_dict(merge(TOY, asked))
 
     limit, curves = files.read_size(args.budget), {}
     rows: list[list[object]] = []

@@ -13,7 +13,7 @@ import numpy as np
 
 from ganvas.compute.device import choose, repeatable
 from ganvas.data import Batches, ImageSet
-from ganvas.recipes import recipe as recipes
+from ganvas.recipes import library
 
 RECIPES = (
     "mnist-gan-dcgan,mnist-wgan-gp-dcgan,mnist-cfg-dcgan,cifar10-gan-dcgan,cifar10-wgan-gp-dcgan,cifar10-cfg-dcgan,"
@@ -39,7 +39,7 @@ def main() -> None:
     repeatable()
     print(f"{'recipe':30} {'one by one':>12} {'replayed':>12}  ratio   (images/s)")
     for name in args.recipes.split(","):
-        recipe = recipes.load(name)
+        recipe = library.load(name)
         compute = choose(args.device, recipe.train.precision)
         data = noise_like(recipe.data.name, recipe.data.size)
         speeds = {False: 0.0, True: 0.0}

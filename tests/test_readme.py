@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ganvas.methods import METHODS
-from ganvas.recipes import recipe as recipes
+from ganvas.recipes import library
 from tests.cli.test_cli import ganvas
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +99,7 @@ def test_pictures_and_links_are_there() -> None:
 
 def test_recipes_and_methods_are_mentioned() -> None:
     named = [name for words in re.findall(r"`([\w.,{}-]+)`", README) for name in expanded(words)]
-    assert set(recipes.names()) <= {*named}
+    assert set(library.names()) <= {*named}
     assert set(METHODS) <= set(README.split("`"))
 
 

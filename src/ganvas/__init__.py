@@ -14,8 +14,8 @@ from ganvas.data import load as load_data
 from ganvas.evaluation.compare import compare
 from ganvas.evaluation.evaluate import evaluate
 from ganvas.plotting.figures import draw_figures
+from ganvas.recipes.library import load as load_recipe
 from ganvas.recipes.recipe import Recipe
-from ganvas.recipes.recipe import load as load_recipe
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
 from ganvas.training.train import train

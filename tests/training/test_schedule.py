@@ -5,8 +5,9 @@ import pytest
 
 from ganvas.core.errors import UserError
 from ganvas.core.settings import parse_assignments
-from ganvas.recipes import recipe as recipes
-from ganvas.recipes.recipe import Recipe, Rule, from_dict
+from ganvas.recipes import library
+from ganvas.recipes.recipe import Recipe, from_dict
+from ganvas.recipes.train_settings import Rule
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
 from ganvas.training.monitor import Score
@@ -48,8 +49,8 @@ def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
         ({"d_lr": {}}, r"'d_lr', which has no value: set method\.d_lr"),
         ({"conditional": {}}, "'conditional' of method"),
         ({"lr": {"start": 50, "end": 40}}, "ends before it starts"),
-        ({"lr": {"on": "score", "end": 40}}, "do nothing where a score decides"),
-        ({"lr": {"on": "luck"}}, "no score of that name"),
+        ({"lr": {"on": "score", "end": 40}}, "no effect when a metric decides"),
+        ({"lr": {"on": "luck"}}, "no metric of that name"),
         ({"lr": {"on": "fid"}}, r"set train\.eval_every"),
         ({"lr": {"factor": -2}}, "greater than or equal to 0"),
     ):
@@ -90,7 +91,7 @@ def test_what_a_schedule_depends_on_is_part_of_a_run(tiny: Callable[..., Recipe]
     ("word", "left"), [("train.schedule.eta=none", {"d_lr", "g_lr"}), ("train.schedule=none", set())]
 )
 def test_none_takes_a_rule_of_a_recipe_away(word: str, left: set[str]) -> None:
-    recipe = recipes.load("mnist-cfg-dcgan-2018", parse_assignments([word]))
+    recipe = library.load("mnist-cfg-dcgan-2018", parse_assignments([word]))
     assert set(recipe.train.schedule) == left
 
 

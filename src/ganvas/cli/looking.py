@@ -23,7 +23,8 @@ from ganvas.data import check as data_check
 from ganvas.networks import residual_kernel
 from ganvas.painting import paint
 from ganvas.plotting.figures import draw_figures, draw_together
-from ganvas.recipes import recipe as recipes
+from ganvas.recipes import library
+from ganvas.recipes.recipe import SECTIONS, from_dict
 from ganvas.runs.run import Run
 from ganvas.training.train import seconds_per_image
 
@@ -108,13 +109,13 @@ def list_recipes(name: str | None = None) -> None:
     """
     if name is None:
         table = Table(box=None, show_header=False, pad_edge=False)
-        for each in recipes.names():
-            table.add_row(f"[bold]{each}[/]", recipes.load(each).description)
+        for each in library.names():
+            table.add_row(f"[bold]{each}[/]", library.load(each).description)
         out.print(table)
         return
-    chosen = recipes.load(name)
+    chosen = library.load(name)
     out.print(f"{chosen.name}: {chosen.description}", soft_wrap=True)
-    for part in recipes.SECTIONS:
+    for part in SECTIONS:
         settings = getattr(chosen, part)
         table = Table(box=None, show_header=False, pad_edge=False)
         for key, field in type(settings).model_fields.items():
@@ -173,7 +174,7 @@ def check(
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
     usual = {"method": {"name": "gan", "conditional": bool(report.classes)}, "train": {"batch_size": batch}}
     with suppress(UserError), err.status("timing a training step"):  # pictures too small for the network have no time
-        report = replace(report, seconds_per_image=seconds_per_image(recipes.from_dict(usual), spec))
+        report = replace(report, seconds_per_image=seconds_per_image(from_dict(usual), spec))
     for text in report.lines():
         line(text)
     if report.seconds_per_image:

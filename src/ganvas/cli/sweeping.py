@@ -16,7 +16,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.settings import merge, parse_assignments
 from ganvas.evaluation import report as reports
 from ganvas.metrics.scores import METRICS
-from ganvas.recipes import recipe as recipes
+from ganvas.recipes import library
 
 
 @app.command
@@ -92,7 +92,7 @@ def sweep(
     given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
     given = {part: values for part, values in given.items() if values}
     plan = sweeps.Plan(
-        recipes.load(recipe, merge(parse_assignments(changes or []), given)),
+        library.load(recipe, merge(parse_assignments(changes or []), given)),
         sweeps.read_varied(grid or search or [], ranges=search is not None),
         trials=20 if search and trials is None else trials,
         seeds=seeds,

@@ -9,7 +9,7 @@ from ganvas.cli.common import Words, app, err, line, out, progress, say_if_slow
 from ganvas.compute import device as devices
 from ganvas.core.settings import merge, parse_assignments
 from ganvas.plotting.figures import draw_figures
-from ganvas.recipes import recipe as recipes
+from ganvas.recipes import library
 from ganvas.runs.run import Record, Run
 from ganvas.training.disk_budget import room_for_figures
 from ganvas.training.train import train as train_run
@@ -69,7 +69,7 @@ def train(
     }
     given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
     given = {part: values for part, values in given.items() if values}
-    chosen = recipes.load(recipe, merge(parse_assignments(changes or []), given))
+    chosen = library.load(recipe, merge(parse_assignments(changes or []), given))
     run = Run(out_dir or Path("runs") / chosen.name)
     say_if_slow(chosen.network, devices.choose(device).device)
     last: Record = {}

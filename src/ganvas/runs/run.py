@@ -29,8 +29,9 @@ from ganvas.core.version import VERSION
 from ganvas.data import ImageSet
 from ganvas.methods import Method
 from ganvas.metrics.scores import METRICS
-from ganvas.recipes import recipe as recipes
-from ganvas.recipes.recipe import SCORE, Recipe
+from ganvas.recipes import library
+from ganvas.recipes.recipe import Recipe, from_dict
+from ganvas.recipes.train_settings import SCORE
 from ganvas.runs import checkpoint
 from ganvas.runs.checkpoint import Damaged
 
@@ -118,7 +119,7 @@ class Run:
     # -- recipe and facts ---------------------------------------------------------------------------------------
 
     def recipe(self) -> Recipe:
-        return recipes.from_dict(recipes.read_toml(self.recipe_file))
+        return from_dict(library.read_toml(self.recipe_file))
 
     def write_recipe(self, recipe: Recipe) -> None:
         self.write(self.recipe_file, recipe.to_toml().encode())

@@ -13,8 +13,8 @@ from ganvas.core.errors import UserError, nearest
 from ganvas.core.settings import merge, parse_assignments
 from ganvas.evaluation.evaluate import LEAST_SAMPLES
 from ganvas.metrics.scores import METRICS
-from ganvas.recipes import recipe as recipes
-from ganvas.recipes.recipe import SECTIONS, Recipe
+from ganvas.recipes import library
+from ganvas.recipes.recipe import SECTIONS, Recipe, from_dict
 
 Point = dict[str, Any]  # section.key -> value
 
@@ -118,8 +118,8 @@ class Plan:
         return [{**first, key: value} for key, values in self.varied.items() for value in values]
 
     def recipe_of(self, point: Point) -> Recipe:
-        changes = recipes.as_meant(parse_assignments(assignments(point)))
-        return recipes.from_dict(merge(self.recipe.as_dict(), changes))
+        changes = library.as_meant(parse_assignments(assignments(point)))
+        return from_dict(merge(self.recipe.as_dict(), changes))
 
     def name(self, point: Point, seed: int | None = None) -> str:
         """Each key as short as the others allow, with its value; a folder can have this name."""
@@ -176,7 +176,7 @@ def read_plan(folder: Path) -> Plan:
         if read.pop("format") != FORMAT:
             raise ValueError("written by another version of ganvas")
         varied = {k: Range(**v) if isinstance(v, dict) else list(v) for k, v in read.pop("varied").items()}
-        return Plan(recipes.from_dict(recipes.read_toml(folder / "recipe.toml")), varied, **read)
+        return Plan(from_dict(library.read_toml(folder / "recipe.toml")), varied, **read)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"'{file}' is damaged ({error!r}): use another --out") from None
 

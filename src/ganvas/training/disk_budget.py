@@ -22,7 +22,7 @@ from ganvas.core.errors import RunFailed, UserError
 from ganvas.core.files import say_size
 from ganvas.methods import Method
 from ganvas.metrics.scores import METRICS
-from ganvas.recipes.recipe import SCORE
+from ganvas.recipes.train_settings import SCORE
 from ganvas.runs import checkpoint
 from ganvas.runs.run import Record, Run, pack
 from ganvas.training import guard

@@ -33,7 +33,8 @@ from ganvas.evaluation.evaluate import Judge, origin
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
 from ganvas.metrics.scores import METRICS
-from ganvas.recipes.recipe import SCORE, Recipe
+from ganvas.recipes.recipe import Recipe
+from ganvas.recipes.train_settings import SCORE
 from ganvas.runs import checkpoint
 from ganvas.runs.run import Record, Run, first_non_finite, now, pack, session_facts, unpack
 from ganvas.training import disk_budget, guard

@@ -1,0 +1,49 @@
+"""The built-in recipes, one TOML file per published experiment, and recipes from files."""
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from ganvas.core.errors import UserError, nearest
+from ganvas.core.settings import merge
+from ganvas.recipes.recipe import Recipe, from_dict, without_aliases
+
+
+def names() -> list[str]:
+    """The built-in recipes."""
+    files = resources.files("ganvas.recipes").iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """A built-in recipe by name, or one from a TOML file by path, with `changes` laid over its sections."""
+    if name in names():
+        values, stem = read_toml(resources.files("ganvas.recipes") / f"{name}.toml"), name
+    elif name.endswith(".toml"):
+        path = Path(name).expanduser()
+        values, stem = read_toml(path), path.stem
+    else:
+        raise UserError(f"unknown recipe '{name}': {nearest(name, names())} (or the path of a .toml file)")
+    return from_dict(merge(without_aliases({"name": stem, **values}), as_meant(changes or {})))
+
+
+def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a recipe without aliases; a length in epochs replaces a recipe's length in images."""
+    meant = without_aliases(changes)
+    train = meant.get("train")
+    if isinstance(train, Mapping) and "epochs" in train and "images" not in train:
+        meant["train"] = {**train, "images": None}
+    return meant
+
+
+def read_toml(path: Path | Traversable) -> dict[str, Any]:
+    """The values of a TOML file; raises UserError when it is missing or is not TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the recipe '{path}': {error}") from None
