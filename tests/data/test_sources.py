@@ -4,8 +4,6 @@ import gzip
 import io
 import json
 import struct
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -502,62 +500,6 @@ def test_mnist_may_be_parquet_too(tmp_path):
 def test_one_named_set_does_not_pass_for_another(tmp_path):
     pq.write_table(hub_table([3, 4], list("0123456789")), tmp_path / "train-00000-of-00001.parquet")
     assert "is not 'cifar10': its classes are 0, 1" in refusal("cifar10", data_dir=tmp_path)
-
-
-def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
-    pq.write_table(hub_table([0], ["a"]), tmp_path / "a.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "ganvas.data.parquet", raising=False)
-    monkeypatch.delattr(ganvas.data, "parquet", raising=False)
-    assert "pip install 'ganvas[parquet]'" in refusal(tmp_path)
-
-
-# The hub
-
-
-@pytest.fixture
-def datasets(monkeypatch) -> types.ModuleType:
-    """A stand-in for the library: one set, 'me/pets', with a training split of three pictures."""
-    module = types.ModuleType("datasets")
-
-    class Pets:
-        table = hub_table([1, 0, 1], ["cat", "dog"], "image")
-        features = types.SimpleNamespace(arrow_schema=table.schema)
-
-        def with_format(self, kind: str) -> pa.Table:
-            assert kind == "arrow"
-            return self.table.replace_schema_metadata(None)
-
-    def load_dataset(repo: str, part: str | None = None, *, split: str) -> Pets:
-        if repo == "me/offline":
-            raise ConnectionError("Couldn't reach it")
-        if repo != "me/pets":
-            raise FileNotFoundError(f"Dataset '{repo}' doesn't exist")
-        if part not in (None, "small"):
-            raise ValueError(f"BuilderConfig '{part}' not found. Available: ['small']")
-        if split != "train":
-            raise ValueError(f"Unknown split \"{split}\". Should be one of ['train'].")
-        return Pets()
-
-    module.load_dataset = load_dataset  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "datasets", module)
-    return module
-
-
-@pytest.mark.usefixtures("datasets")
-def test_hub_ids():
-    data = load_from("me/pets")
-    assert data.classes == ("cat", "dog") and data.labels is not None and data.labels.tolist() == [1, 0, 1]
-    assert load_from("me/pets:small").fingerprint == data.fingerprint
-    assert "Unknown split" in refusal("me/pets", "test")
-    assert "BuilderConfig 'large' not found" in refusal("me/pets:large")
-    assert "neither a folder here nor a public set" in refusal("me/nothing")
-    assert "cannot reach the hub" in refusal("me/offline")
-
-
-def test_without_datasets_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    assert "pip install 'ganvas[hub]'" in refusal("me/pets")
 
 
 # Real data

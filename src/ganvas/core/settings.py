@@ -1,11 +1,11 @@
 """Settings: declared once as typed, documented fields; read from TOML and `key=value` words, written back as TOML."""
 
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from ganvas.core.errors import UserError, nearest
@@ -118,18 +118,13 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """A mapping of plain values and sections (one level of nesting or more) as TOML; None is left out."""
-    return "\n".join(_toml_lines(values, ())).strip() + "\n"
+    """A mapping of plain values and sections, nested as deep as may be, as TOML; None is left out."""
+    return tomli_w.dumps(_without_none(values))
 
 
-def _toml_lines(values: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    # JSON strings, numbers, booleans and arrays of them are valid TOML as they stand.
-    lines = [f"{k} = {json.dumps(v, ensure_ascii=False)}" for k, v in values.items() if not _skip(v)]
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines += ["", f"[{'.'.join((*path, key))}]", *_toml_lines(value, (*path, key))]
-    return lines
-
-
-def _skip(value: Any) -> bool:
-    return value is None or isinstance(value, Mapping)
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }

@@ -1,27 +1,23 @@
-"""Parquet files that hold pictures, in the layout of the Hugging Face hub or as plain bytes.
+"""Parquet files that hold images, in the layout of the Hugging Face hub or as plain bytes.
 
-Importing this module raises UserError where the extra `parquet` is not installed: others import it on demand.
+Others import this module where they need it, since pyarrow is slow to import.
 """
 
 import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from PIL import Image
 
 from ganvas.core.errors import UserError
 from ganvas.data.decoding import Source
-
-try:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-except ImportError:
-    raise UserError("Parquet files need the extra 'parquet': pip install 'ganvas[parquet]'") from None
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "pixels", "jpg", "png", "bytes")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target", "cls")
@@ -33,14 +29,19 @@ def find(place: Path, split: str) -> list[Path]:
     A file given by itself, and files that name no split, are the training split.
     """
     if place.is_file():
-        return [place] if split in ("train", _split_of(Path(place.name))) else []
+        return [place] if split in ("train", split_of(Path(place.name))) else []
     files = sorted(path.relative_to(place) for path in place.rglob("*.parquet"))
-    split_of = {path: _split_of(path) for path in files if not any(part.startswith(".") for part in path.parts)}
-    unnamed = "" if any(split_of.values()) else "train"
-    return [place / path for path, of in split_of.items() if (of or unnamed) == split]
+    return [place / path for path in of_split(files, split)]
 
 
-def _split_of(path: Path) -> str:
+def of_split(files: Iterable[Path], split: str) -> list[Path]:
+    """Those of some files that belong to a split, by their names; hidden ones belong to none."""
+    splits = {path: split_of(path) for path in files if not any(part.startswith(".") for part in path.parts)}
+    unnamed = "" if any(splits.values()) else "train"
+    return [path for path, of in splits.items() if (of or unnamed) == split]
+
+
+def split_of(path: Path) -> str:
     """'train', 'test', 'validation' or nothing, by the start of the file's name or of a folder's."""
     starts = (re.match(r"(train|test|validation)(?![a-z])", part) for part in reversed(path.parts))
     return next((start[1] for start in starts if start), "")
