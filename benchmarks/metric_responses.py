@@ -21,13 +21,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from ganvas import metrics
 from ganvas.core.images import grid
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluate import Copies
 from ganvas.evaluation.evaluators import Evaluator
-from ganvas.metrics import scores as metrics
-from ganvas.metrics.scores import METRICS, Moments, Score
+from ganvas.metrics import METRICS, Moments, Score
 from ganvas.plotting.figures import FAKE, RULE
 
 SHOWN = (

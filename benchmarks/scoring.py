@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ganvas import metrics
 from ganvas.compute.device import keep_freed_memory
-from ganvas.metrics import scores as metrics
-from ganvas.metrics.scores import Moments
+from ganvas.metrics import Moments
 
 ROUNDS = 3
 

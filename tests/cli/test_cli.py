@@ -11,7 +11,6 @@ import pytest
 
 from ganvas import cli
 from ganvas.core import images
-from ganvas.evaluation import evaluators
 from ganvas.networks.residual_kernel import SWITCH
 from ganvas.painting import paint, video_files
 from ganvas.runs.run import Run
@@ -332,22 +331,6 @@ def test_mistakes_in_evaluations_are_one_line(
         error = capsys.readouterr().err
         assert message in error, error
         assert len(error.strip().splitlines()) == 1
-
-
-def test_an_average_of_evaluators(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    small = ["size=16", "widths=[8,8,16]", "batch_size=20", "small_epochs=0", "mirror=false", "cutout=0", "shift=1"]
-    for name, more in (("a", "plain_epochs=0"), ("b", "plain_epochs=3"), ("wide", "widths=[8,16,16]")):
-        words = ["--data", pictures, "--out", tmp_path / f"{name}.safetensors", "--set", *small, "epochs=12", more]
-        assert ganvas("evaluator", "train", *words) == 0
-    average = ["evaluator", "average", "--data", pictures, "--out", tmp_path / "c.safetensors"]
-    assert ganvas(*average, tmp_path / "a.safetensors", tmp_path / "b.safetensors") == 0
-    made = evaluators.load(str(tmp_path / "c.safetensors"), "cpu")
-    assert made.facts["parents"] == [evaluators.load(str(tmp_path / f"{n}.safetensors"), "cpu").sha256 for n in "ab"]
-    assert made.facts["test"]["accuracy"] > 0.8
-    capsys.readouterr()
-    for parents, message in ((["a"], "two evaluators"), (["a", "wide"], "other sizes"), (["a", "none"], "none")):
-        assert ganvas(*average, *[tmp_path / f"{name}.safetensors" for name in parents]) == 2
-        assert message in capsys.readouterr().err
 
 
 def test_an_evaluator_of_ones_own(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ganvas.core.errors import UserError
 from ganvas.evaluation.compare import compare, read
-from ganvas.metrics.scores import Score
+from ganvas.metrics import Score
 from ganvas.runs.run import Run
 from tests.evaluated import REFERENCES, evaluate, make_run
 

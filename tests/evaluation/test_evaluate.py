@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganvas import metrics
 from ganvas.compute.device import choose
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
@@ -17,9 +18,8 @@ from ganvas.core.images import ImageSpec, from_uint8, to_uint8
 from ganvas.core.seeds import CHECKPOINT_CHOICE
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.evaluation import evaluators
-from ganvas.evaluation.evaluate import Copies, Judge, evaluate
+from ganvas.evaluation.evaluate import Copies, RunScorer, evaluate
 from ganvas.methods import Method
-from ganvas.metrics import scores as metrics
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import checkpoint
 from ganvas.runs import model as sample
@@ -115,7 +115,7 @@ def test_a_second_evaluation_is_the_same_and_faster(run: Path, folder: Path, mon
     def must_not(*_: Any) -> None:
         raise AssertionError("the cache has it")
 
-    monkeypatch.setattr(Judge, "_real_row", must_not)
+    monkeypatch.setattr(RunScorer, "_real_row", must_not)
     second = evaluate(run, "last", n=120, device="cpu")
     assert second["scores"] == first["scores"]
     assert second["key"] == first["key"]
@@ -180,7 +180,7 @@ def method(tiny: Callable[..., Recipe]) -> Method:
 
 
 def test_few_real_pictures_have_few_scores(method: Method) -> None:
-    judge = Judge(toy(20), None, evaluators.load("digits", "cpu"), n=100)
+    judge = RunScorer(toy(20), None, evaluators.load("digits", "cpu"), n=100)
     assert "real" not in judge.rows
     assert list(judge.rows["noise"]["scores"]) == ["vendi", "copy_rate"]
     assert "40 real pictures, not 20" in str(judge.refusal("kid", method))
@@ -188,7 +188,7 @@ def test_few_real_pictures_have_few_scores(method: Method) -> None:
 
 def test_fid_and_its_extrapolation_where_there_are_enough(method: Method) -> None:
     data = toy(2_000)
-    judge = Judge(data, toy(2_000, 1), evaluators.load("digits", "cpu"), n=2_000, infinity=True)
+    judge = RunScorer(data, toy(2_000, 1), evaluators.load("digits", "cpu"), n=2_000, infinity=True)
     real = judge.rows["real"]["scores"]
     assert real["fid_infinity"]["value"] < real["fid"]["value"] < judge.rows["mean"]["scores"]["fid"]["value"]
     assert judge.refusal("fid", method) is None

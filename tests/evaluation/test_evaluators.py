@@ -30,7 +30,7 @@ def _no_other_evaluators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(("name", "limit"), [("digits", 1_000_000), ("cifar10", 4_000_000)])
 def test_bundled_evaluators_are_what_the_code_says(name: str, limit: int) -> None:
-    data = (resources.files("ganvas") / "evaluators" / f"{name}.safetensors").read_bytes()
+    data = (resources.files("ganvas.evaluation") / "weights" / f"{name}.safetensors").read_bytes()
     assert len(data) < limit
     assert hashlib.sha256(data).hexdigest() == evaluators.BUNDLED[name]
     evaluator = evaluators.load(name, "cpu")
@@ -157,7 +157,7 @@ def test_missing_and_damaged_evaluators(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
         evaluators.load(str(rubbish))
     assert [row[0] for row in evaluators.available()] == ["digits", "cifar10"]  # others are not in the way
-    whole = (resources.files("ganvas") / "evaluators" / "digits.safetensors").read_bytes()
+    whole = (resources.files("ganvas.evaluation") / "weights" / "digits.safetensors").read_bytes()
     rubbish.write_bytes(whole[:-100])
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
         evaluators.load(str(rubbish))

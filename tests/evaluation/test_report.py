@@ -15,7 +15,7 @@ from ganvas.core.images import save_png
 from ganvas.evaluation import report
 from ganvas.evaluation.compare import Comparison, compare
 from ganvas.evaluation.report import number
-from ganvas.metrics.scores import METRICS, Score
+from ganvas.metrics import METRICS, Score
 from ganvas.runs.run import Run
 from tests.evaluated import evaluate, make_run
 

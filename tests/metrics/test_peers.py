@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganvas.metrics import scores as metrics
-from ganvas.metrics.scores import Moments
+from ganvas import metrics
+from ganvas.metrics import Moments
 
 # Largest relative differences; precision, recall, density, coverage and the copy rate have to be the same but rounding.
 FID, KID, INCEPTION_SCORE, VENDI, CLASS_KL, DISTANCE = 1e-6, 1e-9, 1e-9, 1e-7, 1e-9, 1e-5

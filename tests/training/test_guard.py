@@ -18,7 +18,7 @@ from ganvas.runs.model import load
 from ganvas.runs.run import Run
 from ganvas.training import guard
 from ganvas.training.disk_budget import sizes
-from ganvas.training.monitor import Score, Watch
+from ganvas.training.monitor import CheckpointScore, Watch
 from ganvas.training.train import train
 from tests.conftest import same_tensors
 
@@ -381,7 +381,7 @@ def test_a_checkpoint_from_before_the_trouble_is_kept(
 
     looks: list[int] = []
     monkeypatch.setattr(Watch, "__call__", still)
-    monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
+    monkeypatch.setattr(CheckpointScore, "__call__", lambda self, method: float(len(looks)) ** -1)
     with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 180 images"):
         list(train(watched(checkpoint_every=20), tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").records()[-1]["nimg"] == 400
@@ -401,7 +401,7 @@ def test_a_slow_slide_is_gone_back_to_the_top_of(
 
     looks: list[int] = []
     monkeypatch.setattr(Watch, "__call__", sliding)
-    monkeypatch.setattr(Score, "__call__", lambda self, method: float(len(looks)) ** -1)
+    monkeypatch.setattr(CheckpointScore, "__call__", lambda self, method: float(len(looks)) ** -1)
     with pytest.warns(UserWarning, match=rf"samples have become alike.* Back to {back_to} images"):
         list(train(watched(checkpoint_every=20, keep=keep), tmp_path / "run", device="cpu"))
 

@@ -10,7 +10,7 @@ from ganvas.recipes.recipe import Recipe, from_dict
 from ganvas.recipes.train_settings import Rule
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
-from ganvas.training.monitor import Score
+from ganvas.training.monitor import CheckpointScore
 from ganvas.training.schedule import Schedule
 from ganvas.training.train import train
 from tests.conftest import same_tensors
@@ -99,7 +99,7 @@ def test_a_run_that_is_extended_ends_as_one_that_was_as_long_from_the_start(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its first end was between two checkpoints; what it scored there is no business of the schedule."""
-    monkeypatch.setattr(Score, "__call__", lambda self, method: 1.0)  # never better
+    monkeypatch.setattr(CheckpointScore, "__call__", lambda self, method: 1.0)  # never better
     settings = {"checkpoint_every": 60, "schedule": {"lr": {"on": "score", "patience": 1}}}
     for name, lengths in (("straight", [240]), ("extended", [100, 240])):
         for images in lengths:

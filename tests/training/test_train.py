@@ -17,7 +17,7 @@ from ganvas.recipes.recipe import Recipe
 from ganvas.runs import checkpoint
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
-from ganvas.training.monitor import Score
+from ganvas.training.monitor import CheckpointScore
 from ganvas.training.train import train
 from tests.conftest import same_tensors
 
@@ -46,7 +46,7 @@ def test_newest_and_best_checkpoints_are_kept(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([5.0, 1.0, 4.0, 3.0, 2.0])
-    monkeypatch.setattr(Score, "__call__", lambda self, method: next(scores))
+    monkeypatch.setattr(CheckpointScore, "__call__", lambda self, method: next(scores))
     list(
         train(
             tiny(train={"checkpoint_every": 50, "keep": 2, "images": 250, "batch_size": 10, "guard": "off"}),

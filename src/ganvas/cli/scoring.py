@@ -210,39 +210,6 @@ def train_evaluator(
     line(f"{trained.file}: {evaluators.describe(trained.file)}")
 
 
-@evaluator_app.command(name="average")
-def average_evaluators(
-    *parents: Path,
-    data: str,
-    out_file: Annotated[Path, Parameter(name="--out")],
-    data_dir: Path | None = None,
-    device: str = "auto",
-) -> None:
-    """Average the weights of evaluators that went on from one state in different ways: often better than each.
-
-    Parameters
-    ----------
-    parents
-        Their .safetensors files, two or more.
-    data
-        The pictures that they were trained on.
-    out_file
-        Write it to this .safetensors file.
-    data_dir
-        Folder where named sets are looked for first.
-    device
-        auto, cpu, cuda, cuda:N or mps.
-    """
-    if len(parents) < 2:
-        raise UserError("name two evaluators or more")
-    settings = parse(DataSettings, {"name": data}, "data")
-    learned = evaluators.load(str(parents[0]), device).facts["settings"]
-    trained = evaluators.Training(settings, learned, data_dir=data_dir, device=device, out=out_file)
-    with err.status("averaging"):
-        trained.average(parents)
-    line(f"{trained.file}: {evaluators.describe(trained.file)}")
-
-
 @evaluator_app.command(name="list")
 def list_evaluators() -> None:
     """List the evaluators that can be used now."""

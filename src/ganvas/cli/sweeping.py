@@ -15,7 +15,7 @@ from ganvas.cli.common import Words, app, err, line, out, say
 from ganvas.core.errors import UserError
 from ganvas.core.settings import merge, parse_assignments
 from ganvas.evaluation import report as reports
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.recipes import library
 
 

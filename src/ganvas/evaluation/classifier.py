@@ -165,7 +165,7 @@ def train(
         yield Progress(batches.nimg, steps * settings.batch_size, loss.item())
     if settings.average_epochs:
         network.load_state_dict(average.module.state_dict())
-    settle(network, settings, Batches(data, settings.batch_size, settings.seed, compute.device))
+    _settle(network, settings, Batches(data, settings.batch_size, settings.seed, compute.device))
     network.eval().requires_grad_(False)
 
 
@@ -177,7 +177,7 @@ def _schedule(step: int, main: int, single: int) -> float:
 
 
 @torch.no_grad()
-def settle(network: Classifier, settings: ClassifierSettings, batches: Batches) -> None:
+def _settle(network: Classifier, settings: ClassifierSettings, batches: Batches) -> None:
     """Measure the statistics of batch norm on pictures as they are: the running ones lag, and are of augmented ones."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):

@@ -17,7 +17,7 @@ from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from ganvas.core.errors import UserError
-from ganvas.metrics.scores import METRICS, Metric, Score
+from ganvas.metrics import METRICS, Metric, Score
 from ganvas.runs.run import Run
 
 FORMAT = 1  # of the evaluation files that this module reads

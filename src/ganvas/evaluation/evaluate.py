@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from ganvas import metrics
 from ganvas.core import files
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
@@ -33,8 +34,7 @@ from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluators import Evaluator, Measured
 from ganvas.methods import Method
 from ganvas.methods.encoding import EncodingMethod
-from ganvas.metrics import scores as metrics
-from ganvas.metrics.scores import METRICS, Moments, Score
+from ganvas.metrics import METRICS, Moments, Score
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import model as sampling
 from ganvas.runs.model import decode
@@ -77,7 +77,7 @@ def evaluate(
     recipe, train = model.run.recipe(), model.data(data_dir)
     chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator)
     test = load_unseen(recipe.data, train, data_dir)
-    judge = Judge(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=recipe.data.flips)
+    judge = RunScorer(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=recipe.data.flips)
     found = judge(model.method)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
     found |= origin(recipe, at, model.sha256)
@@ -118,7 +118,7 @@ class Reference:
         return cls(features, shares, Moments.of(features), paired, radii)
 
 
-class Judge:
+class RunScorer:
     """Scores the samples of any method against the same real pictures, the same way; made once, called often.
 
     Making it measures the real pictures and the reference rows, which the cache keeps. `protocol` is all that two

@@ -30,7 +30,7 @@ from ganvas.core.errors import UserError, nearest
 from ganvas.core.images import ImageSpec, from_uint8
 from ganvas.core.settings import parse
 from ganvas.core.version import VERSION
-from ganvas.data import Batches, DataSettings, ImageSet, load_unseen
+from ganvas.data import DataSettings, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.evaluation import classifier
 from ganvas.evaluation.classifier import Classifier, ClassifierSettings, Progress
@@ -314,35 +314,8 @@ class Training:
             part.unlink()
         partial.rmdir()
 
-    def average(self, parents: Sequence[Path]) -> None:
-        """Write the mean of evaluators that were trained on from one state, on these pictures, in different ways.
-
-        A model soup (Wortsman et al., 2022). Raises UserError for networks that have nothing in common.
-        """
-        datas = [parent.read_bytes() for parent in parents]
-        facts = [_facts(data, str(parent)) for data, parent in zip(datas, parents, strict=True)]
-        shapes = {(fact["settings"]["size"], *fact["settings"]["widths"]) for fact in facts}
-        if shapes != {(self.settings.size, *self.settings.widths)} or any(
-            fact["data"]["sha256"] != self.of for fact in facts
-        ):
-            raise UserError(
-                "these evaluators cannot be averaged: they have other sizes, or learned from other pictures"
-            )
-        network = classifier.build(self.settings, self.data.spec, self._compute)
-        mean = {key: torch.zeros_like(value) for key, value in network.state_dict().items()}
-        for data, fact in zip(datas, facts, strict=True):
-            for key, value in load_tensors(data).items():
-                scale = fact["temperature"] if key.startswith("head") else 1.0  # as it was before its calibration
-                mean[key] += (value.to(mean[key].device).float() * scale / len(datas)).to(mean[key].dtype)
-        network.load_state_dict(mean)
-        network.requires_grad_(False)
-        classifier.settle(network, self.settings, Batches(self.data, self.settings.batch_size, 0, self._compute.device))
-        network.eval()
-        self._write(network, parents=[hashlib.sha256(data).hexdigest() for data in datas])
-
-    def _write(self, network: Classifier, **more: Any) -> None:
+    def _write(self, network: Classifier) -> None:
         facts = {
-            **more,
             "name": self.name,
             "settings": self.settings.model_dump(mode="json"),
             "channels": self.data.spec.channels,

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas import metrics
 from ganvas.core import images
 from ganvas.core.errors import UserError
 from ganvas.core.images import GAP
 from ganvas.data import ImageSet
 from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluate import PAIRED, measure
-from ganvas.metrics import scores as metrics
 from ganvas.runs import model as sample
 
 NEAR = 0.5  # of the distance between training pictures

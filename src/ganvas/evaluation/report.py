@@ -21,7 +21,7 @@ from rich.text import Text
 
 from ganvas.core.images import load_png
 from ganvas.evaluation.compare import REFERENCES, Comparison, Evaluation, Row, Table, count, describe, metric_of
-from ganvas.metrics.scores import Score
+from ganvas.metrics import Score
 from ganvas.plotting.figures import COLOURS, RULE, STYLES
 from ganvas.runs.run import Run
 

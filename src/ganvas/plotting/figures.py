@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter
 from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.core.images import GAP, load_png
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.runs.run import Record, Run
 
 Event = Mapping[str, Any]  # of the guard

@@ -9,7 +9,7 @@ from ganvas.compute.device import Precision
 from ganvas.core import files
 from ganvas.core.errors import nearest
 from ganvas.core.settings import Settings
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 
 SCORE = "score"  # of every checkpoint: its sliced Wasserstein distance
 

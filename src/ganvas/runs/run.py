@@ -28,7 +28,7 @@ from ganvas.core.images import ImageSpec
 from ganvas.core.version import VERSION
 from ganvas.data import ImageSet
 from ganvas.methods import Method
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.recipes import library
 from ganvas.recipes.recipe import Recipe, from_dict
 from ganvas.recipes.train_settings import SCORE

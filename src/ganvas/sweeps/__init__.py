@@ -25,7 +25,7 @@ from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.data import DataSettings
 from ganvas.data import load as load_data
-from ganvas.metrics.scores import Score
+from ganvas.metrics import Score
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import LOCK_SECONDS, Run
 from ganvas.sweeps.journal import Journal, optuna

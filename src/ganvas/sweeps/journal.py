@@ -10,7 +10,7 @@ from typing import Any
 
 from ganvas.core import files
 from ganvas.core.errors import UserError
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.sweeps.plan import Plan
 
 DIGITS = 4  # of a number from a range: enough, and short enough for the name of a folder

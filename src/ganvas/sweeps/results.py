@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ganvas.core import files
 from ganvas.evaluation import report
-from ganvas.metrics.scores import METRICS, Score
+from ganvas.metrics import METRICS, Score
 from ganvas.plotting import figures
 from ganvas.runs.run import Record, Run
 from ganvas.sweeps.plan import Plan, Point, shown

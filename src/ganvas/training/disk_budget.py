@@ -21,7 +21,7 @@ import torch
 from ganvas.core.errors import RunFailed, UserError
 from ganvas.core.files import say_size
 from ganvas.methods import Method
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.recipes.train_settings import SCORE
 from ganvas.runs import checkpoint
 from ganvas.runs.run import Record, Run, pack

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas import metrics
 from ganvas.core import images, seeds
 from ganvas.core.errors import RunFailed
 from ganvas.data import ImageSet
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
-from ganvas.metrics import scores as metrics
 from ganvas.runs.model import decode
 from ganvas.runs.run import Run
 from ganvas.training import disk_budget
@@ -111,7 +111,7 @@ class Watch:
         return metrics.effective_classes(self.evaluator.measure(pictures).probabilities.argmax(1))
 
 
-class Score:
+class CheckpointScore:
     """The cheap score of a checkpoint: sliced Wasserstein distance to real images; lower is better.
 
     It compares as many generated images as real ones (at most 1,000), with the labels of the real ones, from latents

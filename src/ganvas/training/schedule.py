@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.recipes.train_settings import Rule
 from ganvas.runs.run import Record
 

@@ -29,17 +29,27 @@ from ganvas.core.settings import typed
 from ganvas.data import Batches, ImageSet, load_unseen
 from ganvas.data import load as load_data
 from ganvas.evaluation import evaluators
-from ganvas.evaluation.evaluate import Judge, origin
+from ganvas.evaluation.evaluate import RunScorer, origin
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
-from ganvas.metrics.scores import METRICS
+from ganvas.metrics import METRICS
 from ganvas.recipes.recipe import Recipe
 from ganvas.recipes.train_settings import SCORE
 from ganvas.runs import checkpoint
 from ganvas.runs.run import Record, Run, first_non_finite, now, pack, session_facts, unpack
 from ganvas.training import disk_budget, guard
 from ganvas.training.disk_budget import Budget
-from ganvas.training.monitor import WATCHED, NonFinite, Score, Sheets, Watch, floats, means, norms, sheet_of_real
+from ganvas.training.monitor import (
+    WATCHED,
+    CheckpointScore,
+    NonFinite,
+    Sheets,
+    Watch,
+    floats,
+    means,
+    norms,
+    sheet_of_real,
+)
 from ganvas.training.schedule import Schedule
 from ganvas.training.tensorboard import Board
 
@@ -136,7 +146,7 @@ class _Loop:
         method: Method,
         batches: Batches,
         evaluator: Evaluator | None,
-        judge: Judge | None,
+        judge: RunScorer | None,
     ) -> None:
         self.run, self.recipe, self.settings = run, recipe, recipe.train
         self.method, self.batches, self.judge = method, batches, judge
@@ -146,7 +156,7 @@ class _Loop:
             if source in self.rules:
                 self.rules.setdefault(field, self.rules[source])
         self.schedule = Schedule(self.rules, self.total)
-        self.score, self.watch = Score(batches.data, method), Watch(batches.data, method, evaluator)
+        self.score, self.watch = CheckpointScore(batches.data, method), Watch(batches.data, method, evaluator)
         self.sheets = Sheets(run, batches.data)
         self.events = run.events()
         self.first_values = {field: getattr(method.settings, field) for field in self.settings.schedule}
@@ -470,9 +480,9 @@ def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluat
     return chosen
 
 
-def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> Judge:
+def _judge(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> RunScorer:
     """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
-    judge = Judge(
+    judge = RunScorer(
         data,
         load_unseen(recipe.data, data, data_dir),
         evaluator,

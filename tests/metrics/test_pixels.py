@@ -1,0 +1,36 @@
+"""Closed forms and properties of the scores of pixels."""
+
+import numpy as np
+import pytest
+import torch
+
+from ganvas import metrics
+from ganvas.metrics.pixels import sliced_wasserstein
+from tests.metrics.vectors import X, Y
+
+
+def test_identity_symmetry_and_order() -> None:
+    assert sliced_wasserstein(X, X) == 0
+    assert sliced_wasserstein(X, X.flip(0)) == 0
+    assert sliced_wasserstein(X, Y + 1) == pytest.approx(sliced_wasserstein(Y + 1, X))
+    distances = [sliced_wasserstein(X, X + shift * Y) for shift in (0.1, 0.5, 1.0, 2.0)]
+    assert distances == sorted(distances)
+
+
+def test_a_shift_has_a_closed_form() -> None:
+    """Moving every vector by c moves its projection by <c, u>; over unit vectors u the mean square is |c|^2 / F."""
+    shift = torch.zeros(20)
+    shift[3] = 2.0
+    assert sliced_wasserstein(X, X + shift, projections=20_000) == pytest.approx(2.0, rel=0.03)
+
+
+def test_sets_of_unlike_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        sliced_wasserstein(X, Y[:10])
+
+
+def test_mean_distance() -> None:
+    pictures = np.zeros((3, 2, 2, 1), np.uint8)
+    pictures[2] = 6
+    assert metrics.mean_distance(pictures) == pytest.approx(4)  # 0, 6, 6
+    assert metrics.mean_distance(pictures[:1]) == 0
