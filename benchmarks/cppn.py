@@ -33,7 +33,10 @@ from ganvas.networks import residual_kernel
 from ganvas.networks.cppn import CPPN, ResidualNetwork
 from ganvas.networks.render import render
 from ganvas.networks.view import View
-from ganvas.painting import paint
+from ganvas.painting.paint import Painting
+from ganvas.painting.painter import Painter
+from ganvas.painting.recipes import RandomOrigin
+from ganvas.painting.subjects import Subject, random_latent
 
 LATENT = 32
 TILE = 2**15  # pixels; the fastest for the plain modules among powers of two
@@ -190,13 +193,13 @@ def wide(rounds: int, clock: Callable[[], float], images: int = 100) -> None:
 
 def paint_file(side: int) -> tuple[float, float, float]:
     """Seconds to the file, peak memory and size of the file in MB."""
-    painter = paint.Painter(network(), {})
+    painter = Painter(network(), RandomOrigin(random="residual", weights=0))
     with tempfile.TemporaryDirectory() as folder:
         for size in (28, side):  # libraries set themselves up
             file = Path(folder) / f"{size}.png"
             start = time.perf_counter()
-            picture = paint.Picture(painter, paint.by_chance(painter, 0), "seed 0")
-            paint.Painting([picture], View(size, size)).save(file)
+            picture = Subject(painter, random_latent(painter, 0), "seed 0")
+            Painting([picture], View(size, size)).save(file)
             seconds = time.perf_counter() - start
         return seconds, peak_megabytes(), file.stat().st_size / 1e6
 

@@ -12,7 +12,8 @@ import pytest
 from ganvas import cli
 from ganvas.core import images
 from ganvas.networks.residual_kernel import SWITCH
-from ganvas.painting import paint, video_files
+from ganvas.painting import video_files
+from ganvas.painting.paint import load_painting
 from ganvas.runs.run import Run
 
 TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
@@ -380,7 +381,7 @@ def test_like_repeats_and_changes(painter: Path, tmp_path: Path) -> None:
     assert ganvas("paint", "--like", first, "--out", second) == 0
     assert first.read_bytes() == second.read_bytes()
     assert ganvas("paint", "--like", first, "--size", 39, "--bits", 16, "--out", larger) == 0
-    view = paint.again(larger).view
+    view = load_painting(larger).view
     assert (view.width, view.scale, view.center, view.zoom) == (39, 12, (-1, 0.5), 2)
 
 
@@ -388,7 +389,7 @@ def test_random_art(tmp_path: Path) -> None:
     art = ["paint", "--random", "tanh:8x64", "--std", 0.6, "--size", 20]
     assert ganvas(*art, "--seed", 3, "--out", tmp_path / "a.png") == 0
     assert ganvas(*art, "--seeds", "0-3", "--sheet", "--out", tmp_path / "sheet.png") == 0
-    assert paint.again(tmp_path / "sheet.png").pictures[3].painter.origin["weights"] == 3
+    assert load_painting(tmp_path / "sheet.png").subjects[3].painter.origin.weights == 3
 
 
 def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -397,12 +398,12 @@ def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "a.gif  (6 frames of 16x16)" in capsys.readouterr().out
     words = ["--frames", 5, "--size", 16, "--zoom-from", 0.5, "--zoom-to", 8, "--out", tmp_path / "b.webp"]
     assert ganvas("morph", "--random", "tanh:3x8", "--seeds", "1,5", *words) == 0
-    recipe = video_files.read_recipe(tmp_path / "b.webp")["morph"]
+    recipe = json.loads(video_files.read_recipe(tmp_path / "b.webp"))["morph"]
     assert (recipe["view"]["zoom"], recipe["zoom_to"], recipe["origin"]["weights"]) == (0.5, 8, 0)
     assert ganvas("morph", "--like", tmp_path / "a.gif", "--out", tmp_path / "again.gif") == 0
     assert (tmp_path / "again.gif").read_bytes() == (tmp_path / "a.gif").read_bytes()
     assert ganvas("morph", "--like", tmp_path / "b.webp", "--size", 24, "--out", tmp_path / "larger.webp") == 0
-    recipe = video_files.read_recipe(tmp_path / "larger.webp")["morph"]
+    recipe = json.loads(video_files.read_recipe(tmp_path / "larger.webp"))["morph"]
     assert (recipe["view"]["width"], recipe["frames"]) == (24, 5)
 
 

@@ -1,3 +1,5 @@
+import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -8,22 +10,24 @@ import torch
 
 from ganvas.core.errors import UserError
 from ganvas.networks.view import View
-from ganvas.painting import paint, video_files
+from ganvas.painting import video_files
 from ganvas.painting.latents import Ease
-from ganvas.painting.morph import Morph, again
-from ganvas.painting.paint import Painting, Picture
+from ganvas.painting.morph import Morph, load_morph
+from ganvas.painting.paint import Painting, load_painting
+from ganvas.painting.painter import random_network
+from ganvas.painting.subjects import Subject, random_latent
 from tests.painting.test_video_files import ENDINGS, decoded, skip_without_av
 
 
 @pytest.fixture(scope="module")
 def morph() -> Morph:
-    painter = paint.of_chance("tanh:3x8", 0, std=0.6)
-    anchors = torch.stack([paint.by_chance(painter, seed) for seed in (1, 5, 9)])
+    painter = random_network("tanh:3x8", 0, std=0.6)
+    anchors = torch.stack([random_latent(painter, seed) for seed in (1, 5, 9)])
     return Morph(painter, anchors, ["1", "5", "9"], View(24, 32), frames=9)
 
 
 def still(morph: Morph, z: torch.Tensor, view: View) -> np.ndarray:
-    return np.concatenate(list(Painting([Picture(morph.painter, z, "")], view).bands()))
+    return np.concatenate(list(Painting([Subject(morph.painter, z, "")], view).bands()))
 
 
 def test_frames_begin_and_end_at_the_latents(morph: Morph) -> None:
@@ -69,7 +73,7 @@ def test_films_hold_their_frames_and_their_recipe(morph: Morph, tmp_path: Path, 
     frames = list(morph)
     for place in (0, 8):
         assert np.abs(shown[place].mean(-1) - frames[place][..., 0]).mean() < 3
-    recipe = video_files.read_recipe(tmp_path / f"a{ending}")["morph"]
+    recipe = json.loads(video_files.read_recipe(tmp_path / f"a{ending}"))["morph"]
     assert recipe["latents"] == morph.anchors.tolist()
     assert recipe["origin"]["random"] == "tanh:3x8"
     assert (recipe["frames"], recipe["ease"], recipe["view"]["width"]) == (9, "linear", 32)
@@ -78,15 +82,15 @@ def test_films_hold_their_frames_and_their_recipe(morph: Morph, tmp_path: Path, 
 def test_a_film_is_made_again_from_its_file(morph: Morph, tmp_path: Path) -> None:
     first = tmp_path / "a.webp"
     replace(morph, ease="sine", view=View(16, 20, center=(1, -0.5), zoom=1.5), zoom_to=3.0).save(first)
-    again(first).save(tmp_path / "b.webp")
+    load_morph(first).save(tmp_path / "b.webp")
     assert (tmp_path / "b.webp").read_bytes() == first.read_bytes()
     with pytest.raises(UserError, match="is a film: `ganvas morph --like`"):
-        paint.again(first)
+        load_painting(first)
     picture = tmp_path / "c.webp"
-    Painting([Picture(morph.painter, morph.anchors[0], "")], View(8, 8)).save(picture)
+    Painting([Subject(morph.painter, morph.anchors[0], "")], View(8, 8)).save(picture)
     with pytest.raises(UserError, match="choose a film that ganvas wrote"):
-        again(picture)
-    assert paint.again(picture).view == View(8, 8)
+        load_morph(picture)
+    assert load_painting(picture).view == View(8, 8)
 
 
 def test_a_zoom_that_cannot_be_painted_is_refused_before_the_first_frame(morph: Morph, tmp_path: Path) -> None:
@@ -100,3 +104,59 @@ def test_a_zoom_cannot_loop(morph: Morph, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave out --loop or --zoom-to"):
         replace(morph, loop=True, zoom_to=2.0).save(tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())
+
+
+def test_too_many_frames_are_refused_before_the_first_one(morph: Morph, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a film of 1,000,001 frames is too long"):
+        replace(morph, frames=1_000_001).save(tmp_path / "a.gif")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("frames", "9", "morph.frames: Input should be a valid integer"),
+        ("frames", 10**9, "morph.frames: Input should be less than or equal to 1000000"),
+        ("fps", None, "morph.fps: Input should be a valid number"),
+        ("ease", "slow", "morph.ease: Input should be 'linear' or 'sine'"),
+        ("loop", 1, "morph.loop: Input should be a valid boolean"),
+        ("zoom_to", 0, "morph.zoom_to: Input should be greater than 0"),
+        ("latents", [], "morph.latents: List should have at least 1 item"),
+        ("latents", [[0.5], [0.5]], "has a latent of 1 numbers: its network takes 32"),
+        ("latents", [[1e99] * 32], "morph.latents.0.0: Input should be less than or equal to"),
+        ("origin", {"random": "tanh:999999x64", "weights": 0}, "is too large: at most 10,000 layers"),
+        (
+            "origin",
+            {"random": "tanh:3x8", "weights": -1},
+            "origin.random.weights: Input should be greater than or equal",
+        ),
+        ("origin", {"run": 5}, "origin.run.run: Input should be a valid string"),
+        ("view", {"height": 0}, "morph.view.height: Input should be greater than or equal to 1"),
+    ],
+)
+def test_an_edited_film_is_refused(morph: Morph, tmp_path: Path, key: str, value: object, said: str) -> None:
+    recipe = json.loads(morph.recipe().to_json())
+    recipe["morph"][key] = value
+    video_files.save(tmp_path / "a.gif", [np.zeros((8, 8, 1), np.uint8)], 8, 8, 25, False, json.dumps(recipe))
+    with pytest.raises(UserError, match=re.escape(said)) as refused:
+        load_morph(tmp_path / "a.gif")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['{"morph": ' + "[" * 9999, '{"morph": ' + "9" * 9999 + "}", "{}", '{"painting": {}}'])
+def test_what_is_no_recipe_of_a_film_is_refused(tmp_path: Path, text: str) -> None:
+    video_files.save(tmp_path / "a.gif", [np.zeros((8, 8, 1), np.uint8)], 8, 8, 25, False, text)
+    with pytest.raises(UserError, match="is not a film by ganvas: ") as refused:
+        load_morph(tmp_path / "a.gif")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_film_of_an_earlier_version_is_read(morph: Morph, tmp_path: Path) -> None:
+    fields = json.loads(morph.recipe().to_json())["morph"]
+    sources, origin = fields.pop("sources"), {**fields.pop("origin"), "version": "0.1.0"}
+    recipe = {"version": "0.1.0", "morph": {**fields, "from": sources, "origin": origin, "zoom_to": None}}
+    video_files.save(tmp_path / "a.gif", [np.zeros((8, 8, 1), np.uint8)], 8, 8, 25, False, json.dumps(recipe))
+    old = load_morph(tmp_path / "a.gif")
+    assert (list(old.sources), old.view, old.frames) == (["1", "5", "9"], morph.view, 9)
+    assert torch.equal(old.anchors, morph.anchors)
+    assert (next(iter(old)) == next(iter(morph))).all()

@@ -1,3 +1,5 @@
+import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +14,9 @@ from ganvas.core.errors import UserError
 from ganvas.core.images import load_png, to_uint8
 from ganvas.networks.view import View
 from ganvas.painting import image_files, paint
-from ganvas.painting.paint import Painter, Painting, Picture
+from ganvas.painting.paint import Painting, load_painting
+from ganvas.painting.painter import Painter, random_network, trained_network
+from ganvas.painting.subjects import Subject, choose_subjects, class_latents, encode_files, random_latent, seed_latent
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.model import Model, load
 from ganvas.training.train import train
@@ -51,7 +55,7 @@ def pixels(painting: Painting) -> np.ndarray:
 
 
 def poster(model: Model, height: int = 40, width: int = 50, **view: float) -> Painting:
-    return Painting(paint.pictures(model, [3]), View(height, width, **view))
+    return Painting(choose_subjects(model, [3]), View(height, width, **view))
 
 
 def test_a_poster_is_what_the_method_decodes(model: Model) -> None:
@@ -71,7 +75,7 @@ def test_bands_do_not_change_the_bits(model: Model, monkeypatch: pytest.MonkeyPa
 
 
 def test_supersampling_is_the_mean_of_a_finer_picture(model: Model) -> None:
-    painter, z = poster(model).pictures[0].painter, paint.seeded(model, 3)
+    painter, z = poster(model).subjects[0].painter, seed_latent(model, 3)
     (smooth,) = painter.bands(z, View(20, 20, supersample=3), 20)
     # The finer picture has its samples at the same places: between the outermost ones lie 59 steps of a third.
     (fine,) = painter.bands(z, View(60, 60, scale=8 * (59 / 3) / 19), 60)
@@ -85,7 +89,7 @@ def test_zoom_shows_the_middle(model: Model) -> None:
 
 
 def test_a_deep_zoom_is_painted_in_float64(model: Model) -> None:
-    painter, z = poster(model).pictures[0].painter, paint.seeded(model, 3)
+    painter, z = poster(model).subjects[0].painter, seed_latent(model, 3)
     deep = View(9, 9, center=(1.2345, -0.5), zoom=1e10)
     (band,) = painter.bands(z, deep, 9)
     assert band.dtype == torch.float64
@@ -114,69 +118,108 @@ def test_again_from_the_file(model: Model, run: Path, tmp_path: Path, ending: st
     file = tmp_path / f"a.{ending}"
     first = replace(poster(model, zoom=1.7, center=(0.3, -1.1), supersample=2), palette="viridis")
     first.save(file)
-    second = paint.again(file)
+    second = load_painting(file)
     assert (second.view, second.palette, second.bits) == (first.view, first.palette, first.bits)
-    assert second.pictures[0].source == "seed 3"
+    assert second.subjects[0].source == "seed 3"
     assert (pixels(second) == pixels(first)).all()
     second.save(tmp_path / f"b.{ending}")
     assert file.read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     moved = run.rename(run.with_name("moved"))
     try:
         with pytest.raises(UserError, match="say where, `ganvas paint RUN --like FILE`"):
-            paint.again(file)
-        assert (pixels(paint.again(file, moved)) == pixels(first)).all()
+            load_painting(file)
+        assert (pixels(load_painting(file, moved)) == pixels(first)).all()
     finally:
         moved.rename(run)
 
 
 def test_a_checkpoint_that_is_gone(model: Model, tmp_path: Path) -> None:
-    origin = {**poster(model).pictures[0].painter.origin, "checkpoint": "0" * 64}
-    lost = Painting(
-        [Picture(Painter(poster(model).pictures[0].painter.network, origin), torch.zeros(6), "x")], View(4, 4)
-    )
+    painter = poster(model).subjects[0].painter
+    origin = painter.origin.model_copy(update={"checkpoint": "0" * 64})
+    lost = Painting([Subject(Painter(painter.network, origin), torch.zeros(6), "x")], View(4, 4))
     lost.save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"the checkpoint that painted .* is no longer in"):
-        paint.again(tmp_path / "a.png")
+        load_painting(tmp_path / "a.png")
 
 
-def test_other_files_hold_no_recipe(tmp_path: Path) -> None:
-    image_files.save(tmp_path / "a.png", iter([np.zeros((2, 2, 1), np.uint8)]), 2, 2, 1, 8, {"painted by": "hand"})
-    with pytest.raises(UserError, match="holds no recipe of a painting"):
-        paint.again(tmp_path / "a.png")
+def save_with(recipe: str, path: Path) -> Path:
+    """A file that holds `recipe`."""
+    image_files.save(path, iter([np.zeros((6, 6, 1), np.uint8)]), 6, 6, 1, 8, recipe)
+    return path
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    "text",
+    ['{"painted by": "hand"}', '{"painting": ' + "[" * 9999, '{"painting": ' + "9" * 9999 + "}", '{"morph": {}}'],
+)
+def test_what_is_no_recipe_of_a_painting_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match="is not a painting by ganvas: ") as refused:
+        load_painting(save_with(text, tmp_path / "a.png"))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
     [
-        ("columns", 0),
-        ("bits", 12),
-        ("pictures", []),
-        ("view", {"supersample": 1.5}),
-        ("latent", [0.5, 1]),
-        ("latent", 1),
+        ("columns", 0, "painting.columns: Input should be greater than or equal to 1"),
+        ("bits", 12, "painting.bits: Input should be 8 or 16"),
+        ("subjects", [], "painting.subjects: List should have at least 1 item"),
+        ("view", {"supersample": 1.5}, "painting.view.supersample: Input should be a valid integer"),
+        ("view", {"supersample": 33}, "a supersample of 33 cannot be painted"),
+        ("view", {"height": "6"}, "painting.view.height: Input should be a valid integer"),
+        ("view", {"zoom": "2"}, "painting.view.zoom: Input should be a valid number"),
+        ("latent", [0.5, 1], "has a latent of 2 numbers: its network takes 32"),
+        ("latent", 1, "latent: Input should be a valid array"),
+        ("origin", {"random": 1}, "origin.random.random: Input should be a valid string"),
+        ("origin", {"std": "0.5"}, "origin.random.std: Input should be a valid number"),
     ],
 )
-def test_an_edited_recipe_is_told_as_such(key: str, value: object, tmp_path: Path) -> None:
-    painter = paint.of_chance("tanh:2x4", 0)
-    painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(6, 6))
-    recipe = painting.recipe()
-    place = recipe["painting"]["pictures"][0] if key == "latent" else recipe["painting"]
+def test_an_edited_painting_is_refused(key: str, value: object, said: str, tmp_path: Path) -> None:
+    painter = random_network("tanh:2x4", 0)
+    recipe = json.loads(
+        Painting([Subject(painter, random_latent(painter, 1), "seed 1")], View(6, 6)).recipe().to_json()
+    )
+    place = recipe["painting"]["subjects"][0] if key in ("latent", "origin") else recipe["painting"]
     place[key] = {**place[key], **value} if isinstance(value, dict) else value
-    image_files.save(tmp_path / "a.png", iter([np.zeros((6, 6, 1), np.uint8)]), 6, 6, 1, 8, recipe)
-    with pytest.raises(UserError, match="holds no recipe of a painting"):
-        paint.again(tmp_path / "a.png")
+    with pytest.raises(UserError, match=re.escape(said)) as refused:
+        load_painting(save_with(json.dumps(recipe), tmp_path / "a.png"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_painting_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    painter = random_network("tanh:2x4", 0)
+    painting = Painting([Subject(painter, random_latent(painter, 1), "seed 1")], View(6, 6, center=(1.0, 0.5)))
+    old = {
+        "version": "0.1.0",
+        "painting": {
+            "pictures": [
+                {
+                    "from": "seed 1",
+                    "origin": {"random": "tanh:2x4", "std": None, "weights": 0, "colour": False, "version": "0.1.0"},
+                    "latent": painting.subjects[0].z.tolist(),
+                }
+            ],
+            "view": {"height": 6, "width": 6, "scale": 8.0, "center": [1.0, 0.5], "zoom": 1.0, "supersample": 1},
+            "palette": "auto",
+            "bits": 8,
+            "columns": 1,
+        },
+    }
+    found = load_painting(save_with(json.dumps(old), tmp_path / "a.png"))
+    assert (found.view, found.subjects[0].source) == (painting.view, "seed 1")
+    assert (pixels(found) == pixels(painting)).all()
 
 
 def test_a_webp_of_many_pixels_is_looked_at_without_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    painter = paint.of_chance("tanh:2x4", 0)
-    painting = Painting([Picture(painter, paint.by_chance(painter, 1), "seed 1")], View(40, 40))
+    painter = random_network("tanh:2x4", 0)
+    painting = Painting([Subject(painter, random_latent(painter, 1), "seed 1")], View(40, 40))
     painting.save(tmp_path / "a.webp")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert paint.again(tmp_path / "a.webp").view == painting.view
+    assert load_painting(tmp_path / "a.webp").view == painting.view
 
 
 def test_sheets(model: Model) -> None:
-    pictures = paint.pictures(model, range(5))
+    pictures = choose_subjects(model, range(5))
     sheet = Painting(pictures, View(48, 24), columns=3)
     assert sheet.gap == 1
     found = pixels(sheet)
@@ -189,17 +232,17 @@ def test_sheets(model: Model) -> None:
 
 
 def test_latents_of_a_class_are_those_of_its_pictures(model: Model) -> None:
-    z = paint.of_class(model, "down", model.data())
+    z = class_latents(model, "down", model.data())
     assert z.shape == (20, 6)
-    by_name, by_number = paint.pictures(model, [4], ["down"]), paint.pictures(model, [4], ["1"])
+    by_name, by_number = choose_subjects(model, [4], ["down"]), choose_subjects(model, [4], ["1"])
     assert torch.equal(by_name[0].z, z[4]) and torch.equal(by_number[0].z, z[4])
     assert by_name[0].source == "down seed 4"
-    (mean,) = paint.pictures(model, [4], ["down"], truncation=0)
+    (mean,) = choose_subjects(model, [4], ["down"], truncation=0)
     torch.testing.assert_close(mean.z, z.mean(0))
-    assert torch.equal(paint.pictures(model, [24], ["down"])[0].z, z[4])  # there are 20
-    (half,) = paint.pictures(model, [4], truncation=0.5)
+    assert torch.equal(choose_subjects(model, [24], ["down"])[0].z, z[4])  # there are 20
+    (half,) = choose_subjects(model, [4], truncation=0.5)
     torch.testing.assert_close(half.z, model.method.latents([4])[0] / 2)
-    both = paint.pictures(model, [0, 1], ["down", "across"])
+    both = choose_subjects(model, [0, 1], ["down", "across"])
     assert [picture.source for picture in both] == ["down seed 0", "down seed 1", "across seed 0", "across seed 1"]
 
 
@@ -211,50 +254,50 @@ def test_latents_of_a_class_need_the_pictures_of_the_run(
     list(train(recipe, tmp_path / "run", device="cpu"))
     (tmp_path / "set" / "across").rename(tmp_path / "set" / "upward")
     with pytest.raises(UserError, match=r"are not those that .* was trained on"):
-        paint.pictures(load(tmp_path / "run", device="cpu"), labels=["down"])
+        choose_subjects(load(tmp_path / "run", device="cpu"), labels=["down"])
 
 
 def test_a_latent_is_the_same_in_any_company(model: Model, pictures: Path) -> None:
     files = sorted((pictures / "down").iterdir())
-    together = paint.encoded(model, files)
-    assert all(torch.equal(paint.encoded(model, [file])[0], z) for file, z in zip(files[:5], together, strict=False))
+    together = encode_files(model, files)
+    assert all(torch.equal(encode_files(model, [file])[0], z) for file, z in zip(files[:5], together, strict=False))
 
 
 def test_latents_of_pictures_and_files(model: Model, pictures: Path, tmp_path: Path) -> None:
     file = pictures / "slanted" / "03.png"
-    (found,) = paint.pictures(model, images=[file])
+    (found,) = choose_subjects(model, images=[file])
     seen, _ = load_png(file)
     real = torch.tensor(seen).permute(2, 0, 1)[None].float() / 127.5 - 1
     torch.testing.assert_close(found.z, model.method.encode(real)[0], rtol=1e-4, atol=1e-5)
     Image.fromarray(255 - seen[..., 0]).convert("RGB").resize((64, 64), 0).save(tmp_path / "dark.png")
-    (inverted,) = paint.pictures(model, images=[tmp_path / "dark.png"], invert=True)
+    (inverted,) = choose_subjects(model, images=[tmp_path / "dark.png"], invert=True)
     assert (inverted.z - found.z).norm() < 0.2 * found.z.norm() + 0.05
     np.save(tmp_path / "z.npy", found.z.numpy())
-    (read,) = paint.pictures(model, z=tmp_path / "z.npy")
+    (read,) = choose_subjects(model, z=tmp_path / "z.npy")
     assert torch.equal(read.z, found.z)
 
 
 def test_a_conditional_network_paints_its_classes(conditional: Model) -> None:
     view = View(16, 16)
-    found = paint.pictures(conditional, [5], ["slanted"])
+    found = choose_subjects(conditional, [5], ["slanted"])
     images = to_uint8(conditional.method.decode(conditional.method.latents([5]), torch.tensor([2])))[0]
     assert np.abs(pixels(Painting(found, view, "chalk")).astype(int) - images).max() <= 1
-    turns = paint.pictures(conditional, range(3))
+    turns = choose_subjects(conditional, range(3))
     assert [int(picture.z[-3:].argmax()) for picture in turns] == [0, 1, 2]
 
 
 def test_random_art_needs_no_run(tmp_path: Path) -> None:
-    painter = paint.of_chance("tanh:8x64", 3, std=0.6)
-    art = Painting([Picture(painter, paint.by_chance(painter, 3), "seed 3")], View(30, 40))
+    painter = random_network("tanh:8x64", 3, std=0.6)
+    art = Painting([Subject(painter, random_latent(painter, 3), "seed 3")], View(30, 40))
     assert pixels(art).std() > 20
     art.save(tmp_path / "a.png")
-    assert (pixels(paint.again(tmp_path / "a.png")) == pixels(art)).all()
+    assert (pixels(load_painting(tmp_path / "a.png")) == pixels(art)).all()
     weights = torch.cat([p.flatten() for p in painter.network.parameters()])
     assert weights.std().item() == pytest.approx(0.6, rel=0.02)
-    colour = paint.of_chance("residual:2x5", 1, colour=True)
-    assert pixels(Painting([Picture(colour, paint.by_chance(colour, 1), "")], View(4, 4))).shape == (4, 4, 3)
-    recipe = image_files.read_recipe(tmp_path / "a.png")
-    assert recipe["painting"]["pictures"][0]["origin"]["random"] == "tanh:8x64"
+    colour = random_network("residual:2x5", 1, colour=True)
+    assert pixels(Painting([Subject(colour, random_latent(colour, 1), "")], View(4, 4))).shape == (4, 4, 3)
+    recipe = json.loads(image_files.read_recipe(tmp_path / "a.png"))
+    assert recipe["painting"]["subjects"][0]["origin"]["random"] == "tanh:8x64"
 
 
 def test_what_cannot_be_painted_is_refused(
@@ -263,35 +306,22 @@ def test_what_cannot_be_painted_is_refused(
     list(train(tiny(train={"images": 20}), tmp_path / "dcgan", device="cpu"))
     picture = next((pictures / "down").iterdir())
     with pytest.raises(UserError, match=r"images of 16x16 only: `ganvas sample` .* network\.name=cppn"):
-        paint.of_run(load(tmp_path / "dcgan", device="cpu"))
+        trained_network(load(tmp_path / "dcgan", device="cpu"))
     for call, message in (
-        (lambda: paint.of_chance("tanh:8", 0), "write it as tanh:8x64"),
-        (lambda: paint.of_chance("relu:8x64", 0), "write it as tanh:8x64"),
-        (lambda: paint.of_chance("tanh:0x64", 0), "random.layers"),
-        (lambda: paint.of_chance("tanh", 0, std=-1), "random.std"),
-        (lambda: paint.pictures(model, labels=["up"]), "this run knows across, down, slanted"),
-        (lambda: paint.pictures(conditional, images=[picture]), "has no encoder"),
-        (lambda: paint.pictures(model, truncation=float("nan")), "truncation of nan"),
+        (lambda: random_network("tanh:8", 0), "write it as tanh:8x64"),
+        (lambda: random_network("relu:8x64", 0), "write it as tanh:8x64"),
+        (lambda: random_network("tanh:0x64", 0), "random.layers"),
+        (lambda: random_network("tanh:999999x64", 0), "is too large: at most 10,000 layers and 100,000,000 weights"),
+        (lambda: random_network("softplus:2x99999", 0), "a random network of 2 layers and about 20,"),
+        (lambda: random_network("tanh", 0, std=-1), "random.std"),
+        (lambda: choose_subjects(model, labels=["up"]), "this run knows across, down, slanted"),
+        (lambda: choose_subjects(conditional, images=[picture]), "has no encoder"),
+        (lambda: choose_subjects(model, truncation=float("nan")), "truncation of nan"),
         (lambda: View(4, 4, zoom=0), "zoom of 0"),
         (lambda: View(4, 4, supersample=99), "from 1 to 32"),
         (lambda: View(4, 0), "sides are 1 or more"),
-        (lambda: paint.of_chance("tanh", -1), "use 0 or more"),
-        (lambda: paint.read_numbers("99999999999999999999", "seeds"), "too large or too many"),
-        (lambda: paint.read_numbers("0-99999999", "seeds"), "too large or too many"),
-        (lambda: paint.pictures(model, images=[Path("x.png")]), "cannot read x.png"),
-        (lambda: paint.read_size("10x"), "write 1080, or 1920x1080"),
-        (lambda: paint.read_numbers("5-3", "seeds"), "write them as 0-15"),
-        (lambda: paint.read_numbers("a", "seeds"), "write them as 0-15"),
-        (lambda: paint.read_center("1"), "write x,y"),
-        (lambda: paint.read_center("nan,0"), "finite"),
+        (lambda: random_network("tanh", -1), "use 0 or more"),
+        (lambda: choose_subjects(model, images=[Path("x.png")]), "cannot read x.png"),
     ):
         with pytest.raises(UserError, match=message):
             call()
-
-
-def test_words() -> None:
-    assert paint.read_size("1080") == (1080, 1080)
-    assert paint.read_size("1920x1080") == (1080, 1920)
-    assert paint.read_numbers("3", "seeds") == [3]
-    assert paint.read_numbers("0-3,9", "seeds") == [0, 1, 2, 3, 9]
-    assert paint.read_center("-1.5,2e-3") == (-1.5, 0.002)

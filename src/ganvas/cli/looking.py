@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from ganvas.cli.common import Words, app, data_app, err, line, out, section
+from ganvas.cli.values import read_numbers
 from ganvas.compute import device as devices
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
@@ -21,7 +22,6 @@ from ganvas.core.version import VERSION
 from ganvas.data import DataSettings
 from ganvas.data import check as data_check
 from ganvas.networks import residual_kernel
-from ganvas.painting import paint
 from ganvas.plotting.figures import draw_figures, draw_together
 from ganvas.recipes import library
 from ganvas.recipes.recipe import SECTIONS, from_dict
@@ -54,7 +54,7 @@ def plot(
         raise UserError("nothing to draw: name the folder of a run, or of several")
     if len(runs) == 1 and (at is not None or out_dir is not None):
         raise UserError("--at and --out are for the figures of several runs: name more, or leave them out")
-    numbers = [] if at is None else paint.read_numbers(at, "images seen")
+    numbers = [] if at is None else read_numbers(at, "images seen")
     for file in draw_figures(runs[0]) if len(runs) == 1 else draw_together(runs, numbers, out_dir):
         line(str(file))
 

@@ -1,4 +1,4 @@
-"""From a run back to pictures: samples, paintings, films; and from pictures to latents."""
+"""From a run back to images: samples, paintings, films; and from images to latents."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,12 +11,15 @@ import torch
 from cyclopts import Parameter
 
 from ganvas.cli.common import app, err, line, progress, say_if_slow
+from ganvas.cli.values import read_center, read_numbers, read_size
 from ganvas.core import files, images
 from ganvas.core.errors import UserError
 from ganvas.networks.view import View
 from ganvas.painting import paint as painting
 from ganvas.painting.latents import Ease
-from ganvas.painting.morph import Morph, again
+from ganvas.painting.morph import Morph, load_morph
+from ganvas.painting.painter import random_network
+from ganvas.painting.subjects import Subject, choose_subjects, encode_files, random_latent
 from ganvas.runs import model as sampling
 
 
@@ -39,22 +42,22 @@ def sample(
     run
         Folder of the run.
     n
-        How many samples.
+        Number of samples.
     label
-        Only this class (its name or number); classes take turns when left out.
+        Only this class (its name or number); by default the classes take turns.
     seed
         Seed of the first latent; the next sample has the next seed.
     steps
-        Of cfg_gan: how many functional gradient steps, 0 for G alone; 0-15 draws a row for each number.
+        For cfg_gan: the number of functional gradient steps, 0 for G alone; 0-15 draws a row for each number.
     checkpoint
-        last, best, or the images seen of a checkpoint.
+        last, best, or the number of images seen at a checkpoint.
     device
         auto, cpu, cuda, cuda:N or mps.
     out_path
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
     model = sampling.load(run, checkpoint, device)
-    counts = [] if steps is None else painting.read_numbers(steps, "steps")
+    counts = [] if steps is None else read_numbers(steps, "steps")
     if len(counts) > 1:
         sampling.save_steps(model, counts, n, label, seed, out_path)
         line(f"{n:,} samples after {model.nimg:,} images, a row for each of {steps} steps: {out_path}")
@@ -69,63 +72,63 @@ def sample(
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Subject:
+class SubjectOptions:
     """What to paint, and with which network."""
 
     seeds: Annotated[str | None, Parameter(name=("--seed", "--seeds"))] = None
     """Seeds of the latents: 3, 1,5,9 or 0-15; 0 when left out."""
     labels: Annotated[str | None, Parameter(name=("--label", "--labels"))] = None
-    """Classes, by name or number: a latent of each (with an encoder, that of a real picture; the seed says which)."""
+    """Classes, by name or number: a latent of each (with an encoder, that of a training image; the seed says which)."""
     images: Annotated[
         list[Path] | None, Parameter(name=("--image", "--images"), consume_multiple=True, negative=())
     ] = None
-    """Encode these pictures."""
+    """Paint the latents of these image files (needs an encoder)."""
     z: Path | None = None
     """Latents from a file: .npy, .npz, .json or .txt."""
     truncation: float | None = None
-    """Draw latents of --seed and --label to their mean: 1 leaves them, 0 is the mean (of the class, with --label)."""
+    """Pull latents of --seed and --label towards their mean: 1 leaves them, 0 is the mean (of the class)."""
     invert: Annotated[bool, Parameter(negative=())] = False
-    """Make the pictures of --image light on dark."""
+    """Invert the images of --image: dark on light becomes light on dark."""
     random: str | None = None
-    """No run, but a network with random weights: tanh:8x64, softplus:4x128 or residual:24x6."""
+    """Instead of a run, a network with random weights: tanh:8x64, softplus:4x128 or residual:24x6."""
     std: float | None = None
-    """Standard deviation of the random weights: 0.30, 0.45 and 0.60 are calm to wild."""
+    """Standard deviation of the random weights: from 0.30, calm, to 0.60, wild."""
     weights: int | None = None
-    """Seed of the random weights; left out, that of the latent (in a film: 0)."""
+    """Seed of the random weights; by default that of the latent (in a film: 0)."""
     colour: Annotated[bool, Parameter(negative=())] = False
-    """Random weights for three channels."""
+    """A random network that paints in colour."""
     palette: str | None = None
-    """ink (dark on light), chalk (light on dark), or a colour map of matplotlib; colour networks have their own."""
+    """ink (dark on light), chalk (light on dark), or a colour map of matplotlib; a colour network needs none."""
     size: str | None = None
-    """Pixels: 1080, or 1920x1080 for width x height; 1080 when left out (270 each on a sheet, 512 in a film)."""
+    """Pixels: 1080, or 1920x1080 for width x height. By default 1080 (270 each on a sheet, 512 in a film)."""
     scale: float | None = None
-    """Where the coordinates end on the shorter side: twice the 8 of training shows twice as much."""
+    """Where the coordinates end on the shorter side: 16, twice the 8 of training, shows twice as much."""
     center: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    """What is in the middle, in coordinates: 0,0, or x (to the right),y (down)."""
+    """Coordinates of the middle of the image, x (to the right) and y (down): 0,0."""
     zoom: float | None = None
-    """Look closer, as far as float64 can tell pixels apart."""
+    """Magnify around the center, as far as float64 can tell pixels apart."""
     supersample: int | None = None
-    """Every pixel is the mean of so many times so many samples."""
+    """Average an N x N grid of samples per pixel."""
     checkpoint: str | None = None
-    """last, best, or the images seen of a checkpoint; last when left out."""
+    """last, best, or the number of images seen at a checkpoint; last by default."""
     data_dir: Path | None = None
-    """Folder where named sets are looked for first, with --label."""
+    """Folder to look for named data sets in first, with --label."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
 
-    def pictures(self, run: Path | None, one_network: bool = False) -> list[painting.Picture]:
-        """What is asked for; raises UserError unless it is of one kind. `one_network`: all have the same weights."""
+    def choose(self, run: Path | None, one_network: bool = False) -> list[Subject]:
+        """The subjects, with `one_network` of equal weights; raises UserError for options that do not go together."""
         if (run is None) == (self.random is None):
             raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
-        seeds = painting.read_numbers("0" if self.seeds is None else self.seeds, "seeds")
+        seeds = read_numbers("0" if self.seeds is None else self.seeds, "seeds")
         if self.random is not None:
             of_a_run = ("labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
             self._refuse(*of_a_run, why="with --random: use --seed")
             found = []
             for seed in seeds:
                 weights = seed if self.weights is None and not one_network else self.weights or 0
-                painter = painting.of_chance(self.random, weights, self.std, self.colour, self.device)
-                found.append(painting.Picture(painter, painting.by_chance(painter, seed), f"seed {seed}"))
+                painter = random_network(self.random, weights, self.std, self.colour, self.device)
+                found.append(Subject(painter, random_latent(painter, seed), f"seed {seed}"))
             return found
         self._refuse("std", "weights", "colour", why="without --random")
         if self.z is not None:
@@ -139,7 +142,7 @@ class Subject:
         assert run is not None
         model = sampling.load(run, self.checkpoint or "last", self.device)
         labels = [] if self.labels is None else [label.strip() for label in self.labels.split(",")]
-        return painting.pictures(
+        return choose_subjects(
             model,
             seeds,
             labels,
@@ -151,22 +154,22 @@ class Subject:
         )
 
     def view(self, like: View) -> View:
-        """`like`, with what is asked for in its place."""
+        """`like`, changed by the options that were given."""
         changes: dict[str, Any] = {}
         if self.size is not None:
-            changes["height"], changes["width"] = painting.read_size(self.size)
+            changes["height"], changes["width"] = read_size(self.size)
         if self.center is not None:
-            changes["center"] = painting.read_center(self.center)
+            changes["center"] = read_center(self.center)
         for name in ("scale", "zoom", "supersample"):
             if getattr(self, name) is not None:
                 changes[name] = getattr(self, name)
         return replace(like, **changes)
 
     def refuse_all_but_the_view(self) -> None:
-        """Raise UserError for any word on what to paint: `--like` has the answer."""
+        """Raise UserError for any option that says what to paint: `--like` says it."""
         of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
-        of_chance = ("random", "std", "weights", "colour")
-        self._refuse(*of_what, *of_chance, why="with --like: it paints what the file says")
+        of_random = ("random", "std", "weights", "colour")
+        self._refuse(*of_what, *of_random, why="with --like: it paints what the file says")
 
     def _refuse(self, *names: str, why: str) -> None:
         words = {"seeds": "seed", "labels": "label", "images": "image", "data_dir": "data-dir"}
@@ -180,30 +183,30 @@ class Subject:
 def paint(
     run: Path | None = None,
     *,
-    subject: Subject = Subject(),
+    subject: SubjectOptions = SubjectOptions(),
     like: Path | None = None,
     sheet: Annotated[bool, Parameter(negative=())] = False,
     columns: int | None = None,
     bits: Literal[8, 16] | None = None,
     out_path: Annotated[Path, Parameter(name="--out")] = Path("painting.png"),
 ) -> None:
-    """Paint pictures of any size from a run with a pixel network (network.name=cppn), or from random weights.
+    """Paint images of any size from a run with a pixel network (network.name=cppn), or from random weights.
 
     Parameters
     ----------
     run
         Folder of the run.
     like
-        Paint what this file holds the recipe of, exactly; --size, --scale, --center, --zoom, --supersample, --palette
+        Paint this image again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample, --palette
         and --bits change it.
     sheet
-        Several pictures in one file; otherwise --out names a folder for them.
+        Put several images side by side in one file; otherwise --out names a folder for them.
     columns
-        Columns of the sheet; when left out, a row for each of several labels, or as square as can be.
+        Columns of the sheet; by default a row for each of several labels, or as square as possible.
     bits
         8 or 16 per channel (PNG, TIFF).
     out_path
-        .png, .tif, .webp, or .dzi (Deep Zoom, for the largest); a folder for several pictures.
+        .png, .tif, .webp, or .dzi (Deep Zoom, for the largest); a folder for several images.
     """
     if columns is not None and columns < 1:
         raise UserError(f"a sheet of {columns} columns cannot be painted: it has 1 or more")
@@ -211,29 +214,27 @@ def paint(
         subject.refuse_all_but_the_view()
         if sheet or columns:
             raise UserError("--sheet and --columns do nothing with --like: it paints what the file says")
-        old = painting.again(like, run, subject.device)
+        old = painting.load_painting(like, run, subject.device)
         view = subject.view(old.view)
         works = {out_path: replace(old, view=view, palette=subject.palette or old.palette, bits=bits or old.bits)}
     else:
         if columns and not sheet:
             raise UserError("--columns does nothing without --sheet")
-        pictures = subject.pictures(run)
+        subjects = subject.choose(run)
         side = painting.SHEET_SIDE if sheet else painting.POSTER_SIDE
-        view = subject.view(View(side, side, pictures[0].painter.network.scale))
+        view = subject.view(View(side, side, subjects[0].painter.network.scale))
         classes = len(subject.labels.split(",")) if subject.labels else 0
-        in_rows = len(pictures) // classes if classes else 1  # a row for each class, if there are several of each
-        columns = columns or (in_rows if in_rows > 1 else images.square_columns(len(pictures)))
+        in_rows = len(subjects) // classes if classes else 1  # a row for each class, if there are several of each
+        columns = columns or (in_rows if in_rows > 1 else images.square_columns(len(subjects)))
         make = partial(painting.Painting, view=view, palette=subject.palette or "auto", bits=bits or 8)
-        if sheet or len(pictures) == 1:
-            works = {out_path: make(pictures, columns=min(columns, len(pictures)))}
+        if sheet or len(subjects) == 1:
+            works = {out_path: make(subjects, columns=min(columns, len(subjects)))}
         elif out_path.suffix:
-            raise UserError(
-                f"{len(pictures)} pictures do not fit into '{out_path}': use --sheet, or --out with a folder"
-            )
+            raise UserError(f"{len(subjects)} images do not fit into '{out_path}': use --sheet, or --out with a folder")
         else:
-            names = [re.sub(r"[^\w.-]+", "-", picture.source) for picture in pictures]
-            works = {out_path / f"{i:03d}-{name}.png": make([pictures[i]]) for i, name in enumerate(names)}
-    painter = next(iter(works.values())).pictures[0].painter
+            names = [re.sub(r"[^\w.-]+", "-", each.source) for each in subjects]
+            works = {out_path / f"{i:03d}-{name}.png": make([subjects[i]]) for i, name in enumerate(names)}
+    painter = next(iter(works.values())).subjects[0].painter
     say_if_slow(painter.network.config, painter.device)
     with progress("rows") as bar:
         for file, work in works.items():
@@ -246,7 +247,7 @@ def paint(
 def morph(
     run: Path | None = None,
     *,
-    subject: Subject = Subject(),
+    subject: SubjectOptions = SubjectOptions(),
     like: Path | None = None,
     frames: int | None = None,
     fps: float | None = None,
@@ -257,25 +258,25 @@ def morph(
     zoom_to: float | None = None,
     out_path: Annotated[Path, Parameter(name="--out")] = Path("morph.gif"),
 ) -> None:
-    """Film the way from one latent to the next, or into a picture.
+    """Make a film of the way from one latent to the next, or of a zoom into an image.
 
     Parameters
     ----------
     run
         Folder of the run.
     like
-        Film what this file holds the recipe of; --size, --scale, --center, --zoom, --supersample and --palette change
-        it.
+        Make this film again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample and
+        --palette change it.
     frames
-        Frames of the whole film; 120 when left out.
+        Frames of the whole film; 120 by default.
     fps
-        Frames per second; 30 when left out.
+        Frames per second; 30 by default.
     ease
-        linear: at an even speed, as when left out; sine: slowly near the latents.
+        linear (the default): at an even speed; sine: slowly near the latents.
     spherical
-        Rotate latents into each other instead of passing in a straight line.
+        Rotate from one latent to the next instead of moving in a straight line.
     loop
-        Back to the first latent, for a film that repeats without a seam.
+        Go back to the first latent, for a film that repeats without a seam.
     zoom_from
         Zoom of the first frame.
     zoom_to
@@ -287,18 +288,18 @@ def morph(
         subject.refuse_all_but_the_view()
         if any(value is not None for value in (frames, fps, ease, zoom_from, zoom_to)) or spherical or loop:
             raise UserError("only --size, --scale, --center, --zoom, --supersample and --palette change a film --like")
-        old = again(like, run, subject.device)
+        old = load_morph(like, run, subject.device)
         film = replace(old, view=subject.view(old.view), palette=subject.palette or old.palette)
     else:
-        pictures = subject.pictures(run, one_network=True)
-        painter = pictures[0].painter
+        subjects = subject.choose(run, one_network=True)
+        painter = subjects[0].painter
         if zoom_from is not None and subject.zoom is not None:
-            raise UserError("--zoom and --zoom-from say the same of a film: choose one")
+            raise UserError("--zoom and --zoom-from say the same thing of a film: choose one")
         view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
         film = Morph(
             painter,
-            torch.stack([picture.z for picture in pictures]),
-            [picture.source for picture in pictures],
+            torch.stack([each.z for each in subjects]),
+            [each.source for each in subjects],
             view if zoom_from is None else replace(view, zoom=zoom_from),
             frames=120 if frames is None else frames,
             ease=ease or "linear",
@@ -325,18 +326,18 @@ def encode(
     device: str = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("latents.npz"),
 ) -> None:
-    """Turn pictures into latents with the encoder of a run; `ganvas paint --z` and `ganvas morph --z` read them.
+    """Turn images into latents with the encoder of a run; `ganvas paint --z` and `ganvas morph --z` read them.
 
     Parameters
     ----------
     run
         Folder of the run.
     images
-        Picture files.
+        Image files.
     invert
-        Make them light on dark.
+        Invert the images: dark on light becomes light on dark.
     checkpoint
-        last, best, or the images seen of a checkpoint.
+        last, best, or the number of images seen at a checkpoint.
     device
         auto, cpu, cuda, cuda:N or mps.
     out_path
@@ -345,7 +346,7 @@ def encode(
     if out_path.suffix != ".npz":
         raise UserError(f"cannot write latents as '{out_path.suffix}': use an .npz file")
     model = sampling.load(run, checkpoint, device)
-    z = painting.encoded(model, images, invert).cpu().numpy()
+    z = encode_files(model, images, invert).cpu().numpy()
     with files.atomic(out_path) as file:
         np.savez(file, z=z, files=np.array([str(image) for image in images]))
     line(f"{len(z)} latents of {z.shape[1]} numbers: {out_path}")

@@ -1,4 +1,4 @@
-"""From what a pixel network gives, numbers in (0, 1), to the numbers of a picture file."""
+"""From what a pixel network gives, numbers in (0, 1), to the numbers of an image file."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ STEPS = 2**16  # of a colour map: the finest that a file can tell apart
 
 
 class Palette:
-    """Colours of a picture.
+    """Colours of an image.
 
     `ink` is dark on light paper (a digit is what is near 1), `chalk` light on a dark board, any other name that of a
     matplotlib colour map. Networks of three channels have `rgb`, their own colours. `auto` is ink, or rgb.
@@ -33,7 +33,7 @@ class Palette:
         self.name, self.bits = name, bits
         self.dtype = np.uint8 if bits == 8 else np.uint16
         self.channels = 1 if name in ("ink", "chalk") else 3
-        """of the picture"""
+        """of the image"""
         self._colours = None if name in OWN else _table(name, self.dtype)
         self.paper: np.ndarray = self(np.zeros((1, channels)))[0]
         """the colour behind a digit, [channels]"""

@@ -1,14 +1,13 @@
 """Films: each frame goes to the encoder as it comes, so that a long film needs no more memory than a short one."""
 
 import io
-import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import GifImagePlugin, Image
@@ -16,9 +15,11 @@ from PIL.ExifTags import Base
 
 from ganvas.core import files
 from ganvas.core.errors import UserError
+from ganvas.painting.formats.strips import to_pillow
 
 SLOWEST = 0.01  # frames per second
-BT709 = 1  # in each of FFmpeg's lists of colours; without this mark, players guess by the size of the picture
+MOST_PIXELS = 2**26  # of a frame, which its encoder holds in memory: 8192x8192
+BT709 = 1  # in each of FFmpeg's lists of colours; without this mark, players guess by the size of the image
 
 
 class Codec(NamedTuple):
@@ -63,6 +64,8 @@ def check(path: Path, height: int, width: int, fps: float = 25) -> None:
     side, fastest, codec = FORMATS[ending]
     if not (1 <= height <= side and 1 <= width <= side):
         raise UserError(f"{ending} films have sides of 1 to {side} pixels, not {width}x{height}: choose another size")
+    if height * width > MOST_PIXELS:
+        raise UserError(f"frames of {width}x{height} pixels do not fit into memory: ask for {MOST_PIXELS:,} or fewer")
     if not SLOWEST <= fps <= fastest:
         raise UserError(
             f"{ending} films show {SLOWEST} to {fastest} frames per second, not {fps:g}: choose another speed"
@@ -72,9 +75,9 @@ def check(path: Path, height: int, width: int, fps: float = 25) -> None:
 
 
 def save(
-    path: Path, frames: Iterable[np.ndarray], height: int, width: int, fps: float, loop: bool, recipe: Mapping[str, Any]
+    path: Path, frames: Iterable[np.ndarray], height: int, width: int, fps: float, loop: bool, recipe: str
 ) -> None:
-    """Write frames, uint8 [height, width, 1 or 3], as a film, whole or not at all; `recipe` (JSON) travels in the file.
+    """Write frames, uint8 [height, width, 1 or 3], as a film, whole or not at all; `recipe` (ASCII) travels in it.
 
     `.mp4` (H.264) opens everywhere, `.webm` (VP9) is the smallest. Their encoders look ahead, which takes some 170
     bytes of memory for each pixel of a frame: 3 GB for 4096x4096.
@@ -88,41 +91,39 @@ def save(
     """
     check(path, height, width, fps)
     ending = path.suffix.lower()
-    film = Film(height, width, fps, loop, json.dumps(recipe))  # ASCII: no program on the way can spoil it
-    pictures = _counted(frames, film)
+    film = Film(height, width, fps, loop, recipe)
+    counted = _counted(frames, film)
     with files.atomic(path) as file:
         if ending == ".gif":
-            _gif(file, pictures, film)
+            _gif(file, counted, film)
         elif ending == ".webp":
-            _webp(file, pictures, film)
+            _webp(file, counted, film)
         else:  # by its name, so that FFmpeg can tell what failed, and can read again what it wrote
-            _video(Path(file.name).absolute(), ending, pictures, film)
+            _video(Path(file.name).absolute(), ending, counted, film)
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> str:
     """The recipe of a film that `save` wrote. Raises UserError when the file cannot be read or has none."""
     check(path, 1, 1)
     if not path.is_file():
         raise UserError(f"there is no film '{path}'")
     try:
         comment = _comment(path)
-    except (OSError, ValueError, EOFError, SyntaxError):
+    except UserError:
+        raise
+    except Exception:  # damage can upset a library in any way
         raise UserError(f"cannot read '{path}': it is damaged, or not a film") from None
-    try:
-        recipe = json.loads(comment)
-    except ValueError:
-        recipe = None
-    if not isinstance(recipe, dict):
+    if not comment.startswith("{"):
         raise UserError(f"'{path}' carries no recipe: choose a film that ganvas wrote")
-    return recipe
+    return comment
 
 
 def is_film(path: Path) -> bool:
-    """Whether this is a film that `save` wrote, and not a picture."""
-    if path.suffix.lower() not in FORMATS:
-        return False
-    with suppress(UserError):
-        return "morph" in read_recipe(path)
+    """Whether this is a film and not an image: by its name, or by what a .webp file says of itself."""
+    if path.suffix.lower() != ".webp":
+        return path.suffix.lower() in FORMATS
+    with suppress(OSError, ValueError):
+        return _is_animated(path)
     return False
 
 
@@ -148,10 +149,6 @@ def _counted(frames: Iterable[np.ndarray], film: Film) -> Iterator[np.ndarray]:
         count += 1
     if not count:
         raise UserError("a film needs at least one frame: ask for 1 or more")
-
-
-def _picture(frame: np.ndarray) -> Image.Image:
-    return Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame)
 
 
 def _duration(index: int, fps: float, units: int) -> int:
@@ -183,17 +180,17 @@ def _video(path: Path, ending: str, frames: Iterator[np.ndarray], film: Film) ->
         for frame in frames:
             frame = np.pad(frame, ((0, more[0]), (0, more[1]), (0, 0)), "edge")
             if frame.shape[-1] == 1:
-                picture = av.VideoFrame.from_ndarray(frame[..., 0], format="gray")
+                image = av.VideoFrame.from_ndarray(frame[..., 0], format="gray")
             else:
-                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture = converter.reformat(
-                picture,
+                image = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            image = converter.reformat(
+                image,
                 format="yuv420p",
                 dst_colorspace=kinds.Colorspace.ITU709,
                 dst_color_range=kinds.ColorRange.MPEG,
                 interpolation=kinds.Interpolation.BICUBIC | kinds.Interpolation.ACCURATE_RND,  # else greys get darker
             )
-            container.mux(stream.encode(picture))
+            container.mux(stream.encode(image))
         container.mux(stream.encode())
 
 
@@ -207,9 +204,9 @@ def _gif(file: IO[bytes], frames: Iterator[np.ndarray], film: Film) -> None:
     file.write(b"!\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0")
     for i, frame in enumerate(frames):
         colour = frame.shape[-1] == 3
-        picture = _picture(frame).quantize() if colour else _picture(frame)
+        image = to_pillow(frame).quantize() if colour else to_pillow(frame)
         milliseconds = 10 * _duration(i, film.fps, 100)
-        for block in GifImagePlugin.getdata(picture, duration=milliseconds, include_color_table=colour):
+        for block in GifImagePlugin.getdata(image, duration=milliseconds, include_color_table=colour):
             file.write(block)
     file.write(b";")
 
@@ -222,7 +219,7 @@ def _webp(file: IO[bytes], frames: Iterator[np.ndarray], film: Film) -> None:
     file.write(_chunk(b"ANIM", b"\xff\xff\xff\xff" + struct.pack("<H", 0 if film.loop else 1)))
     for i, frame in enumerate(frames):
         still = io.BytesIO()
-        _picture(frame).save(still, "WEBP", quality=90)
+        to_pillow(frame).save(still, "WEBP", quality=90)
         place = _u24(0) + _u24(0) + size + _u24(_duration(i, film.fps, 1000)) + b"\x02"  # over the frame before
         file.write(_chunk(b"ANMF", place + still.getvalue()[12:]))
     exif = Image.Exif()
@@ -248,14 +245,18 @@ def _comment(path: Path) -> str:
         if FORMATS[ending].codec:
             with _av(ending).open(file) as container:
                 return str({key.lower(): text for key, text in container.metadata.items()}.get("comment", ""))
-        if ending == ".webp":  # a still picture may have more pixels than Pillow likes to open
-            head = file.read(21).ljust(21)
-            if (head[:4], head[8:12]) != (b"RIFF", b"WEBP"):
-                raise ValueError("not a WebP file")
-            if head[12:16] != b"VP8X" or not head[20] & 2:
-                return ""
-            file.seek(0)
-        with Image.open(file) as picture:
+        if ending == ".webp" and not _is_animated(path):  # a still may have more pixels than Pillow likes to open
+            return ""
+        with Image.open(file) as image:
             if ending == ".gif":
-                return bytes(picture.info.get("comment", b"")).decode()
-            return str(picture.getexif().get(Base.ImageDescription, ""))
+                return bytes(image.info.get("comment", b"")).decode()
+            return str(image.getexif().get(Base.ImageDescription, ""))
+
+
+def _is_animated(webp: Path) -> bool:
+    """Raises ValueError if it is not a WebP file."""
+    with webp.open("rb") as file:
+        head = file.read(21).ljust(21)
+    if (head[:4], head[8:12]) != (b"RIFF", b"WEBP"):
+        raise ValueError("not a WebP file")
+    return head[12:16] == b"VP8X" and bool(head[20] & 2)

@@ -1,0 +1,42 @@
+"""Values that are typed on the command line: sizes, lists of numbers, centers."""
+
+import math
+import re
+
+from ganvas.core.errors import UserError
+
+MOST_NUMBERS = 10_000  # of a range
+LARGEST = 2**63 - 1
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """`1080` or `1920x1080` (width x height) -> (height, width); raises UserError."""
+    found = re.fullmatch(r"(\d{1,10})(?:x(\d{1,10}))?", text.strip())
+    if found is None:
+        raise UserError(f"cannot read the size '{text}': write 1080, or 1920x1080 for width x height")
+    return int(found[2] or found[1]), int(found[1])
+
+
+def read_numbers(text: str, what: str) -> list[int]:
+    """`0-15`, `1,5,9` or both -> numbers; raises UserError, which calls them `what`."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"(\d{1,1000})(?:-(\d{1,1000}))?", part.strip())
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first:
+            raise UserError(f"cannot read the {what} '{text}': write them as 0-15 or 1,5,9")
+        if last > LARGEST or last - first >= MOST_NUMBERS:
+            raise UserError(f"the {what} '{text}' are too large or too many: below 2**63, at most {MOST_NUMBERS:,}")
+        numbers += range(first, last + 1)
+    return numbers
+
+
+def read_center(text: str) -> tuple[float, float]:
+    """`1.5,-2` -> (x, y), with a minus in front of x as well; raises UserError."""
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"cannot read the center '{text}': write x,y, for example 1.5,-2") from None
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise UserError(f"cannot paint around '{text}': both numbers are finite")
+    return x, y

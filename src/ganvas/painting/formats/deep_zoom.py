@@ -1,0 +1,122 @@
+"""Deep Zoom: `name.dzi` and a folder `name_files` of tiles, for viewers on web pages.
+
+There is a level for every halving of the image, named by its number: 0 is a single pixel, the last one the image.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from ganvas.core import files
+from ganvas.painting.formats.strips import LEVEL, Shape, to_pillow
+
+TILE, OVERLAP = 254, 1  # pixels; a tile also has the pixels around it, so that no seams show between two
+DZI = """<?xml version="1.0" encoding="UTF-8"?>
+<Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="png" Overlap="{overlap}" TileSize="{tile}">
+  <Size Width="{width}" Height="{height}"/>
+</Image>
+"""
+
+
+def tiles_of(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_files")
+
+
+def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
+    """The tiles are put in place first, then the file that makes them an image; a failure undoes what was done."""
+    tiles = tiles_of(path)
+    part, old = (tiles.with_name(f".{tiles.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    for left in (part, old):  # by a process of the same number that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, part, ignore_errors=True)
+        level = _Level(part, shape.height, shape.width, shape.channels)
+        for strip in strips:
+            level.add(strip.astype(np.float32))
+        files.write(part / "recipe.json", recipe.encode())
+        if os.name == "posix":
+            os.sync()  # all tiles reach the disk at once: one by one they would take longer than the painting
+        if tiles.exists():
+            tiles.rename(old)
+            undo.callback(old.rename, tiles)
+        part.rename(tiles)
+        undo.callback(tiles.rename, part)
+        xml = DZI.format(overlap=OVERLAP, tile=TILE, width=shape.width, height=shape.height)
+        files.write(path, xml.encode())
+        undo.pop_all()
+    shutil.rmtree(old, ignore_errors=True)
+
+
+class _Level:
+    """One level of an image, fed from the top: writes its tiles, and feeds the level of half its size."""
+
+    def __init__(self, tiles: Path, height: int, width: int, channels: int) -> None:
+        number = (max(height, width) - 1).bit_length()
+        self.folder = tiles / str(number)
+        self.folder.mkdir(parents=True)
+        self.half = _Level(tiles, -(-height // 2), -(-width // 2), channels) if number else None
+        self.missing = height
+        """rows still to come"""
+        self.single = np.empty((0, width, channels), np.float32)
+        """a row that waits for the next one"""
+        self.rows = np.empty((TILE + 2 * OVERLAP, width, channels), np.uint8)
+        """of the next row of tiles; nothing is above the first, so its overlap stays empty"""
+        self.filled = OVERLAP
+        self.tile_row = 0
+
+    def add(self, rows: np.ndarray) -> None:
+        """float32 [rows, width, channels] in 0..255, not rounded, so that roundings do not add up over the levels."""
+        self.missing -= len(rows)
+        self._cut(np.rint(rows).astype(np.uint8))
+        if self.half:
+            rows = np.concatenate([self.single, rows])
+            if not self.missing:
+                rows = _even(rows, axis=0)
+            pairs = len(rows) // 2
+            self.single = rows[2 * pairs :]
+            if pairs:
+                self.half.add(_halved(rows[: 2 * pairs]))
+
+    def _cut(self, rows: np.ndarray) -> None:
+        while len(rows):
+            taken = min(len(self.rows) - self.filled, len(rows))
+            self.rows[self.filled : self.filled + taken] = rows[:taken]
+            self.filled += taken
+            rows = rows[taken:]
+            if self.filled == len(self.rows):
+                self._write_tiles()
+                self.rows[: 2 * OVERLAP] = self.rows[TILE:]  # the last ones are also the first of the next tiles
+                self.filled = 2 * OVERLAP
+        if not self.missing:
+            self._write_tiles()
+
+    def _write_tiles(self) -> None:
+        rows = self.rows[0 if self.tile_row else OVERLAP : self.filled]
+        for column, left in enumerate(range(0, rows.shape[1], TILE)):
+            tile = rows[:, max(0, left - OVERLAP) : left + TILE + OVERLAP]
+            to_pillow(tile).save(self.folder / f"{column}_{self.tile_row}.png", compress_level=LEVEL)
+        self.tile_row += 1
+
+
+def _halved(rows: np.ndarray) -> np.ndarray:
+    """[2 * H, W, C] -> [H, ceil(W / 2), C], the mean of 2 x 2 pixels."""
+    sums = _even(rows[0::2] + rows[1::2], axis=1)
+    means: np.ndarray = (sums[:, 0::2] + sums[:, 1::2]) / 4
+    return means
+
+
+def _even(rows: np.ndarray, axis: int) -> np.ndarray:
+    """The last row or column twice if their number is odd: it is its own neighbour."""
+    odd = [(0, rows.shape[axis] % 2 if i == axis else 0) for i in range(rows.ndim)]
+    return np.pad(rows, odd, mode="edge")
+
+
+def read(path: Path) -> str | None:
+    if b"deepzoom" not in path.read_bytes():
+        raise ValueError("not a Deep Zoom file")
+    recipe = tiles_of(path) / "recipe.json"
+    return recipe.read_text("utf-8") if recipe.exists() else None

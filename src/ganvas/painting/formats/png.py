@@ -1,0 +1,66 @@
+"""PNG: a signature, then chunks: length, name, data, check sum."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ganvas.core import files
+from ganvas.core.images import RECIPE_KEY
+from ganvas.painting.formats.strips import LEVEL, Shape, steps_across
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
+    colour = 0 if shape.channels == 1 else 2  # grey, or red, green and blue
+    packer = zlib.compressobj(LEVEL)
+    with files.atomic(path) as file:
+        file.write(PNG_SIGNATURE)
+        _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", shape.width, shape.height, shape.bits, colour, 0, 0, 0))
+        _write_chunk(file, b"tEXt", f"{RECIPE_KEY}\0{recipe}".encode())
+        for rows in _filtered(strips):
+            if packed := packer.compress(rows.tobytes()):
+                _write_chunk(file, b"IDAT", packed)
+        _write_chunk(file, b"IDAT", packer.flush())
+        _write_chunk(file, b"IEND", b"")
+
+
+def _filtered(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Strips as PNG wants them, uint8 [rows, 1 + bytes of a row]: the number of the filter, then the filtered row.
+
+    Filters work on bytes. With 16 bits, where every carry into the upper byte shows, those from one row to the next
+    lie in long spans, and differences downwards give files up to a quarter smaller than differences across.
+    """
+    above = None  # the last row of the strip before
+    for strip in strips:
+        if strip.dtype == np.uint8:
+            number, rows = 1, steps_across(strip)
+        else:
+            pixels = strip.astype(">u2").view(np.uint8)
+            number, rows = 2, np.diff(pixels, axis=0, prepend=np.zeros_like(pixels[:1]) if above is None else above)
+            above = pixels[-1:]
+        yield np.pad(rows.reshape(len(rows), -1), ((0, 0), (1, 0)), constant_values=number)
+
+
+def _write_chunk(file: IO[bytes], name: bytes, data: bytes) -> None:
+    file.write(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)))
+
+
+def read(path: Path) -> str | None:
+    with path.open("rb") as file:
+        if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
+            raise ValueError("not a PNG file")
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"tEXt":
+                keyword, _, text = file.read(length).decode("latin-1").partition("\0")
+                if keyword == RECIPE_KEY:
+                    return text
+                length = 0
+            file.seek(length + 4, os.SEEK_CUR)
+    return None

@@ -1,0 +1,39 @@
+"""TIFF, in strips that are packed one by one."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from ganvas.core import files
+from ganvas.painting.formats.description import describe, recipe_in
+from ganvas.painting.formats.strips import LEVEL, Shape, steps_across
+
+BIG = 2**32 - 2**28  # bytes; a TIFF file of more, or of a little less that packs badly, must be of its large variant
+
+
+def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
+    """The strips are packed here: only so does tifffile take them one by one, it would want pixels all at once."""
+    steps = (steps_across(strip).astype(shape.dtype.newbyteorder("<")) for strip in strips)
+    packed = (zlib.compress(strip.tobytes(), LEVEL) for strip in steps)
+    big = shape.height * shape.width * shape.channels * shape.dtype.itemsize > BIG
+    with files.atomic(path) as file, tifffile.TiffWriter(file, bigtiff=big, byteorder="<") as tiff:
+        tiff.write(
+            packed,
+            shape=shape[:2] if shape.channels == 1 else shape[:3],
+            dtype=shape.dtype,
+            photometric="minisblack" if shape.channels == 1 else "rgb",
+            compression="zlib",
+            predictor=True,  # says that these are steps across
+            rowsperstrip=shape.strip_rows,
+            description=describe(recipe),
+            metadata=None,
+            software="ganvas",
+        )
+
+
+def read(path: Path) -> str | None:
+    with tifffile.TiffFile(path) as tiff:
+        return recipe_in(tiff.pages.first.description)

@@ -1,0 +1,152 @@
+"""What paints: a pixel network, of a trained run or with random weights, and where it comes from."""
+
+import copy
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganvas.compute.device import choose
+from ganvas.core.errors import UserError
+from ganvas.core.settings import parse
+from ganvas.networks.cppn import CPPN, PixelGenerator, PixelNetwork
+from ganvas.networks.render import bands
+from ganvas.networks.view import View
+from ganvas.painting.recipes import RandomOrigin, RunOrigin
+from ganvas.runs.model import LAST_SEED, Model
+from ganvas.runs.model import load as load_run
+from ganvas.runs.run import Run
+
+COARSE = 8  # float32 will do as long as a step from sample to sample is so many of its roundings
+FARTHEST = 1e30  # coordinates; beyond, float32 overflows
+RANDOM_LATENT = 32  # numbers in the latent of a network with random weights
+MOST_LAYERS, MOST_WEIGHTS = 10_000, 100_000_000  # of a network with random weights
+
+
+class Painter:
+    """A pixel network and its `origin`, which says where to find it again."""
+
+    def __init__(self, network: PixelNetwork, origin: RunOrigin | RandomOrigin) -> None:
+        self.network, self.origin = network, origin
+        self.channels, self.latent_size = network.output.out_features, network.latent.in_features
+        self.device = network.output.weight.device
+        self._fine: PixelNetwork | None = None
+
+    def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
+        """The image of z [latent_size] from the top, `rows` rows at a time: [rows, width, channels] in (0, 1).
+
+        Raises what `precise` raises.
+        """
+        network = self.precise(view)
+        for band in bands(network, z[None].to(self.device, network.output.weight.dtype), view, rows):
+            yield band[0]
+
+    def precise(self, view: View) -> PixelNetwork:
+        """The network in float32, or in float64 where float32 would paint several pixels alike.
+
+        Raises UserError where float64 would too, or the device has none.
+        """
+        sides = zip(view.center, (view.width, view.height), strict=True)
+        # Not below 1: what the latent adds to the coordinates does not shrink with them.
+        reach = max(1.0, *(abs(middle) + view.step * side / 2 for middle, side in sides))
+        finest = view.step / view.supersample / reach / COARSE
+        if reach > FARTHEST:
+            raise UserError(
+                f"an image that reaches {reach:.0e} from 0,0 cannot be painted: zoom in, or lower the scale"
+            )
+        if finest > torch.finfo(torch.float32).eps:
+            return self.network
+        if finest < torch.finfo(torch.float64).eps:
+            raise UserError(f"a zoom of {view.zoom:g} at {view.center[0]:g},{view.center[1]:g} is beyond float64")
+        if self.device.type == "mps":
+            raise UserError(f"a zoom of {view.zoom:g} needs float64, which this device lacks: use --device cpu")
+        if self._fine is None:
+            self._fine = copy.deepcopy(self.network).double()
+        return self._fine
+
+
+def trained_network(model: Model) -> Painter:
+    """The painter of a run; raises UserError for one whose network makes images of one size."""
+    generator = model.method.for_decoding("G")
+    spec = model.method.spec
+    if not isinstance(generator, PixelGenerator):
+        raise UserError(
+            f"'{model.run.path}' makes images of {spec.width}x{spec.height} only: `ganvas sample` draws them; "
+            "runs with network.name=cppn paint at any size, such as mnist-residual-cppn-tamed"
+        )
+    recipe = model.run.recipe().name
+    origin = RunOrigin(run=str(model.run.path), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
+    return Painter(generator.pixels.eval().requires_grad_(False), origin)
+
+
+def random_network(
+    kind: str, seed: int, std: float | None = None, colour: bool = False, device: str = "auto"
+) -> Painter:
+    """A network with random weights: `tanh:8x64` has 8 layers of 64 units, `residual:24x6` blocks, `softplus:4x128`.
+
+    `std` is the standard deviation of the weights (left out: that of the kind); `colour` gives three channels. Raises
+    UserError for anything else, and for a network that is too large.
+    """
+    named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d{1,6})x(\d{1,6}))?", kind)
+    if named is None:
+        raise UserError(f"cannot read the network '{kind}': write it as tanh:8x64, softplus:4x128 or residual:24x6")
+    if not 0 <= seed <= LAST_SEED:
+        raise UserError(f"random weights of seed {seed} cannot be drawn: use 0 or more, below 2**63")
+    family, layers, width = named.groups()
+    settings: dict[str, Any] = {"kind": family, "std": std}
+    if layers:
+        settings |= {"width": int(width), "blocks" if family == "residual" else "layers": int(layers)}
+    config = parse(CPPN, settings, "random")
+    _check_size(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = config.network(3 if colour else 1, RANDOM_LATENT)
+    origin = RandomOrigin(random=kind, std=std, weights=seed, colour=colour)
+    return Painter(network.to(choose(device, "fp32").device).eval().requires_grad_(False), origin)
+
+
+def _check_size(config: CPPN) -> None:
+    """Raises UserError for a network that is too large to be built."""
+    width, layers, _ = config.sizes()
+    if config.kind == "residual":
+        layers *= config.blocks
+    weights = width * (RANDOM_LATENT + layers * (width + 1))
+    if layers > MOST_LAYERS or weights > MOST_WEIGHTS:
+        raise UserError(
+            f"a random network of {layers:,} layers and about {weights:,} weights is too large: "
+            f"at most {MOST_LAYERS:,} layers and {MOST_WEIGHTS:,} weights"
+        )
+
+
+def find_painter(
+    origin: RunOrigin | RandomOrigin, file: Path, run: Path | None = None, device: str = "auto"
+) -> Painter:
+    """The painter of `file`, from its origin; `run` is where its run lies now, if that has moved.
+
+    Raises UserError when its checkpoint is gone.
+    """
+    if isinstance(origin, RandomOrigin):
+        if run is not None:
+            raise UserError(f"'{file}' is of a random network, which needs no run: leave out '{run}'")
+        return random_network(origin.random, origin.weights, origin.std, origin.colour, device)
+    if run is None and not _is_run(origin.run):
+        raise UserError(
+            f"the run that painted '{file}' is not in '{origin.run}': say where, `ganvas paint RUN --like FILE`"
+        )
+    place = Run.existing(run or origin.run)
+    nimg = place.checkpoint_with(origin.checkpoint)
+    if nimg is None:
+        raise UserError(
+            f"the checkpoint that painted '{file}' (after {origin.nimg:,} images) is no longer in '{place.path}'"
+        )
+    return trained_network(load_run(place.path, nimg, device))
+
+
+def _is_run(path: str) -> bool:
+    with suppress(OSError, RuntimeError, ValueError):  # a recipe can be edited, and name anything
+        return Run(path).is_run()
+    return False

@@ -1,0 +1,104 @@
+"""What is painted: a painter and a latent, which comes from a seed, a class, an image or a file."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.core.errors import UserError
+from ganvas.data import ImageSet, load_files
+from ganvas.networks.cppn import PixelGenerator
+from ganvas.painting import latents
+from ganvas.painting.painter import Painter, trained_network
+from ganvas.runs.model import Model
+
+ENCODED = 1_000  # images of a class, at most, that latents are taken from
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A painter and the latent that it paints."""
+
+    painter: Painter
+    z: Tensor  # [latent_size]
+    source: str  # where the latent comes from, for people
+
+
+def random_latent(painter: Painter, seed: int) -> Tensor:
+    """The latent of a seed for a network with random weights: [latent_size]."""
+    return torch.randn(painter.latent_size, generator=torch.Generator().manual_seed(seed))
+
+
+def seed_latent(model: Model, seed: int, label: str | None = None, truncation: float = 1.0) -> Tensor:
+    """The latent of a seed, times `truncation`: [latent_size]. Without `label` the classes of a run take turns."""
+    z, y = model.method.latents([seed]) * truncation, None
+    if model.method.conditional:
+        index = seed % len(model.classes) if label is None else model.class_index(label)
+        y = torch.tensor([index], device=z.device)
+    generator = model.method.for_decoding("G")
+    assert isinstance(generator, PixelGenerator), "`trained_network` refuses others"
+    return generator.latent(z, y)[0]
+
+
+def class_latents(model: Model, label: str, data: ImageSet) -> Tensor:
+    """Latents of training images (`Model.data`) of a class, in random order: [N, latent_size].
+
+    Raises UserError for an unknown class, one without images, and a run without encoder.
+    """
+    index = model.class_index(label)
+    assert data.labels is not None, "there are classes"
+    chosen = np.random.default_rng(0).permutation(np.flatnonzero(data.labels == index))[:ENCODED]
+    if not len(chosen):
+        raise UserError(f"the run has seen no image of '{label}': choose another label")
+    return model.encode(np.moveaxis(data.images[chosen], 1, -1))
+
+
+def encode_files(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
+    """Latents of image files: [N, latent_size]. `invert` makes dark on light light on dark.
+
+    Raises UserError for a file that is not an image, and for a run without encoder.
+    """
+    images = load_files(files, model.run.recipe().data, model.method.spec)
+    return model.encode(np.moveaxis(255 - images if invert else images, 1, -1))
+
+
+def choose_subjects(
+    model: Model,
+    seeds: Sequence[int] = (0,),
+    labels: Sequence[str] = (),
+    images: Sequence[Path] = (),
+    z: Path | None = None,
+    *,
+    truncation: float = 1.0,
+    invert: bool = False,
+    data_dir: Path | None = None,
+) -> list[Subject]:
+    """What a run is asked to paint: latents of `images`, those in the file `z`, or of `seeds` (for each of `labels`).
+
+    For a run with an encoder, the latents of a label are those of training images; the seed chooses among them.
+    `truncation` pulls latents towards the mean of their class (of all: 0); 0 is the mean itself. Raises UserError for
+    what cannot be had.
+    """
+    painter = trained_network(model)
+    if not math.isfinite(truncation):
+        raise UserError(f"a truncation of {truncation} cannot be painted: 1 leaves latents, 0 is their mean")
+    data = model.data(data_dir) if labels and not model.method.conditional else None
+    found: list[tuple[Tensor, str]] = []
+    if images:
+        found += zip(encode_files(model, images, invert), (f"image {file.name}" for file in images), strict=True)
+    elif z is not None:
+        found += ((each, f"{z.name} {i}") for i, each in enumerate(latents.read(z, painter.latent_size)))
+    elif not labels:
+        found += ((seed_latent(model, seed, None, truncation), f"seed {seed}") for seed in seeds)
+    for label in labels:
+        if data is None:
+            zs = [seed_latent(model, seed, label, truncation) for seed in seeds]
+        else:
+            those = class_latents(model, label, data)
+            zs = [latents.truncated(those[seed % len(those)], those.mean(0), truncation) for seed in seeds]
+        found += ((each, f"{label} seed {seed}") for each, seed in zip(zs, seeds, strict=True))
+    return [Subject(painter, each, name) for each, name in found]
