@@ -85,7 +85,7 @@ def test_python_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert "(16, 28, 28, 1)" in capsys.readouterr().out
     (tmp_path / "painting.py").write_text(painting)
     runpy.run_path(str(tmp_path / "painting.py"))
-    assert capsys.readouterr().out == "2\n"
+    assert capsys.readouterr().out == "2.0\n"
     assert (tmp_path / "art.png").is_file()
 
 
