@@ -29,6 +29,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/train_step.py
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/cppn.py
+	$(BIN)/python benchmarks/startup.py
 
 clean:
 	rm -rf .venv

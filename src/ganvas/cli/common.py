@@ -1,23 +1,21 @@
-"""What the commands share: the program, what it says and where, and its bar of progress."""
+"""What the commands share: the program, its output, and its progress bar.
 
-from typing import Annotated, Any
+The modules of the command line import heavy libraries inside functions: help and mistakes answer at once.
+"""
 
-import torch
+from typing import TYPE_CHECKING, Annotated, Any
+
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from ganvas.core.errors import UserError
-from ganvas.networks import Networks, residual_kernel
-from ganvas.networks.cppn import CPPN
+
+if TYPE_CHECKING:
+    import torch
+    from rich.progress import Progress
+
+    from ganvas.networks import Networks
+    from ganvas.networks.cppn import CPPN
 
 app = App(
     name="ganvas",
@@ -50,15 +48,29 @@ def say(word: str, text: str) -> None:
     err.print(text, markup=False, soft_wrap=True)
 
 
-def say_if_slow(network: Networks | CPPN, device: torch.device) -> None:
+def say_if_slow(network: "Networks | CPPN", device: "torch.device") -> None:
     """One line where the compiled kernel would serve, but is not there."""
+    from ganvas.networks import residual_kernel
+    from ganvas.networks.cppn import CPPN
+
     if isinstance(network, CPPN) and network.kind == "residual" and device.type == "cpu":
         active, why = residual_kernel.status(network.sizes()[0])
         if not active:
             say("[yellow]note:[/]", f"without the compiled kernel, several times slower: {why}")
 
 
-def progress(unit: str = "images") -> Progress:
+def progress(unit: str = "images") -> "Progress":
+    """A bar on stderr, where that is a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

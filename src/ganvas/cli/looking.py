@@ -1,32 +1,25 @@
 """What there is: figures, runs, recipes, this machine, data."""
 
+from __future__ import annotations
+
 import platform
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
 from cyclopts import Parameter
 from rich.markup import escape
 from rich.table import Column, Table
 
 from ganvas.cli.common import Words, app, data_app, err, line, out, section
 from ganvas.cli.values import read_numbers
-from ganvas.compute import device as devices
 from ganvas.core.errors import UserError
-from ganvas.core.images import ImageSpec
-from ganvas.core.settings import parse, parse_assignments, typed
 from ganvas.core.version import VERSION
-from ganvas.data import DataSettings
-from ganvas.data import check as data_check
-from ganvas.networks import residual_kernel
-from ganvas.plotting.figures import draw_figures, draw_together
-from ganvas.recipes import library
-from ganvas.recipes.recipe import SECTIONS, from_dict
-from ganvas.runs.run import Run
-from ganvas.training.train import seconds_per_image
+
+if TYPE_CHECKING:
+    from ganvas.runs.run import Run
 
 PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
 
@@ -50,6 +43,8 @@ def plot(
     out_dir
         Of several: folder for the figures; figures/ in the folder that holds the runs when left out.
     """
+    from ganvas.plotting.figures import draw_figures, draw_together
+
     if not runs:
         raise UserError("nothing to draw: name the folder of a run, or of several")
     if len(runs) == 1 and (at is not None or out_dir is not None):
@@ -68,6 +63,8 @@ def runs(folder: Path = Path("runs")) -> None:
     folder
         Where to look.
     """
+    from ganvas.runs.run import Run
+
     if not folder.is_dir():
         raise UserError(f"there is no folder '{folder}': name the one that holds your runs")
     found = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
@@ -107,12 +104,18 @@ def list_recipes(name: str | None = None) -> None:
     name
         Show this recipe in full.
     """
+    from ganvas.recipes import library
+
     if name is None:
         table = Table(box=None, show_header=False, pad_edge=False)
-        for each in library.names():
-            table.add_row(f"[bold]{each}[/]", library.load(each).description)
+        for each, description in library.descriptions().items():
+            table.add_row(f"[bold]{each}[/]", description)
         out.print(table)
         return
+
+    from ganvas.core.settings import typed
+    from ganvas.recipes.recipe import SECTIONS
+
     chosen = library.load(name)
     out.print(f"{chosen.name}: {chosen.description}", soft_wrap=True)
     for part in SECTIONS:
@@ -137,6 +140,11 @@ def info(*, device: str = "auto") -> None:
     device
         auto, cpu, cuda, cuda:N or mps.
     """
+    import torch
+
+    from ganvas.compute import device as devices
+    from ganvas.networks import residual_kernel
+
     compute = devices.choose(device)
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("ganvas", VERSION)
@@ -168,6 +176,13 @@ def check(
     changes
         Settings of the data, for example --set size=64 fit=letterbox.
     """
+    from ganvas.core.images import ImageSpec
+    from ganvas.core.settings import parse
+    from ganvas.data import DataSettings
+    from ganvas.data import check as data_check
+    from ganvas.recipes.recipe import from_dict
+    from ganvas.training.train import seconds_per_image
+
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
     report = data_check.check(settings, data_dir)
     spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
@@ -182,5 +197,7 @@ def check(
 
 
 def _flat(words: list[str]) -> dict[str, Any]:
+    from ganvas.core.settings import parse_assignments
+
     values = parse_assignments(words)
     return {**section(values.pop("data", {}), "data"), **values}

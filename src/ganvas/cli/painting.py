@@ -1,26 +1,23 @@
 """From a run back to images: samples, paintings, films; and from images to latents."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import torch
 from cyclopts import Parameter
 
 from ganvas.cli.common import app, err, line, progress, say_if_slow
 from ganvas.cli.values import read_center, read_numbers, read_size
-from ganvas.core import files, images
+from ganvas.core import files
 from ganvas.core.errors import UserError
-from ganvas.networks.view import View
-from ganvas.painting import paint as painting
-from ganvas.painting.latents import Ease
-from ganvas.painting.morph import Morph, load_morph
-from ganvas.painting.painter import random_network
-from ganvas.painting.subjects import Subject, choose_subjects, encode_files, random_latent
-from ganvas.runs import model as sampling
+
+if TYPE_CHECKING:
+    from ganvas.networks.view import View
+    from ganvas.painting.subjects import Subject
 
 
 @app.command
@@ -56,6 +53,8 @@ def sample(
     out_path
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
+    from ganvas.runs import model as sampling
+
     model = sampling.load(run, checkpoint, device)
     counts = [] if steps is None else read_numbers(steps, "steps")
     if len(counts) > 1:
@@ -118,6 +117,10 @@ class SubjectOptions:
 
     def choose(self, run: Path | None, one_network: bool = False) -> list[Subject]:
         """The subjects, with `one_network` of equal weights; raises UserError for options that do not go together."""
+        from ganvas.painting.painter import random_network
+        from ganvas.painting.subjects import Subject, choose_subjects, random_latent
+        from ganvas.runs import model as sampling
+
         if (run is None) == (self.random is None):
             raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
         seeds = read_numbers("0" if self.seeds is None else self.seeds, "seeds")
@@ -208,6 +211,10 @@ def paint(
     out_path
         .png, .tif, .webp, or .dzi (Deep Zoom, for the largest); a folder for several images.
     """
+    from ganvas.core import images
+    from ganvas.networks.view import View
+    from ganvas.painting import paint as painting
+
     if columns is not None and columns < 1:
         raise UserError(f"a sheet of {columns} columns cannot be painted: it has 1 or more")
     if like is not None:
@@ -251,7 +258,7 @@ def morph(
     like: Path | None = None,
     frames: int | None = None,
     fps: float | None = None,
-    ease: Ease | None = None,
+    ease: Literal["linear", "sine"] | None = None,
     spherical: Annotated[bool, Parameter(negative=())] = False,
     loop: Annotated[bool, Parameter(negative=())] = False,
     zoom_from: float | None = None,
@@ -284,6 +291,12 @@ def morph(
     out_path
         .mp4 or .webm (extra `video`), .gif or .webp.
     """
+    import torch
+
+    from ganvas.networks.view import View
+    from ganvas.painting import paint as painting
+    from ganvas.painting.morph import Morph, load_morph
+
     if like is not None:
         subject.refuse_all_but_the_view()
         if any(value is not None for value in (frames, fps, ease, zoom_from, zoom_to)) or spherical or loop:
@@ -343,6 +356,11 @@ def encode(
     out_path
         An .npz file: z [N, latent_size], files [N].
     """
+    import numpy as np
+
+    from ganvas.painting.subjects import encode_files
+    from ganvas.runs import model as sampling
+
     if out_path.suffix != ".npz":
         raise UserError(f"cannot write latents as '{out_path.suffix}': use an .npz file")
     model = sampling.load(run, checkpoint, device)

@@ -9,16 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ganvas.cli.common import Words, app, err, evaluator_app, line, out, progress, section
-from ganvas.core import files, images, seeds
+from ganvas.core import files, seeds
 from ganvas.core.errors import UserError
-from ganvas.core.settings import parse, parse_assignments
-from ganvas.data import DataSettings
-from ganvas.evaluation import evaluators
-from ganvas.evaluation import report as reports
-from ganvas.evaluation.compare import compare as compare_runs
-from ganvas.evaluation.evaluate import evaluate as evaluate_run
-from ganvas.evaluation.neighbours import SHOWN
-from ganvas.evaluation.neighbours import find as find_neighbours
 
 LINES = 20  # of progress, where there is no terminal for a bar
 
@@ -64,6 +56,9 @@ def evaluate(
     json_file
         Write the result to this file as well.
     """
+    from ganvas.evaluation import report as reports
+    from ganvas.evaluation.evaluate import evaluate as evaluate_run
+
     found = evaluate_run(
         run,
         checkpoint,
@@ -118,6 +113,10 @@ def neighbours(
     out_path
         The sheet, a .png file.
     """
+    from ganvas.core import images
+    from ganvas.evaluation.neighbours import SHOWN
+    from ganvas.evaluation.neighbours import find as find_neighbours
+
     if out_path.suffix.lower() != ".png":
         raise UserError(f"cannot write the sheet as '{out_path}': name a .png file")
     with err.status(f"looking for the neighbours of {n:,} samples"):
@@ -159,6 +158,9 @@ def compare(
     json_file
         Write everything, with provenance, as JSON.
     """
+    from ganvas.evaluation import report as reports
+    from ganvas.evaluation.compare import compare as compare_runs
+
     compared = compare_runs(runs, at_images, at_seconds)
     for part in reports.rich_tables(compared, out.width):
         out.print(part)
@@ -197,6 +199,10 @@ def train_evaluator(
     changes
         Settings of the classifier or the data, for example --set epochs=10 data.size=64.
     """
+    from ganvas.core.settings import parse, parse_assignments
+    from ganvas.data import DataSettings
+    from ganvas.evaluation import evaluators
+
     values = parse_assignments(changes or [])
     settings = parse(DataSettings, {**section(values.pop("data", {}), "data"), "name": data}, "data")
     trained = evaluators.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
@@ -213,6 +219,8 @@ def train_evaluator(
 @evaluator_app.command(name="list")
 def list_evaluators() -> None:
     """List the evaluators that can be used now."""
+    from ganvas.evaluation import evaluators
+
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, what, where in evaluators.available():
         table.add_row(f"[bold]{escape(name)}[/]", escape(what), f"[dim]{escape(where)}[/]")

@@ -1,22 +1,21 @@
 """A recipe with other settings, run by run."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.live import Live
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ganvas import sweeps
 from ganvas.cli.common import Words, app, err, line, out, say
 from ganvas.core.errors import UserError
-from ganvas.core.settings import merge, parse_assignments
-from ganvas.evaluation import report as reports
-from ganvas.metrics import METRICS
-from ganvas.recipes import library
+
+if TYPE_CHECKING:
+    from ganvas import sweeps
 
 
 @app.command
@@ -84,6 +83,10 @@ def sweep(
     changes
         Any other setting that all runs share, for example --set train.batch_size=64.
     """
+    from ganvas import sweeps
+    from ganvas.core.settings import merge, parse_assignments
+    from ganvas.recipes import library
+
     if (grid is None) == (search is None):
         raise UserError("say what to vary: either --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
     if search is None and trials is not None:
@@ -110,6 +113,8 @@ def sweep(
 
 def _watch(sweeping: sweeps.Sweep, plan: sweeps.Plan) -> list[sweeps.Trial]:
     """Run a sweep to its end: a table that lives, or on no terminal a line for each run that ends."""
+    from rich.live import Live
+
     found: list[sweeps.Trial] = []
     said: set[str] | None = None
     live = Live(console=err, auto_refresh=False, transient=True)
@@ -144,6 +149,9 @@ def _trials(found: Sequence[sweeps.Trial], plan: sweeps.Plan) -> Table:
 
 def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
     """The cells of a run in the table of a sweep."""
+    from ganvas.evaluation import report as reports
+    from ganvas.metrics import METRICS
+
     last = trial.last
     losses = {"D": last.get("d_loss"), "G": last.get("g_loss")}
     score = trial.scores.get(plan.by)
@@ -159,6 +167,9 @@ def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
 
 def _report_sweep(plan: sweeps.Plan, found: Sequence[sweeps.Trial], folder: Path) -> int:
     """Say what came of a sweep and where it is; the exit code, which is 1 when no run came to its end."""
+    from ganvas import sweeps
+    from ganvas.evaluation import report as reports
+
     header, body = sweeps.table(plan, found)
     for columns in reports.column_groups(header, [[reports.Cell(text) for text in row] for row in body], out.width):
         table = Table(Column(header[0], overflow="fold"), box=None, header_style="bold", pad_edge=False)

@@ -1,18 +1,16 @@
 """Training a recipe."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ganvas.cli.common import Words, app, err, line, out, progress, say_if_slow
-from ganvas.compute import device as devices
-from ganvas.core.settings import merge, parse_assignments
-from ganvas.plotting.figures import draw_figures
-from ganvas.recipes import library
-from ganvas.runs.run import Record, Run
-from ganvas.training.disk_budget import room_for_figures
-from ganvas.training.train import train as train_run
+
+if TYPE_CHECKING:
+    from ganvas.runs.run import Record, Run
 
 
 @app.command
@@ -26,7 +24,7 @@ def train(
     images: int | None = None,
     seed: int | None = None,
     device: str = "auto",
-    precision: devices.Precision | None = None,
+    precision: Literal["auto", "fp32", "bf16"] | None = None,
     guard: Literal["rollback", "stop", "off"] | None = None,
     disk_budget: str | None = None,
     changes: Words = None,
@@ -60,6 +58,12 @@ def train(
     changes
         Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
     """
+    from ganvas.compute.device import choose
+    from ganvas.core.settings import merge, parse_assignments
+    from ganvas.recipes import library
+    from ganvas.runs.run import Run
+    from ganvas.training.train import train as train_run
+
     asked: dict[str, Any] = {
         "train": {
             **{"epochs": epochs, "images": images, "seed": seed, "precision": precision, "guard": guard},
@@ -71,7 +75,7 @@ def train(
     given = {part: values for part, values in given.items() if values}
     chosen = library.load(recipe, merge(parse_assignments(changes or []), given))
     run = Run(out_dir or Path("runs") / chosen.name)
-    say_if_slow(chosen.network, devices.choose(device).device)
+    say_if_slow(chosen.network, choose(device).device)
     last: Record = {}
     with progress() as bar:
         task = bar.add_task(chosen.name, total=None, losses="")
@@ -90,7 +94,10 @@ def train(
 
 
 def _report_end(run: Run, trained: bool) -> int:
-    """Say what came of it and where the pictures are; the exit code."""
+    """Say what came of it and where the images are; the exit code."""
+    from ganvas.plotting.figures import draw_figures
+    from ganvas.training.disk_budget import room_for_figures
+
     info = run.info()
     nimg = max((record["nimg"] for record in run.records()), default=0)
     if info["state"] == "stopped":

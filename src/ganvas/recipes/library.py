@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ganvas.core.errors import UserError, nearest
-from ganvas.core.settings import merge
-from ganvas.recipes.recipe import Recipe, from_dict, without_aliases
+
+if TYPE_CHECKING:
+    from ganvas.recipes.recipe import Recipe
 
 
 def names() -> list[str]:
@@ -18,8 +19,17 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
-def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
+def descriptions() -> dict[str, str]:
+    """What each built-in recipe is, by its name."""
+    folder = resources.files("ganvas.recipes")
+    return {name: read_toml(folder / f"{name}.toml").get("description", "") for name in names()}
+
+
+def load(name: str, changes: Mapping[str, Any] | None = None) -> "Recipe":
     """A built-in recipe by name, or one from a TOML file by path, with `changes` laid over its sections."""
+    from ganvas.core.settings import merge
+    from ganvas.recipes.recipe import from_dict, without_aliases  # imported here: they need PyTorch, the lists do not
+
     if name in names():
         values, stem = read_toml(resources.files("ganvas.recipes") / f"{name}.toml"), name
     elif name.endswith(".toml"):
@@ -32,6 +42,8 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
 
 def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes of a recipe without aliases; a length in epochs replaces a recipe's length in images."""
+    from ganvas.recipes.recipe import without_aliases
+
     meant = without_aliases(changes)
     train = meant.get("train")
     if isinstance(train, Mapping) and "epochs" in train and "images" not in train:

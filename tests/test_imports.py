@@ -1,0 +1,54 @@
+"""What `import ganvas` gives, and what it and quick commands do not import."""
+
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import ganvas
+
+HEAVY = {"torch", "numpy", "matplotlib", "pandas", "scipy", "pyarrow", "PIL", "huggingface_hub"}
+
+
+def imported_by(code: str, folder: Path) -> set[str]:
+    """The top-level packages that a fresh Python has imported after `code`."""
+    program = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}}, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=folder)
+    return set(done.stderr.split("\n")[-2].split())
+
+
+def test_importing_ganvas_imports_nothing_heavy(tmp_path: Path) -> None:
+    assert not HEAVY & imported_by("import ganvas", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0),
+        (["--version"], 0),
+        (["recipes"], 0),
+        (["trian"], 2),
+        (["train", "strokes-cdcgan", "--ep", "1"], 2),
+    ],
+)
+def test_quick_commands_import_nothing_heavy(tmp_path: Path, words: list[str], code: int) -> None:
+    program = f"""
+from ganvas.cli import main
+try:
+    main({words})
+except SystemExit as end:
+    assert end.code == {code}, end.code"""
+    assert not HEAVY & imported_by(program, tmp_path)
+
+
+@pytest.mark.parametrize("name", ganvas.__all__)
+def test_every_name_is_there_and_none_is_a_module(name: str) -> None:
+    assert not isinstance(getattr(ganvas, name), types.ModuleType)
+    assert name in dir(ganvas)
+
+
+def test_other_names_are_not() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        ganvas.trian  # noqa: B018
