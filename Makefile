@@ -1,12 +1,13 @@
 # make demo    train digits and look at them (about 4 minutes, installation included)
 # make test    run the tests
-# make check   format, lint, types, tests
+# make check   format, lint, types, docs, tests
+# make docs    build the pages in docs/_build
 PYTHON ?= python3
 # More words for pip, such as --extra-index-url with the index of PyTorch's small CPU build.
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check docs format bench clean
 
 demo: .venv/installed
 	$(BIN)/ganvas train strokes-cdcgan --out runs/demo
@@ -19,7 +20,11 @@ check: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(MAKE) docs
 	$(MAKE) test
+
+docs: .venv/installed
+	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
 
 format: .venv/installed
 	$(BIN)/ruff format
@@ -32,7 +37,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/startup.py
 
 clean:
-	rm -rf .venv
+	rm -rf .venv docs/_build
 
 # Made anew when the project's requirements change, or when an installation was interrupted.
 .venv/installed: pyproject.toml constraints.txt
