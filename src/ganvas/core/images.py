@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,18 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from ganvas.core import files
+from ganvas.core.spec import ImageSpec as ImageSpec
 
-GAP = 2  # pixels between the pictures of a grid
-RECIPE_KEY = "ganvas"  # the PNG text chunk that holds the recipe of a picture, as JSON
-
-
-class ImageSpec(NamedTuple):
-    """What a network has to know of the pictures it learns."""
-
-    channels: int
-    height: int
-    width: int
-    num_classes: int  # 0: no labels
+GAP = 2  # pixels between the images of a grid
+RECIPE_KEY = "ganvas"  # the PNG text chunk that holds the recipe of an image, as JSON
 
 
 def from_uint8(pixels: Tensor) -> Tensor:
@@ -39,7 +31,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255) -> np.ndarray:
-    """uint8 [B, H, W, C] -> one uint8 picture [H', W', C], row by row, `gap` pixels between, short last row filled."""
+    """uint8 [B, H, W, C] -> one uint8 image [H', W', C], row by row, `gap` pixels between, short last row filled."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), background, np.uint8)
@@ -50,7 +42,7 @@ def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255
 
 
 def square_columns(count: int) -> int:
-    """Columns of the most nearly square grid that holds `count` pictures."""
+    """Columns of the most nearly square grid that holds `count` images."""
     return max(1, int(np.ceil(np.sqrt(count))))
 
 
@@ -75,7 +67,7 @@ def png(picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
 
 
 def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """A picture written by `save_png`: uint8 [H, W, C] and its recipe."""
+    """An image written by `save_png`: uint8 [H, W, C] and its recipe."""
     with Image.open(path) as image:
         text = image.info.get(RECIPE_KEY)
         pixels = np.asarray(image)

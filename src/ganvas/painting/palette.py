@@ -1,12 +1,14 @@
 """From what a pixel network gives, numbers in (0, 1), to the numbers of an image file."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import matplotlib
 import numpy as np
 from torch import Tensor
 
 from ganvas.core.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from matplotlib.cm import ColormapRegistry
 
 Bits = Literal[8, 16]
 
@@ -25,8 +27,8 @@ class Palette:
         """Raises UserError for an unknown name, or one that does not suit a network of so many channels."""
         if name == "auto":
             name = "ink" if channels == 1 else "rgb"
-        if name not in (*OWN, *matplotlib.colormaps):
-            raise UserError(f"there is no palette '{name}': {nearest(name, (*OWN, *matplotlib.colormaps))}")
+        if name not in OWN and name not in _colour_maps():
+            raise UserError(f"there is no palette '{name}': {nearest(name, (*OWN, *_colour_maps()))}")
         if (name == "rgb") != (channels == 3):
             fits = "rgb, its own colours" if channels == 3 else "ink, chalk or a colour map of matplotlib"
             raise UserError(f"palette '{name}' does not fit a network of {channels} channels: use {fits}")
@@ -52,9 +54,15 @@ class Palette:
         return (light * np.iinfo(self.dtype).max).round().astype(self.dtype)
 
 
+def _colour_maps() -> "ColormapRegistry":
+    import matplotlib  # imported here: slow, and few images need it
+
+    return matplotlib.colormaps
+
+
 def _table(name: str, dtype: type[np.uint8 | np.uint16]) -> np.ndarray:
     """A colour map of matplotlib as [STEPS, 3] numbers, interpolated between its own, which are often 256."""
-    colours = matplotlib.colormaps[name]
+    colours = _colour_maps()[name]
     own = colours(np.arange(colours.N))[:, :3]
     places = np.linspace(0, colours.N - 1, STEPS)
     fine = np.stack([np.interp(places, np.arange(colours.N), own[:, c]) for c in range(3)], axis=1)

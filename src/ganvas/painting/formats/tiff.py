@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 from ganvas.core import files
 from ganvas.painting.formats.description import describe, recipe_in
@@ -16,10 +15,12 @@ BIG = 2**32 - 2**28  # bytes; a TIFF file of more, or of a little less that pack
 
 def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
     """The strips are packed here: only so does tifffile take them one by one, it would want pixels all at once."""
+    from tifffile import TiffWriter  # imported here: slow
+
     steps = (steps_across(strip).astype(shape.dtype.newbyteorder("<")) for strip in strips)
     packed = (zlib.compress(strip.tobytes(), LEVEL) for strip in steps)
     big = shape.height * shape.width * shape.channels * shape.dtype.itemsize > BIG
-    with files.atomic(path) as file, tifffile.TiffWriter(file, bigtiff=big, byteorder="<") as tiff:
+    with files.atomic(path) as file, TiffWriter(file, bigtiff=big, byteorder="<") as tiff:
         tiff.write(
             packed,
             shape=shape[:2] if shape.channels == 1 else shape[:3],
@@ -35,5 +36,7 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
 
 
 def read(path: Path) -> str | None:
-    with tifffile.TiffFile(path) as tiff:
+    from tifffile import TiffFile
+
+    with TiffFile(path) as tiff:
         return recipe_in(tiff.pages.first.description)
