@@ -53,8 +53,8 @@ def main() -> None:
     for word in args.runs:
         title, _, path = word.rpartition("=")
         model = load(path, args.checkpoint)
-        info = model.run.info()["data"]
-        evaluator = evaluators.choose_for(model.method.spec, model.classes, info["sha256"])
+        info = model.run.info().data
+        evaluator = evaluators.choose_for(model.method.spec, model.classes, info.sha256)
         if not evaluator.knows(model.classes):
             parser.error(f"no evaluator knows the classes of '{path}'")
         if args.real and not panels:

@@ -123,7 +123,13 @@ def main() -> None:
             curves[label] = points = grow(recipe(budget), run.path, args.data_dir, args.device)
             found = sizes(run.path)
             peak = files.say_size(points[:, 1].max())
-            cells = [label, peak, len(run.records()), len(run.sheets()), len(list(run.checkpoints.glob("*.json")))]
+            cells = [
+                label,
+                peak,
+                len(run.records()),
+                len(run.sheets()),
+                len(run.checkpoints.available()),
+            ]
             rows.append([*cells, *(files.say_size(found.get(name, 0)) for name in SHOWN)])
     used = recipe("none")
     draw(curves, limit, used.train.batch_size, used.name).savefig(args.out, dpi=110)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ganvas.core.errors import UserError
 from ganvas.methods import METHODS, Method
-from ganvas.runs.run import Record, Run
+from ganvas.runs.log import Record
+from ganvas.runs.run import Run
 from ganvas.training import guard
 
 
@@ -19,8 +20,8 @@ def histories(run: Run) -> Iterator[list[Record]]:
     """The records that led to each rollback, and those of the run as it is."""
     found = [run.records()]
     for event in reversed(run.events()):
-        if event["back_to"] is not None:
-            found.append([*(record for record in found[-1] if record["nimg"] <= event["back_to"]), *event["records"]])
+        if event.back_to is not None:
+            found.append([*(record for record in found[-1] if record["nimg"] <= event.back_to), *event.records])
     yield from reversed(found)
 
 

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from ganvas.compute.device import choose, repeatable
+from ganvas.compute.device import choose, deterministic
 from ganvas.data import Batches, ImageSet
 from ganvas.recipes import library
 
@@ -30,13 +30,13 @@ def noise_like(name: str, side: int | None) -> ImageSet:
     return ImageSet("noise", pixels, np.arange(2048) % 10, tuple(map(str, range(10))))
 
 
+@deterministic()
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipes", default=RECIPES)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each turn")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
-    repeatable()
     print(f"{'recipe':30} {'one by one':>12} {'replayed':>12}  ratio   (images/s)")
     for name in args.recipes.split(","):
         recipe = library.load(name)

@@ -1,7 +1,10 @@
 """Small real inputs for the tests: folders of pictures, tiny recipes, and the real data sets where they are at hand."""
 
+import logging
 import os
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,42 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """No test reads or writes the user's cache; all share one, so that strokes are drawn once."""
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("GANVAS_DATA", raising=False)
+
+
+class _Messages(logging.Handler):
+    """Keeps the warnings that ganvas logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+MESSAGES = _Messages()
+
+
+@pytest.fixture(autouse=True)
+def _no_warning_that_no_test_expects() -> Iterator[None]:
+    """A warning that ganvas logs fails a test, unless it is inside `warned`."""
+    MESSAGES.texts.clear()
+    logging.getLogger("ganvas").addHandler(MESSAGES)
+    yield
+    logging.getLogger("ganvas").removeHandler(MESSAGES)
+    assert not MESSAGES.texts
+
+
+@contextmanager
+def warned(match: str = "") -> Iterator[list[str]]:
+    """As `pytest.warns`, for the warnings that ganvas logs; gives their texts."""
+    before, texts = MESSAGES.texts[:], MESSAGES.texts
+    texts.clear()
+    found: list[str] = []
+    yield found
+    found += texts
+    texts[:] = before
+    assert any(re.search(match, text) for text in found), f"no warning matches {match!r}: {found}"
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from ganvas.compute.cuda_graphs import Replay
-from ganvas.compute.device import choose, repeatable
+from ganvas.compute.device import choose, deterministic
 from ganvas.core.images import ImageSpec
 from ganvas.methods import Method
 from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
 from ganvas.methods.gan import GAN, GANSettings
 from ganvas.methods.wgan_gp import WGANGP, WGANGPSettings
 from ganvas.networks import DCGAN
-from ganvas.runs.run import pack, unpack
+from ganvas.runs.state import pack, unpack
 from tests.methods.images import Images
 
 SPEC = ImageSpec(3, 16, 16, 4)
@@ -63,8 +63,8 @@ def assert_same(one: Method, other: Method) -> None:
 @needs_cuda
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", METHODS)
+@deterministic()
 def test_replayed_steps_are_those_that_were_taken_one_by_one(name: str, precision: str) -> None:
-    repeatable()
     replayed, plain = make(name, "cuda", precision), make(name, "cuda", precision, replay=False)
     ours, theirs = Images(SPEC, device="cuda"), Images(SPEC, device="cuda")
     changes: list[dict[str, float]] = [{}]

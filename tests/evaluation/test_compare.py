@@ -10,6 +10,7 @@ from ganvas.core.errors import UserError
 from ganvas.evaluation.compare import compare, read
 from ganvas.metrics import Score
 from ganvas.runs.run import Run
+from tests.conftest import warned
 from tests.evaluated import REFERENCES, evaluate, make_run
 
 
@@ -178,9 +179,9 @@ def test_unlike_machines_make_seconds_incomparable(tmp_path: Path) -> None:
 def test_a_damaged_file_is_skipped_with_a_warning(evaluated: list[Path], content: str | bytes) -> None:
     file = evaluated[0] / "evaluations" / "000000001-ffffffffffff.json"
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.warns(UserWarning, match="skipped evaluation '.*000000001-ffffffffffff.json'") as caught:
+    with warned(match="skipped evaluation '.*000000001-ffffffffffff.json'") as caught:
         assert len(read(Run(evaluated[0]))) == 2
-    assert all("\n" not in str(warning.message) for warning in caught)
+    assert all("\n" not in text for text in caught)
 
 
 def test_scores_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from ganvas.runs import checkpoint
 from ganvas.runs import model as sample
 from ganvas.runs.run import Run
 from ganvas.training.train import train
+from tests.conftest import warned
 
 TINY_EVALUATOR = {"widths": [8, 8, 16], "epochs": 12, "batch_size": 18, "shift": 1}
 
@@ -215,7 +216,7 @@ def test_training_evaluates_and_keeps_the_best(tiny: Callable[..., Recipe], fold
     assert [each["checkpoint"]["nimg"] for each in found] == [80, 160, 240]
     assert [each["scores"]["kid"]["value"] for each in found] == list(scored.values())
     assert found[0]["checkpoint"]["seconds"] == records[[r["nimg"] for r in records].index(80)]["seconds"]
-    assert run.best_checkpoint() == min(scored, key=scored.__getitem__)
+    assert run.checkpoints.best() == min(scored, key=scored.__getitem__)
     own = evaluate(tmp_path / "run", "last", n=100, device="cpu")
     assert found[-1]["protocol"] == {**own["protocol"], "seed": CHECKPOINT_CHOICE.start} != own["protocol"]
     again = evaluate(tmp_path / "run", "last", n=100, seed=CHECKPOINT_CHOICE.start, device="cpu")
@@ -251,7 +252,7 @@ def test_a_run_keeps_the_evaluator_that_it_began_with(
     for record in train(recipe, tmp_path / "run", device="cpu"):
         if record["nimg"] == 80:
             break
-    began = Run(tmp_path / "run").info()["evaluator"]
+    began = Run(tmp_path / "run").info().evaluator
     assert began == evaluators.load("digits").sha256
     monkeypatch.setattr(evaluators, "choose_for", lambda *_: evaluators.load("cifar10"))  # somebody has trained another
     for record in train(recipe, tmp_path / "run", device="cpu"):
@@ -261,9 +262,9 @@ def test_a_run_keeps_the_evaluator_that_it_began_with(
     assert first["key"] == second["key"]
     Run(tmp_path / "run").update_info(evaluator="of a file that is gone")
     monkeypatch.undo()
-    with pytest.warns(UserWarning, match="is not here any more: from here on its scores are through 'digits'"):
+    with warned(match="is not here any more: from here on its scores are through 'digits'"):
         list(train(recipe, tmp_path / "run", device="cpu"))
-    assert Run(tmp_path / "run").info()["evaluator"] == began
+    assert Run(tmp_path / "run").info().evaluator == began
 
 
 def test_evaluations_do_not_touch_the_training(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -288,7 +289,7 @@ def test_higher_is_better_for_some(tiny: Callable[..., Recipe], tmp_path: Path) 
     recipe = tiny(train={"eval_every": 80, "eval_samples": 100, "best": "vendi", "checkpoint_every": 240, "keep": 1})
     records = list(train(recipe, tmp_path / "run", device="cpu"))
     scored = {record["nimg"]: record["vendi"] for record in records if "vendi" in record}
-    assert Run(tmp_path / "run").best_checkpoint() == max(scored, key=scored.__getitem__)
+    assert Run(tmp_path / "run").checkpoints.best() == max(scored, key=scored.__getitem__)
 
 
 # -- copies -----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, Method, MethodSettings, adam, evaluating, frozen
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.model import Model, decode, load
-from ganvas.runs.run import Run, pack
+from ganvas.runs.run import Run
+from ganvas.runs.state import pack
 from ganvas.training.train import train
 from tests.conftest import same_tensors
 
@@ -210,7 +211,7 @@ def model(trained: Path) -> Model:
 
 
 def newest(path: Path) -> dict[str, Tensor]:
-    state, _ = Run(path).newest_checkpoint()
+    state, _ = Run(path).checkpoints.newest()
     assert state is not None
     return state.tensors
 

@@ -11,6 +11,7 @@ from ganvas.plotting import figures
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import Run
 from ganvas.training.train import train
+from tests.conftest import warned
 from tests.evaluated import make_run
 
 RECORDS = [
@@ -87,7 +88,7 @@ def test_a_run_of_two_epochs_in_colour_and_without_records(tiny: Callable[..., R
     recipe = tiny(data={"channels": 3}, method={"conditional": False}, train={"images": 120})
     list(train(recipe, tmp_path / "run", device="cpu"))
     assert len(figures.draw_figures(tmp_path / "run")) == 10
-    Run(tmp_path / "run").log_file.unlink()
+    Run(tmp_path / "run").log.file.unlink()
     with pytest.raises(UserError, match="no record yet"):
         figures.draw_figures(tmp_path / "run")
 
@@ -158,7 +159,7 @@ def test_runs_together_need_runs_with_something_to_show(tmp_path: Path) -> None:
     for name, g in (("a", 1.0), ("b", 3.0)):
         run = make_run(tmp_path / "runs" / name)
         for record in losses(g, 1):
-            run.log(record)
+            run.log.append(record)
         save_png(run.sheet(100), np.zeros((20, 20, 1), np.uint8), {})
     made = figures.draw_together([tmp_path / "runs" / "a", tmp_path / "runs" / "b", tmp_path / "runs" / "a"])
     assert [file.relative_to(tmp_path) for file in made[::2]] == [
@@ -167,7 +168,7 @@ def test_runs_together_need_runs_with_something_to_show(tmp_path: Path) -> None:
     ]
     empty = [make_run(tmp_path / "empty" / name).path for name in "ab"]
     with (
-        pytest.warns(UserWarning, match="no figure of the balance|has no sample sheet"),
+        warned(match="no figure of the balance|has no sample sheet"),
         pytest.raises(UserError, match="nothing to draw"),
     ):
         figures.draw_together(empty)

@@ -5,6 +5,7 @@ import torch
 
 from ganvas.runs import checkpoint
 from ganvas.runs.checkpoint import Damaged
+from ganvas.runs.state import optimizer_groups, optimizer_tensors, restore_optimizer
 
 TENSORS = {
     "a": torch.randn(3, 2).to(memory_format=torch.contiguous_format),
@@ -16,19 +17,19 @@ TENSORS = {
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    digest = checkpoint.save(tmp_path, 60, TENSORS, {"nimg": 60, "x": [1, "é"]}, {"score": 0.5})
+    digest = checkpoint.save(tmp_path, 60, TENSORS, {"nimg": 60, "x": [1, "é"]}, score=0.5)
     read = checkpoint.load(tmp_path, 60)
     assert read.values == {"nimg": 60, "x": [1, "é"]}
     assert read.sha256 == digest
     assert all(torch.equal(read.tensors[key], TENSORS[key]) for key in TENSORS)
-    assert checkpoint.note(tmp_path, 60)["score"] == 0.5
+    assert checkpoint.note(tmp_path, 60).score == 0.5
     assert checkpoint.available(tmp_path) == [60]
 
 
 @pytest.mark.parametrize("name", ["000000060.safetensors", "000000060.json"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied", "deleted"])
 def test_every_damage_is_seen(tmp_path: Path, name: str, damage: str) -> None:
-    checkpoint.save(tmp_path, 60, TENSORS, {}, {})
+    checkpoint.save(tmp_path, 60, TENSORS, {})
     file = tmp_path / name
     data = bytearray(file.read_bytes())
     if damage == "truncated":
@@ -41,8 +42,8 @@ def test_every_damage_is_seen(tmp_path: Path, name: str, damage: str) -> None:
 
 
 def test_remove(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, 1, TENSORS, {}, {})
-    checkpoint.save(tmp_path, 2, TENSORS, {}, {})
+    checkpoint.save(tmp_path, 1, TENSORS, {})
+    checkpoint.save(tmp_path, 2, TENSORS, {})
     checkpoint.remove(tmp_path, 1)
     assert checkpoint.available(tmp_path) == [2]
     assert len(list(tmp_path.iterdir())) == 2
@@ -67,14 +68,14 @@ def test_a_restored_optimizer_goes_on_as_if_never_saved(tmp_path: Path, make: ty
     first = net()
     optimizer = make(first.parameters(), lr=0.01)
     train(first, optimizer, range(3))
-    tensors = {**first.state_dict(), **{f"o/{k}": v for k, v in checkpoint.optimizer_tensors(optimizer).items()}}
-    checkpoint.save(tmp_path, 3, tensors, {"groups": checkpoint.optimizer_groups(optimizer)}, {})
+    tensors = {**first.state_dict(), **{f"o/{k}": v for k, v in optimizer_tensors(optimizer).items()}}
+    checkpoint.save(tmp_path, 3, tensors, {"groups": optimizer_groups(optimizer)})
 
     read = checkpoint.load(tmp_path, 3)
     second = net()
     second.load_state_dict({k: v for k, v in read.tensors.items() if not k.startswith("o/")})
     resumed = make(second.parameters(), lr=9.0)
     state = {k.removeprefix("o/"): v for k, v in read.tensors.items() if k.startswith("o/")}
-    checkpoint.restore_optimizer(resumed, state, read.values["groups"])
+    restore_optimizer(resumed, state, read.values["groups"])
     train(second, resumed, range(3, 6))
     assert torch.equal(straight.weight, second.weight)

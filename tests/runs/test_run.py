@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from ganvas.core.errors import UserError
-from ganvas.runs.run import Run, now
+from ganvas.runs.provenance import now
+from ganvas.runs.run import Run
 
 
 def test_a_lock_is_held_once_and_leaves_nothing_where_nothing_came_of_it(tmp_path: Path) -> None:
@@ -23,8 +24,8 @@ def test_a_lock_is_held_once_and_leaves_nothing_where_nothing_came_of_it(tmp_pat
 
 def test_a_lock_keeps_a_run_and_sweeps_half_written_files(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
-    run.checkpoints.mkdir(parents=True)
-    (run.checkpoints / ".000000060.safetensors.part").write_bytes(b"half")
+    run.checkpoints.folder.mkdir(parents=True)
+    (run.checkpoints.folder / ".000000060.safetensors.part").write_bytes(b"half")
     spec = {"channels": 1, "height": 8, "width": 8, "num_classes": 0}
     data = {"name": "x", "images": 1, "sha256": "", "classes": [], "spec": spec}
     run.info_file.write_text(json.dumps({"state": "running", "started": now(), "data": data}))
@@ -32,7 +33,7 @@ def test_a_lock_keeps_a_run_and_sweeps_half_written_files(tmp_path: Path) -> Non
     assert run.state() == "killed"
     with run.lock():
         assert run.state() == "running"
-        assert list(run.checkpoints.iterdir()) == []
+        assert list(run.checkpoints.folder.iterdir()) == []
     assert run.is_run()
 
 
@@ -46,6 +47,6 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
 def test_rewinding_the_log_drops_what_a_resumed_run_writes_again(tmp_path: Path) -> None:
     run = Run(tmp_path)
     for nimg in (20, 40, 60):
-        run.log({"nimg": nimg})
-    run.rewind_log(40)
-    assert [json.loads(line)["nimg"] for line in run.log_file.read_text().splitlines()] == [20, 40]
+        run.log.append({"nimg": nimg})
+    run.log.rewind(40)
+    assert [json.loads(line)["nimg"] for line in run.log.file.read_text().splitlines()] == [20, 40]

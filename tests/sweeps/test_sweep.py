@@ -62,7 +62,9 @@ class Pretended:
             run = Run(path) if path.exists() else make_run(path)
             for i in range(8):
                 balance = 1.0 if i < 6 else settings["method"].get("g_steps", 1)
-                run.log({"nimg": 60_000 * (i + 1), "d_loss": 1.0, "g_loss": balance, "diversity": 0.5, "seconds": i})
+                run.log.append(
+                    {"nimg": 60_000 * (i + 1), "d_loss": 1.0, "g_loss": balance, "diversity": 0.5, "seconds": i}
+                )
             (path / "settings.json").write_text(json.dumps(settings))
             return 0
         settings = json.loads((Path(words[1]) / "settings.json").read_text())
@@ -372,7 +374,7 @@ def test_losses_without_a_balance_leave_the_scores(
     plan = grid(tiny(), "method.g_steps=1,4")
     found = list(last(Sweep(plan, tmp_path / "s")).values())
     for trial in found:
-        log = trial.run.log_file
+        log = trial.run.log.file
         log.write_text(log.read_text().replace('"d_loss": 1.0', '"d_loss": -1.0'))
     assert sweeps.table(plan, found)[1][0][2] == "-"
     drawn = sweeps.figure(plan, found)
@@ -425,7 +427,7 @@ def test_stopped_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
         return subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     process = start()
-    wait_for(lambda: bool(list(run.checkpoints.glob("*.json"))))
+    wait_for(lambda: bool(list(run.checkpoints.folder.glob("*.json"))))
     process.send_signal(signal.SIGINT)
     said, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
@@ -435,7 +437,7 @@ def test_stopped_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
     assert 0 < seen < 6000
 
     process = start()
-    wait_for(lambda: len(run.info()["sessions"]) == 2 and run.in_use())
+    wait_for(lambda: len(run.info().sessions) == 2 and run.in_use())
     process.kill()
     process.communicate()
     time.sleep(0.2)
@@ -445,7 +447,7 @@ def test_stopped_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
     said, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     assert run.state() == "finished" and run.records()[-1]["nimg"] == 6000
-    assert run.info()["sessions"][1]["from_nimg"] == seen
+    assert run.info().sessions[1].from_nimg == seen
     assert (out / "table.md").is_file()
 
 

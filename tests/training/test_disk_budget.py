@@ -28,7 +28,7 @@ from ganvas.training import disk_budget, guard
 from ganvas.training.disk_budget import Budget, fewer_evaluations, fewer_records, fewer_sheets, shares, sizes
 from ganvas.training.train import train
 from tests.cli.test_cli import ganvas
-from tests.conftest import same_tensors
+from tests.conftest import same_tensors, warned
 from tests.evaluated import make_run
 
 # -- sizes in words ---------------------------------------------------------------------------------------------------
@@ -165,27 +165,24 @@ def test_checkpoints_go_in_order(tmp_path: Path) -> None:
         (40, 0.8, True),
         (50, 0.7, False),
     ):
-        note = {"score": score, "by": "score"} | ({"stopped": True} if stopped else {})
-        checkpoint.save(run.checkpoints, nimg, {"x": torch.zeros(1000)}, {}, note)
-    assert run.dispensable() == [10, 30, 40, 20]
-    run.safe = 15
-    assert run.dispensable() == [30, 40, 10, 20]
-    run.safe = 30
-    assert run.dispensable() == [10, 40, 30, 20]
-    (run.checkpoints / "000000030.safetensors.damaged").write_bytes(b"x" * 4000)
-    (run.checkpoints / "000000060.safetensors").write_bytes(b"x" * 4000)
-    within = Budget(run, 1_000_000, checkpoint=5_000, sheet=1_000, keep=1)
+        checkpoint.save(run.checkpoints.folder, nimg, {"x": torch.zeros(1000)}, {}, score=score, stopped=stopped)
+    assert run.checkpoints.dispensable() == [10, 30, 40, 20]
+    assert run.checkpoints.dispensable(horizon=15) == [30, 40, 10, 20]
+    assert run.checkpoints.dispensable(horizon=30) == [10, 40, 30, 20]
+    (run.checkpoints.folder / "000000030.safetensors.damaged").write_bytes(b"x" * 4000)
+    (run.checkpoints.folder / "000000060.safetensors").write_bytes(b"x" * 4000)
+    within = Budget(run, 1_000_000, checkpoint=5_000, sheet=1_000, keep=1, horizon=lambda: 30)
     within.begin()
-    assert run.room is within and not within.dropped
+    assert not within.dropped
     (run.path / "mine.bin").write_bytes(b"x" * 740_000)
-    left = [checkpoint.available(run.checkpoints)]
+    left = [run.checkpoints.available()]
     with pytest.raises(RunFailed, match="cannot stay within its disk budget of 1 MB: remove what is not ganvas's"):
         for size in range(5_000, 500_000, 500):
-            run.room(run.checkpoints / "000000070.safetensors", size)
-            if left[-1] != checkpoint.available(run.checkpoints):
-                left.append(checkpoint.available(run.checkpoints))
-                assert not checkpoint.strays(run.checkpoints)
-    left.append(checkpoint.available(run.checkpoints))
+            within.reserve(run.checkpoints.folder / "000000070.safetensors", size)
+            if left[-1] != run.checkpoints.available():
+                left.append(run.checkpoints.available())
+                assert not checkpoint.strays(run.checkpoints.folder)
+    left.append(run.checkpoints.available())
     assert left == [[10, 20, 30, 40, 50], [20, 30, 40, 50], [20, 30, 50], [20, 50], [50], [50]]
 
 
@@ -279,7 +276,7 @@ def test_it_never_takes_more(trained: tuple[Path, Meter]) -> None:
     assert len(records) < 600 and records[0]["nimg"] == 8
     assert [record["nimg"] for record in records[-32:]] == list(range(4552, 4801, 8))
     assert len(sheets) < 120 and sheets[:3] == [0, 40, 80] and sheets[-1] == 4800
-    assert len(checkpoint.available(run.checkpoints)) >= 2 and not checkpoint.strays(run.checkpoints)
+    assert len(run.checkpoints.available()) >= 2 and not checkpoint.strays(run.checkpoints.folder)
     assert images.load_png(run.sheet_file)[0].shape[0] >= 3 * 18
 
 
@@ -298,7 +295,7 @@ def test_the_weights_are_those_of_a_run_without_a_budget(
 ) -> None:
     rarely = dict.fromkeys(("log_every", "sample_every", "checkpoint_every"), 4800)
     list(train(long(disk_budget="none", eval_every=0, **rarely), tmp_path / "free", device="cpu"))
-    ends = [Run(path).newest_checkpoint()[0] for path in (trained[0], tmp_path / "free")]
+    ends = [Run(path).checkpoints.newest()[0] for path in (trained[0], tmp_path / "free")]
     assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
 
 
@@ -335,25 +332,25 @@ def test_a_run_that_is_too_large_is_thinned_at_once(tiny: Callable[..., Recipe],
     often = {"log_every": 20, "sample_every": 20, "checkpoint_every": 20, "keep": 9, "disk_budget": "none"}
     list(train(tiny(train=often), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
-    best, before = run.best_checkpoint(), run.newest_checkpoint()[0]
-    one = (run.checkpoints / "000000240.safetensors").stat().st_size
+    best, before = run.checkpoints.best(), run.checkpoints.newest()[0]
+    one = (run.checkpoints.folder / "000000240.safetensors").stat().st_size
     limit = int((4.5 * one + 600_000) / 0.78)
-    with pytest.warns(UserWarning, match=r"removed \d+ checkpoints.* from '.*run', to stay within its disk budget"):
+    with warned(match=r"removed \d+ checkpoints.* from '.*run', to stay within its disk budget"):
         assert list(train(tiny(train=often | {"disk_budget": limit}), run.path, device="cpu")) == []
     assert sum(sizes(run.path).values()) <= limit
-    assert {240, best} <= set(checkpoint.available(run.checkpoints)) and run.recipe().train.disk_limit() == limit
-    assert same_tensors(before.tensors, run.newest_checkpoint()[0].tensors)  # type: ignore[union-attr]
+    assert {240, best} <= set(run.checkpoints.available()) and run.recipe().train.disk_limit() == limit
+    assert same_tensors(before.tensors, run.checkpoints.newest()[0].tensors)  # type: ignore[union-attr]
 
 
 def test_too_many_pictures_and_records_are_thinned_at_once(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
     record, sheet = run.records()[0], run.sheet(60).read_bytes()
-    run.log_file.write_text("".join(json.dumps({**record, "nimg": i}) + "\n" for i in range(1, 121)) * 20)
+    run.log.file.write_text("".join(json.dumps({**record, "nimg": i}) + "\n" for i in range(1, 121)) * 20)
     for nimg in range(1, 120):
         run.sheet(nimg).write_bytes(sheet + b"x" * 10_000)
     records = train(tiny(train={"disk_budget": "3MB"}), run.path, device="cpu")
-    with pytest.warns(UserWarning, match=r"removed .*sample sheets.* from '.*'"):
+    with warned(match=r"removed .*sample sheets.* from '.*'"):
         assert next(records)["nimg"] == 160
     assert sum(sizes(run.path).values()) <= 3_000_000
     assert len(list(records)) == 3

@@ -1,8 +1,5 @@
 import json
 import math
-import signal
-import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +11,15 @@ from ganvas.core.errors import RunFailed
 from ganvas.data import Batch, Batches
 from ganvas.methods import GAN, METHODS
 from ganvas.recipes.recipe import Recipe
+from ganvas.runs.guard_journal import GuardJournal
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
-from ganvas.training import guard
+from ganvas.training import guard, rollback
 from ganvas.training.disk_budget import sizes
 from ganvas.training.monitor import CheckpointScore, Watch
 from ganvas.training.train import train
-from tests.conftest import same_tensors
+from tests.conftest import MESSAGES, same_tensors, warned
+from tests.training.stopping import train_until
 
 SEED_003 = [  # what the seed's run logged: stage, D loss, G loss
     *((1350, 1.3594, 0.7399), (1375, 1.3683, 0.7343), (1400, 0.0172, 8.4761)),
@@ -190,7 +189,7 @@ def test_a_rollback_restores_lowers_and_goes_on(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sick(monkeypatch, healthy_lr=5e-4)
-    with pytest.warns(UserWarning, match=r"at 200 images the discriminator suddenly dominates.*Back to 120 images"):
+    with warned(match=r"at 200 images the discriminator suddenly dominates.*Back to 120 images"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
     records = run.records()
@@ -198,8 +197,8 @@ def test_a_rollback_restores_lowers_and_goes_on(
     assert all(record["d_loss"] > 1 for record in records)
     assert [record.get("d_lr") for record in records[5:7]] == [None, 5e-4]
     (event,) = run.events()
-    assert (event["nimg"], event["back_to"], event["factors"], event["done"]) == (200, 120, {"d_lr": 0.5}, True)
-    assert [record["nimg"] for record in event["records"]] == [140, 160, 180, 200]
+    assert (event.nimg, event.back_to, event.factors, event.done) == (200, 120, {"d_lr": 0.5}, True)
+    assert [record["nimg"] for record in event.records] == [140, 160, 180, 200]
     assert run.recipe().method.d_lr is None  # type: ignore[attr-defined]
 
 
@@ -215,7 +214,7 @@ def test_after_a_rollback_the_pictures_come_in_another_order(
 
     monkeypatch.setattr(Batches, "next", remembered)
     sick(monkeypatch, healthy_lr=5e-4)
-    with pytest.warns(UserWarning, match="guard"):
+    with warned(match="guard"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     assert not any(torch.equal(seen[0, nimg], seen[1, nimg]) for nimg in range(140, 201, 20))
 
@@ -232,17 +231,12 @@ def test_a_stop_while_a_loss_is_no_number_leaves_the_rest_to_the_guard(
 
     monkeypatch.setattr(GAN, "step", step)
     recipe = watched(log_every=100)
-    with pytest.warns(UserWarning, match="d_loss became nan .* the checkpoint of 120 images is kept; the same command"):
-        list(train(recipe, tmp_path / "run", device="cpu", tick=lambda nimg, _: stop_at(160, nimg)))
+    with warned(match="d_loss became nan .* the checkpoint of 120 images is kept; the same command"):
+        train_until(160, recipe, tmp_path / "run")
     assert Run(tmp_path / "run").state() == "stopped"
-    with pytest.warns(UserWarning, match="guard: d_loss became nan"):
+    with warned(match="guard: d_loss became nan"):
         list(train(recipe, tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").state() == "finished"
-
-
-def stop_at(there: int, nimg: int) -> None:
-    if nimg == there:
-        signal.raise_signal(signal.SIGTERM)
 
 
 def test_what_is_measured_is_recorded_and_not_the_setting_of_the_same_name(
@@ -266,23 +260,23 @@ def test_going_back_stays_within_the_disk_budget(
         train={"images": 2400, "disk_budget": limit, "keep": 4, **often},
     )
     sick(monkeypatch, healthy_lr=5e-4, at=2000)
-    with pytest.warns(UserWarning, match="guard: at 2,040 images .* Back to"):
+    with warned(match="guard: at 2,040 images .* Back to"):
         for _ in train(recipe, tmp_path / "run", device="cpu"):
             assert sum(sizes(tmp_path / "run").values()) <= limit
     run = Run(tmp_path / "run")
-    assert [event["done"] for event in run.events()] == [True]
+    assert [event.done for event in run.events()] == [True]
     assert run.state() == "finished" and len(run.sheets()) < 100
 
 
 def test_a_long_way_back_leaves_a_curve_but_not_every_record(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules[train.__module__], "LOST_RECORDS", 2)
+    monkeypatch.setattr(rollback, "LOST_RECORDS", 2)
     sick(monkeypatch, healthy_lr=5e-4)
-    with pytest.warns(UserWarning, match="guard"):
+    with warned(match="guard"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     (event,) = Run(tmp_path / "run").events()
-    assert [record["nimg"] for record in event["records"]] == [160, 200]
+    assert [record["nimg"] for record in event.records] == [160, 200]
 
 
 @pytest.mark.parametrize("killed_at", [None, 180])
@@ -294,12 +288,12 @@ def test_tensorboard_forgets_what_was_lost(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     sick(monkeypatch, healthy_lr=5e-4)
-    with pytest.warns(UserWarning, match="guard"):
+    with warned(match="guard"):
         for _ in range(2):
             for record in train(watched(), tmp_path / "run", device="cpu"):
                 if record["nimg"] == killed_at and not Run(tmp_path / "run").events():
                     break
-    assert [event["back_to"] for event in Run(tmp_path / "run").events()] == [120]
+    assert [event.back_to for event in Run(tmp_path / "run").events()] == [120]
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload().Scalars("d_loss")
     assert [event.step for event in events] == list(range(20, 401, 20))
     assert all(event.value > 1 for event in events)
@@ -309,13 +303,13 @@ def test_a_run_that_is_killed_after_a_rollback_ends_the_same(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sick(monkeypatch, healthy_lr=5e-4)
-    with pytest.warns(UserWarning, match="guard"):
+    with warned(match="guard"):
         list(train(watched(), tmp_path / "a", device="cpu"))
         for record in train(watched(), tmp_path / "b", device="cpu"):
             if Run(tmp_path / "b").events() and record["nimg"] == 140:
                 break
     list(train(watched(), tmp_path / "b", device="cpu"))
-    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in "ab"]
+    ends = [Run(tmp_path / name).checkpoints.newest()[0] for name in "ab"]
     assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
     assert ends[0].values["changed"] == ends[1].values["changed"] == {"d_lr": 5e-4}  # type: ignore[union-attr]
 
@@ -325,12 +319,12 @@ def test_attempts_are_counted_and_go_back_further(
 ) -> None:
     sick(monkeypatch, healthy_lr=0.0)
     with (
-        pytest.warns(UserWarning, match="guard"),
+        warned(match="guard"),
         pytest.raises(RunFailed, match=r"after going back 2 times: lower method\.d_lr, or go on with --guard off"),
     ):
         list(train(watched(rollbacks=2, keep=4), tmp_path / "run", device="cpu"))
     events = Run(tmp_path / "run").events()
-    assert [event["back_to"] for event in events] == [120, 60, None]
+    assert [event.back_to for event in events] == [120, 60, None]
     assert Run(tmp_path / "run").state().startswith("failed: at 200 images the discriminator")
     list(train(watched(guard="off"), tmp_path / "run", device="cpu"))  # its owner wants it so
     assert Run(tmp_path / "run").state() == "finished"
@@ -343,7 +337,7 @@ def test_stop_keeps_the_checkpoint_and_the_log(
     with pytest.raises(RunFailed, match="at 200 images the discriminator suddenly dominates"):
         list(train(watched(guard="stop"), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
-    assert run.records()[-1]["nimg"] == 200 and json.loads(run.guard_file.read_text())[0]["back_to"] is None
+    assert run.records()[-1]["nimg"] == 200 and json.loads(run.journal.file.read_text())[0]["back_to"] is None
 
 
 def test_before_the_first_checkpoint_it_starts_again(
@@ -362,7 +356,7 @@ def test_before_the_first_checkpoint_it_starts_again(
         )
 
     monkeypatch.setattr(GAN, "step", step)
-    with pytest.warns(UserWarning, match=r"g_loss became nan .*Back to 0 images, with lr × 0.5, d_lr × 0.5"):
+    with warned(match=r"g_loss became nan .*Back to 0 images, with lr × 0.5, d_lr × 0.5"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     assert same_tensors(fresh[0], fresh[1])
     assert Run(tmp_path / "run").records()[-1]["lr"] == 5e-4
@@ -382,7 +376,7 @@ def test_a_checkpoint_from_before_the_trouble_is_kept(
     looks: list[int] = []
     monkeypatch.setattr(Watch, "__call__", still)
     monkeypatch.setattr(CheckpointScore, "__call__", lambda self, method: float(len(looks)) ** -1)
-    with pytest.warns(UserWarning, match=r"have not changed for 100 images.* Back to 180 images"):
+    with warned(match=r"have not changed for 100 images.* Back to 180 images"):
         list(train(watched(checkpoint_every=20), tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").records()[-1]["nimg"] == 400
 
@@ -402,7 +396,7 @@ def test_a_slow_slide_is_gone_back_to_the_top_of(
     looks: list[int] = []
     monkeypatch.setattr(Watch, "__call__", sliding)
     monkeypatch.setattr(CheckpointScore, "__call__", lambda self, method: float(len(looks)) ** -1)
-    with pytest.warns(UserWarning, match=rf"samples have become alike.* Back to {back_to} images"):
+    with warned(match=rf"samples have become alike.* Back to {back_to} images"):
         list(train(watched(checkpoint_every=20, keep=keep), tmp_path / "run", device="cpu"))
 
 
@@ -410,7 +404,7 @@ def test_each_side_has_its_own_brake_and_keeps_its_schedule(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sick(monkeypatch, healthy_lr=4e-4)
-    with pytest.warns(UserWarning, match="guard"):
+    with warned(match="guard"):
         list(train(watched(schedule={"lr": {"factor": 0}}), tmp_path / "run", device="cpu"))
     last = Run(tmp_path / "run").records()[-1]
     assert (last["lr"], last["d_lr"]) == pytest.approx((5e-5, 2.5e-5))
@@ -424,32 +418,31 @@ def test_a_kill_while_going_back_changes_nothing(
     """The second time, to an older checkpoint: killed before, between and after its three parts."""
     sick(monkeypatch, healthy_lr=2.6e-4)
     recipe = watched(keep=4)
-    with pytest.warns(UserWarning, match="guard"):
+    with warned(match="guard"):
         list(train(recipe, tmp_path / "a", device="cpu"))
-    assert [event["back_to"] for event in Run(tmp_path / "a").events()] == [120, 60]
+    assert [event.back_to for event in Run(tmp_path / "a").events()] == [120, 60]
 
     calls = iter(range(100))
 
-    def killed(name: str) -> Callable[..., None]:
-        plain: Callable[..., None] = getattr(Run, name)
+    def killed(owner: type, name: str) -> Callable[..., None]:
+        plain: Callable[..., None] = getattr(owner, name)
 
-        def call(self: Run, *args: Any) -> None:
+        def call(self: Any, *args: Any) -> None:
             if next(calls) == 3 + at - 1:
                 raise KeyboardInterrupt
             plain(self, *args)
 
         return call
 
-    with monkeypatch.context() as patch, pytest.warns(UserWarning, match="guard"):
-        patch.setattr(Run, "write_events", killed("write_events"))
-        patch.setattr(Run, "_drop_after", killed("_drop_after"))
+    with monkeypatch.context() as patch, warned(match="guard"):
+        for owner, name in ((GuardJournal, "write"), (Run, "forget_after")):
+            patch.setattr(owner, name, killed(owner, name))
         with pytest.raises(KeyboardInterrupt):
             list(train(recipe, tmp_path / "b", device="cpu"))
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always")
-        list(train(recipe, tmp_path / "b", device="cpu"))
-    assert [event["back_to"] for event in Run(tmp_path / "b").events()] == [120, 60]
-    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in "ab"]
+    list(train(recipe, tmp_path / "b", device="cpu"))
+    MESSAGES.texts.clear()  # it may or may not have gone back once more
+    assert [event.back_to for event in Run(tmp_path / "b").events()] == [120, 60]
+    ends = [Run(tmp_path / name).checkpoints.newest()[0] for name in "ab"]
     assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
 
 
@@ -460,15 +453,15 @@ def test_where_a_run_was_stopped_is_nowhere_to_go_back_to(
     for record in train(watched(), tmp_path / "run", device="cpu"):
         if record["nimg"] == 140:
             break
-    assert Run(tmp_path / "run").regular_checkpoints() == [60, 120]
-    with pytest.warns(UserWarning, match="Back to 120 images"):
+    assert Run(tmp_path / "run").checkpoints.regular() == [60, 120]
+    with warned(match="Back to 120 images"):
         list(train(watched(), tmp_path / "run", device="cpu"))
 
 
 def test_a_healthy_run_is_not_touched(watched: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(watched(), tmp_path / "on", device="cpu"))
     list(train(watched(guard="off"), tmp_path / "off", device="cpu"))
-    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in ("on", "off")]
+    ends = [Run(tmp_path / name).checkpoints.newest()[0] for name in ("on", "off")]
     assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
     assert not Run(tmp_path / "on").events()
     record = Run(tmp_path / "on").records()[-1]

@@ -42,7 +42,7 @@ def finish(pictures: Path, out: Path) -> dict[str, Tensor]:
     done = subprocess.run(command(pictures, out), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert Run(out).state() == "finished"
-    state, _ = Run(out).newest_checkpoint()
+    state, _ = Run(out).checkpoints.newest()
     assert state is not None
     assert state.values["nimg"] == IMAGES
     return state.tensors
@@ -58,7 +58,7 @@ def test_killed_at_random_moments(straight: dict[str, Tensor], pictures: Path, t
     run, rng = Run(tmp_path / "run"), random.Random(0)
     for kill in range(3):
         process = start(pictures, run.path)
-        wait_for(lambda kill=kill: run.is_run() and len(run.info()["sessions"]) > kill)
+        wait_for(lambda kill=kill: run.is_run() and len(run.info().sessions) > kill)
         if kill < 2:  # the last one dies as soon as it begins
             seen = len(run.records())
             wait_for(lambda seen=seen: len(run.records()) > seen)
@@ -68,7 +68,7 @@ def test_killed_at_random_moments(straight: dict[str, Tensor], pictures: Path, t
         process.communicate()
         assert run.state() == "killed"
     assert same_tensors(straight, finish(pictures, run.path))
-    assert any(session["from_nimg"] > 0 for session in run.info()["sessions"])
+    assert any(session.from_nimg > 0 for session in run.info().sessions)
 
 
 @posix_only
@@ -78,14 +78,14 @@ def test_a_signal_checkpoints_and_exits_cleanly(
 ) -> None:
     run = Run(tmp_path / "run")
     process = start(pictures, run.path)
-    wait_for(lambda: bool(list(run.checkpoints.glob("*.json"))))
+    wait_for(lambda: bool(list(run.checkpoints.folder.glob("*.json"))))
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "The same command goes on from here" in out
     assert "Traceback" not in err
     assert run.state() == "stopped"
-    assert run.records()[-1]["nimg"] == max(int(file.stem) for file in run.checkpoints.glob("*.json"))
+    assert run.records()[-1]["nimg"] == max(int(file.stem) for file in run.checkpoints.folder.glob("*.json"))
     assert same_tensors(straight, finish(pictures, run.path))
 
 
@@ -112,4 +112,4 @@ def test_a_second_sigterm_does_not_cut_the_checkpoint_short(pictures: Path, tmp_
         time.sleep(0.005)
     process.communicate()
     assert run.state() == "stopped"
-    assert run.newest_checkpoint()[0].values["nimg"] == run.records()[-1]["nimg"]  # type: ignore[union-attr]
+    assert run.checkpoints.newest()[0].values["nimg"] == run.records()[-1]["nimg"]  # type: ignore[union-attr]

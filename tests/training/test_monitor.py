@@ -12,7 +12,7 @@ from ganvas.methods.gan import GAN
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
-from ganvas.training import monitor
+from ganvas.training import sheets
 from ganvas.training.disk_budget import fewer_sheets
 from ganvas.training.train import train
 
@@ -33,7 +33,7 @@ def test_sheets_grow_a_row_per_epoch(tiny: Callable[..., Recipe], tmp_path: Path
 def test_the_strip_of_a_long_run_has_some_of_its_sheets(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "STRIP_ROWS", 4)
+    monkeypatch.setattr(sheets, "STRIP_ROWS", 4)
     list(train(tiny(train={"sample_every": 20}), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
     chosen = fewer_sheets(list(range(0, 241, 20)), 4)

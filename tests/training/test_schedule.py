@@ -104,7 +104,7 @@ def test_a_run_that_is_extended_ends_as_one_that_was_as_long_from_the_start(
     for name, lengths in (("straight", [240]), ("extended", [100, 240])):
         for images in lengths:
             list(train(tiny(train={**settings, "images": images}), tmp_path / name, device="cpu"))
-    ends = [Run(tmp_path / name).newest_checkpoint()[0] for name in ("straight", "extended")]
+    ends = [Run(tmp_path / name).checkpoints.newest()[0] for name in ("straight", "extended")]
     assert all(end is not None and end.values["changed"]["lr"] == pytest.approx(5e-5) for end in ends)
     assert same_tensors(ends[0].tensors, ends[1].tensors)  # type: ignore[union-attr]
 

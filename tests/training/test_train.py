@@ -1,8 +1,6 @@
 import errno
 import json
-import os
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,15 +9,17 @@ import torch
 
 from ganvas.core import files, images
 from ganvas.core.errors import RunFailed, UserError
+from ganvas.core.images import ImageSpec
+from ganvas.core.version import VERSION
 from ganvas.data import Batches
 from ganvas.methods.gan import GAN
 from ganvas.recipes.recipe import Recipe
-from ganvas.runs import checkpoint
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
 from ganvas.training.monitor import CheckpointScore
 from ganvas.training.train import train
-from tests.conftest import same_tensors
+from tests.conftest import same_tensors, warned
+from tests.training.stopping import train_until
 
 
 def test_a_run_directory_explains_itself(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -28,12 +28,12 @@ def test_a_run_directory_explains_itself(tiny: Callable[..., Recipe], tmp_path: 
     run = Run(tmp_path / "run")
     assert run.recipe() == recipe
     info = run.info()
-    assert info["state"] == "finished"
-    assert info["data"]["spec"] == {"channels": 1, "height": 16, "width": 16, "num_classes": 3}
-    assert info["data"]["classes"] == ["across", "down", "slanted"]
-    assert {"ganvas", "git", "torch", "python", "machine", "device", "precision", "threads"} <= info["sessions"][
-        0
-    ].keys()
+    assert info.state == "finished"
+    assert info.data.spec == ImageSpec(channels=1, height=16, width=16, num_classes=3)
+    assert info.data.classes == ("across", "down", "slanted")
+    (session,) = info.sessions
+    assert session.ganvas == VERSION and session.torch == torch.__version__ and session.precision == "fp32"
+    assert session.at and session.machine and session.device and session.threads and session.command
     assert run.records() == records
     assert {"nimg", "epoch", "seconds", "d_loss", "g_loss", "d_real", "d_fake", "d_fake_validation"} <= records[
         0
@@ -55,8 +55,8 @@ def test_newest_and_best_checkpoints_are_kept(
         )
     )
     run = Run(tmp_path / "run")
-    assert checkpoint.available(run.checkpoints) == [100, 200, 250]
-    assert run.best_checkpoint() == 100
+    assert run.checkpoints.available() == [100, 200, 250]
+    assert run.checkpoints.best() == 100
     assert load(run.path, "best", "cpu").nimg == 100
     assert load(run.path, 200, "cpu").nimg == 200
     with pytest.raises(UserError, match="last, best or one of 100, 200, 250"):
@@ -68,7 +68,7 @@ def test_a_longer_run_goes_on_from_a_finished_one(tiny: Callable[..., Recipe], t
     assert list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu")) == []
     records = list(train(tiny(train={"images": 240}), tmp_path / "run", device="cpu"))
     assert records[0]["nimg"] > 120
-    assert len(Run(tmp_path / "run").info()["sessions"]) == 3
+    assert len(Run(tmp_path / "run").info().sessions) == 3
 
 
 def test_other_settings_in_the_same_folder_are_refused(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -101,13 +101,13 @@ def test_a_second_process_is_refused(tiny: Callable[..., Recipe], tmp_path: Path
 
 
 def newest(path: Path) -> dict[str, torch.Tensor]:
-    state, _ = Run(path).newest_checkpoint()
+    state, _ = Run(path).checkpoints.newest()
     assert state is not None
     return state.tensors
 
 
 def damage(run: Run, nimg: int) -> None:
-    file = run.checkpoints / f"{nimg:09d}.safetensors"
+    file = run.checkpoints.folder / f"{nimg:09d}.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
 
 
@@ -116,10 +116,10 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tiny: Callable[..., 
     list(train(tiny(train={"images": 180}), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
     damage(run, 180)
-    with pytest.warns(UserWarning, match=r"000000180.safetensors is truncated or altered .* using the one before"):
+    with warned(match=r"000000180.safetensors is truncated or altered .* using the one before"):
         records = train(tiny(train={"checkpoint_every": 10}), tmp_path / "run", device="cpu")
         assert next(records)["nimg"] == 140
-    assert checkpoint.available(run.checkpoints)[-1] == 140, "a new checkpoint gave way to a damaged one"
+    assert run.checkpoints.available()[-1] == 140, "a new checkpoint gave way to a damaged one"
     list(records)
     assert same_tensors(newest(run.path), newest(tmp_path / "straight"))
 
@@ -127,12 +127,12 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tiny: Callable[..., 
 def test_a_run_whose_checkpoints_are_all_damaged_is_left_as_it_is(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
-    log = run.log_file.read_bytes()
-    for nimg in checkpoint.available(run.checkpoints):
+    log = run.log.file.read_bytes()
+    for nimg in run.checkpoints.available():
         damage(run, nimg)
     with pytest.raises(UserError, match="every checkpoint in"):
         list(train(tiny(train={"images": 480}), tmp_path / "run", device="cpu"))
-    assert run.log_file.read_bytes() == log
+    assert run.log.file.read_bytes() == log
 
 
 def test_foreign_files_among_the_sheets_do_no_harm(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -180,19 +180,13 @@ def test_gradients_from_before_a_rollback_are_forgotten(
         return scalars
 
     monkeypatch.setattr(GAN, "step", step)
-    with pytest.warns(UserWarning, match="d_grad_norm became nan"):
+    with warned(match="d_grad_norm became nan"):
         list(train(tiny(train={"log_every": 20}), tmp_path / "run", device="cpu"))
     assert len(Run(tmp_path / "run").events()) == 1
 
 
-def stop_at_100(nimg: int, total: int) -> None:
-    """Between two records."""
-    if nimg == 100:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
 def test_a_record_is_the_same_with_a_stop_in_between(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
-    list(train(tiny(), tmp_path / "run", device="cpu", tick=stop_at_100))
+    train_until(100, tiny(), tmp_path / "run")
     list(train(tiny(), tmp_path / "run", device="cpu"))
     list(train(tiny(), tmp_path / "whole", device="cpu"))
     timeless = [
@@ -235,7 +229,7 @@ def test_weights_that_are_not_finite_are_never_saved(
     monkeypatch.setattr(GAN, "step", step)
     with pytest.raises(RunFailed, match=r"G.layers.0.weight is no longer finite after 120 images"):
         list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu"))
-    assert checkpoint.available(Run(tmp_path / "run").checkpoints) == [60]
+    assert Run(tmp_path / "run").checkpoints.available() == [60]
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
@@ -260,7 +254,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
 def test_a_log_line_that_a_kill_cut_short_is_dropped(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
     run = Run(tmp_path / "run")
-    with run.log_file.open("a") as file:
+    with run.log.file.open("a") as file:
         file.write('{"nimg": 140, "d_lo')
     list(train(tiny(), tmp_path / "run", device="cpu"))
     assert [record["nimg"] for record in run.records()] == [40, 60, 80, 120, 160, 180, 200, 240]
@@ -269,7 +263,7 @@ def test_a_log_line_that_a_kill_cut_short_is_dropped(tiny: Callable[..., Recipe]
 def test_bf16_trains_where_it_is_asked_for(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     records = list(train(tiny(train={"precision": "bf16", "images": 120}), tmp_path / "run", device="cpu"))
     assert records[-1]["nimg"] == 120
-    assert Run(tmp_path / "run").info()["sessions"][0]["precision"] == "bf16"
+    assert Run(tmp_path / "run").info().sessions[0].precision == "bf16"
     assert all(p.dtype == torch.float32 for p in load(tmp_path / "run").method.modules["G"].parameters())
 
 
@@ -285,7 +279,7 @@ def test_a_moment_of_adam_that_overflows_is_no_checkpoint(tiny: Callable[..., Re
         patch.setattr(GAN, "build", lambda self: (found.append(self), build(self))[1])
         with pytest.raises(RunFailed, match=r"optimizer.D.*exp_avg_sq.* is no longer finite after 120 images"):
             list(train(tiny(train={"guard": "off"}), tmp_path / "run", device="cpu", tick=poison))
-    assert Run(tmp_path / "run").regular_checkpoints()[-1] < 120
+    assert Run(tmp_path / "run").checkpoints.regular()[-1] < 120
 
 
 def test_a_run_goes_on_in_the_number_format_that_it_began_in(
@@ -299,10 +293,10 @@ def test_a_run_goes_on_in_the_number_format_that_it_began_in(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     shutil.copytree(tmp_path / "run", tmp_path / "other")
     list(train(tiny(train={"precision": "bf16"}), tmp_path / "other", device="cpu"))
-    assert [session["precision"] for session in Run(tmp_path / "other").info()["sessions"]] == ["fp32", "bf16"]
-    with pytest.warns(UserWarning, match="goes on in fp32, as it began; --precision bf16 would be faster here"):
+    assert [session.precision for session in Run(tmp_path / "other").info().sessions] == ["fp32", "bf16"]
+    with warned(match="goes on in fp32, as it began; --precision bf16 would be faster here"):
         list(train(recipe, tmp_path / "run", device="cpu"))
-    assert [session["precision"] for session in Run(tmp_path / "run").info()["sessions"]] == ["fp32", "fp32"]
+    assert [session.precision for session in Run(tmp_path / "run").info().sessions] == ["fp32", "fp32"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -310,7 +304,7 @@ def test_a_run_goes_on_in_the_number_format_that_it_began_in(
 def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], tmp_path: Path, precision: str) -> None:
     recipe = tiny(method={"ema_images": 100}, train={"precision": precision})
     list(train(recipe, tmp_path / "straight", device="cuda"))
-    list(train(recipe, tmp_path / "stopped", device="cuda", tick=stop_at_100))
+    train_until(100, recipe, tmp_path / "stopped", "cuda")
     list(train(recipe, tmp_path / "stopped", device="cuda"))
     assert same_tensors(newest(tmp_path / "straight"), newest(tmp_path / "stopped"))
     on_cpu, on_gpu = (load(tmp_path / "straight", device=device).sample(8).images for device in ("cpu", "cuda"))

@@ -1,5 +1,6 @@
 """The command line: a few lines per command; everything it does can be done from Python too."""
 
+import logging
 import signal
 import sys
 import threading
@@ -17,6 +18,16 @@ from ganvas.core.errors import UserError, out_of_memory
 __all__ = ["app", "looking", "main", "painting", "scoring", "sweeping", "training"]
 
 
+class _Warnings(logging.Handler):
+    """Shows what ganvas warns of, a line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say("[yellow]warning:[/]", record.getMessage())
+
+
+_WARNINGS = _Warnings(logging.WARNING)
+
+
 def main(words: Sequence[str] | None = None) -> NoReturn:
     """Run the command line (`words`, or those of the process).
 
@@ -27,6 +38,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # file names need not be text
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    logging.getLogger("ganvas").addHandler(_WARNINGS)
     warnings.showwarning = lambda message, *_, **__: say("[yellow]warning:[/]", str(message))
     try:
         code = app(

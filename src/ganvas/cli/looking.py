@@ -79,16 +79,16 @@ def _row(run: Run) -> tuple[str, ...]:
     """The cells of a run in the table of runs, after its path."""
     try:
         info, records, state = run.info(), run.records(), run.state()
-        recipe, data, age = info["recipe"], info["data"]["name"], _age(info["started"])
-    except (UserError, KeyError):
-        return (*["-"] * 5, "run.json is damaged")
+    except UserError:  # one odd run must not hide the others
+        return (*["-"] * 5, "damaged")
     scores = [record["score"] for record in records if record.get("score") is not None]
     nimg = f"{records[-1]['nimg']:,}" if records else "0"
-    return recipe, data, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state.partition(":")[0]
+    age = _age(info.started)
+    return info.recipe, info.data.name, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state.partition(":")[0]
 
 
-def _age(since: str) -> str:
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+def _age(since: datetime) -> str:
+    seconds = (datetime.now(UTC) - since).total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
@@ -181,7 +181,7 @@ def check(
     from ganvas.data import DataSettings
     from ganvas.data import check as data_check
     from ganvas.recipes.recipe import from_dict
-    from ganvas.training.train import seconds_per_image
+    from ganvas.training.timing import seconds_per_image
 
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
     report = data_check.check(settings, data_dir)

@@ -54,17 +54,18 @@ def sample(
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
     from ganvas.runs import model as sampling
+    from ganvas.runs import samples
 
     model = sampling.load(run, checkpoint, device)
     counts = [] if steps is None else read_numbers(steps, "steps")
     if len(counts) > 1:
-        sampling.save_steps(model, counts, n, label, seed, out_path)
+        samples.save_steps(model, counts, n, label, seed, out_path)
         line(f"{n:,} samples after {model.nimg:,} images, a row for each of {steps} steps: {out_path}")
         return
     if counts:
         model.method.use_steps(counts[0])
     with err.status(f"drawing {n:,} samples"):
-        files = sampling.save(model.sample(n, label, seed), out_path, model.provenance())
+        files = samples.save(model.sample(n, label, seed), out_path, model.provenance())
     where = files[0] if len(files) == 1 else out_path
     line(f"{n:,} samples after {model.nimg:,} images: {where}")
 

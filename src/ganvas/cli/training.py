@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -10,7 +16,8 @@ from cyclopts import Parameter
 from ganvas.cli.common import Words, app, err, line, out, progress, say_if_slow
 
 if TYPE_CHECKING:
-    from ganvas.runs.run import Record, Run
+    from ganvas.runs.log import Record
+    from ganvas.runs.run import Run
 
 
 @app.command
@@ -77,20 +84,58 @@ def train(
     run = Run(out_dir or Path("runs") / chosen.name)
     say_if_slow(chosen.network, choose(device).device)
     last: Record = {}
-    with progress() as bar:
+    with progress() as bar, _stop_on_signals() as stop:
         task = bar.add_task(chosen.name, total=None, losses="")
+
+        def tick(nimg: int, total: int) -> None:
+            stop.training = True
+            bar.update(task, completed=nimg, total=total)
+
         for last in train_run(
             chosen,
             run.path,
             data_dir=data_dir,
             device=device,
-            tick=lambda n, total: bar.update(task, completed=n, total=total),
+            tick=tick,
+            stop=lambda: stop.asked,
             say=lambda text: err.print(text, markup=False, soft_wrap=True),
         ):
             bar.update(task, losses=_losses(last))
             if not bar.console.is_terminal:
                 err.print(f"{last['nimg']:>10,} images  epoch {last['epoch']:.2f}  {_losses(last)}")
     return _report_end(run, bool(last))
+
+
+class _Stop:
+    """What Ctrl-C and SIGTERM ask of a training: the first one stops it after the step, with a checkpoint.
+
+    Before the training begins, and with a second Ctrl-C, they interrupt at once.
+    """
+
+    def __init__(self) -> None:
+        self.training = self.asked = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and (self.asked or not self.training):
+            raise KeyboardInterrupt
+        if not self.training:
+            sys.exit(128 + number)
+        self.asked = True
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[_Stop]:
+    """Inside, signals go to the `_Stop`; in a thread, where no signals arrive, nothing happens."""
+    stop = _Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    previous = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, old)
 
 
 def _report_end(run: Run, trained: bool) -> int:
@@ -100,7 +145,7 @@ def _report_end(run: Run, trained: bool) -> int:
 
     info = run.info()
     nimg = max((record["nimg"] for record in run.records()), default=0)
-    if info["state"] == "stopped":
+    if info.state == "stopped":
         line(f"Stopped after {nimg:,} images. The same command goes on from here.")
         return 130
     if not trained:

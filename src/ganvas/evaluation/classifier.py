@@ -23,6 +23,7 @@ from ganvas.core.settings import Settings
 from ganvas.data import Batches, ImageSet
 from ganvas.runs import checkpoint
 from ganvas.runs.checkpoint import Damaged
+from ganvas.runs.state import below, optimizer_groups, optimizer_tensors, restore_optimizer
 
 SETTLE_IMAGES = 10_000  # that the final statistics of batch norm are measured on
 LARGEST = 32  # pixels: larger pictures are scaled down unless asked otherwise
@@ -225,8 +226,8 @@ def _keep(
 ) -> None:
     tensors = {f"network/{key}": value for key, value in network.state_dict().items()}
     tensors |= {f"average/{key}": value for key, value in average.state_dict().items()}
-    tensors |= {f"optimizer/{key}": value for key, value in checkpoint.optimizer_tensors(optimizer).items()}
-    checkpoint.save(folder, step, tensors, {"groups": checkpoint.optimizer_groups(optimizer)}, {})
+    tensors |= {f"optimizer/{key}": value for key, value in optimizer_tensors(optimizer).items()}
+    checkpoint.save(folder, step, tensors, {"groups": optimizer_groups(optimizer)})
     for old in checkpoint.available(folder)[:-1]:
         checkpoint.remove(folder, old)
 
@@ -238,9 +239,9 @@ def _resume(folder: Path, network: Classifier, average: AveragedModel, optimizer
             state = checkpoint.load(folder, step)
         except Damaged:
             continue
-        network.load_state_dict(checkpoint.below("network/", state.tensors))
-        if averaged := checkpoint.below("average/", state.tensors):
+        network.load_state_dict(below("network/", state.tensors))
+        if averaged := below("average/", state.tensors):
             average.load_state_dict(averaged)
-        checkpoint.restore_optimizer(optimizer, checkpoint.below("optimizer/", state.tensors), state.values["groups"])
+        restore_optimizer(optimizer, below("optimizer/", state.tensors), state.values["groups"])
         return step
     return 0

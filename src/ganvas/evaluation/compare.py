@@ -5,8 +5,8 @@ definitions of the metrics. Everything else goes into a table of its own that sa
 """
 
 import json
+import logging
 import re
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from ganvas.core.errors import UserError
 from ganvas.metrics import METRICS, Metric, Score
 from ganvas.runs.run import Run
+
+logger = logging.getLogger("ganvas")
 
 FORMAT = 1  # of the evaluation files that this module reads
 REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
@@ -97,7 +99,7 @@ def read(run: Run) -> list[Evaluation]:
         try:
             found.append(_parse(run, file))
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            warnings.warn(f"skipped evaluation '{file}', which is damaged or too new ({error!r})", stacklevel=2)
+            logger.warning(f"skipped evaluation '{file}', which is damaged or too new ({error!r})")
     return found
 
 
@@ -321,9 +323,9 @@ def _machine_note(last: Iterable[Evaluation]) -> list[str]:
     """Seconds of unlike machines are no common scale."""
     machines: dict[str, list[str]] = {}
     for evaluation in last:
-        with suppress(UserError, KeyError, TypeError):
-            sessions = evaluation.run.info()["sessions"]
-            names = dict.fromkeys(f"{s['device']}, {s['threads']} threads, {s['machine']}" for s in sessions)
+        with suppress(UserError):
+            sessions = evaluation.run.info().sessions
+            names = dict.fromkeys(f"{s.device}, {s.threads} threads, {s.machine}" for s in sessions)
             machines.setdefault(" + ".join(names), []).append(evaluation.name)
     if len(machines) < 2:
         return []

@@ -38,7 +38,7 @@ from ganvas.metrics import METRICS, Moments, Score
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import model as sampling
 from ganvas.runs.model import decode
-from ganvas.runs.run import git_commit, now
+from ganvas.runs.provenance import git_commit, now
 
 FORMAT = 1
 LEAST_SAMPLES = 100

@@ -23,7 +23,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from ganvas.compute.device import Compute, choose, keep_freed_memory, repeatable
+from ganvas.compute.device import Compute, choose, deterministic, keep_freed_memory
 from ganvas.core import files
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
@@ -77,7 +77,7 @@ class Evaluator:
     def measure(self, pictures: np.ndarray) -> Measured:
         """uint8 [N, C, H, W] -> features and probabilities; the same for a picture in any company but rounding."""
         found = []
-        with torch.no_grad():
+        with torch.no_grad(), deterministic():
             for start in range(0, len(pictures), BATCH):
                 pixels = torch.tensor(pictures[start : start + BATCH], device=self.device)
                 found.append([part.float().cpu() for part in self.network(_with_channels(pixels, self.channels))])
@@ -158,7 +158,6 @@ def load(name: str, device: str = "auto") -> Evaluator:
     Raises UserError when there is none, or when its file is damaged.
     """
     compute = choose(device, "fp32")  # a score should not depend on the shortcuts of training
-    repeatable()
     if name == INCEPTION:
         return _inception(compute)
     if name in BUNDLED:
@@ -305,10 +304,10 @@ class Training:
             return
         if self._compute.device.type == "cpu":
             keep_freed_memory()
-        repeatable()
         network = classifier.build(self.settings, self.data.spec, self._compute)
         partial = self.file.with_suffix(".training")
-        yield from classifier.train(network, self.settings, self.data, self._compute, partial)
+        with deterministic():
+            yield from classifier.train(network, self.settings, self.data, self._compute, partial)
         self._write(network)
         for part in partial.glob("*"):
             part.unlink()

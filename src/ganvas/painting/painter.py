@@ -138,7 +138,7 @@ def find_painter(
             f"the run that painted '{file}' is not in '{origin.run}': say where, `ganvas paint RUN --like FILE`"
         )
     place = Run.existing(run or origin.run)
-    nimg = place.checkpoint_with(origin.checkpoint)
+    nimg = place.checkpoints.with_hash(origin.checkpoint)
     if nimg is None:
         raise UserError(
             f"the checkpoint that painted '{file}' (after {origin.nimg:,} images) is no longer in '{place.path}'"

@@ -1,13 +1,12 @@
 """Figures of runs: pure functions from records and sheets to matplotlib, and the commands that write them."""
 
+import logging
 import math
 import os
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +18,11 @@ from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.core.images import GAP, load_png
 from ganvas.metrics import METRICS
-from ganvas.runs.run import Record, Run
+from ganvas.runs.guard_journal import GuardEvent
+from ganvas.runs.log import Record
+from ganvas.runs.run import Run
 
-Event = Mapping[str, Any]  # of the guard
+logger = logging.getLogger("ganvas")
 
 REAL, FAKE, THIRD, RULE = "#1b7f5c", "#c2410c", "#3b5ba5", "#6b7280"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
@@ -82,8 +83,8 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
         figures["metrics"] = metrics(records)
     if sheets := run.sheets():
         info = run.info()
-        epochs = [int(file.stem) / info["data"]["images"] for file in sheets]
-        height = info["data"]["spec"]["height"] + GAP
+        epochs = [int(file.stem) / info.data.images for file in sheets]
+        height = info.data.spec.height + GAP
         figures["epochs"] = epochs_sheet([load_png(file)[0][:height] for file in sheets], epochs)
     return save(figures, run.path / "figures")
 
@@ -103,12 +104,12 @@ def draw_together(paths: Sequence[Run | str | Path], at: Sequence[int] = (), out
     sheets = [(name, {int(file.stem): file for file in run.sheets()}) for name, run in zip(names, runs, strict=True)]
     figures = {}
     if any(log_ratios(records) for _, records in curves):
-        figures["balance"] = balance(curves, [run.info()["data"]["images"] for run in runs])
+        figures["balance"] = balance(curves, [run.info().data.images for run in runs])
     else:
-        warnings.warn("no figure of the balance: no run has records whose two losses are positive", stacklevel=2)
+        logger.warning("no figure of the balance: no run has records whose two losses are positive")
     for name, found in sheets:
         if not found:
-            warnings.warn(f"'{name}' has no sample sheet yet, and no row in the figure of samples", stacklevel=2)
+            logger.warning(f"'{name}' has no sample sheet yet, and no row in the figure of samples")
     if sheets := [(name, found) for name, found in sheets if found]:
         longest = sorted(max((found for _, found in sheets), key=max))
         steps = np.linspace(0, len(longest) - 1, SHEETS_ACROSS).round().astype(int)
@@ -222,19 +223,19 @@ def metrics(records: Sequence[Record]) -> Figure:
     return _small_multiples(records, titles, "Scores of the evaluations", smooth=False)
 
 
-def monitors(records: Sequence[Record], events: Sequence[Event] = ()) -> Figure:
+def monitors(records: Sequence[Record], events: Sequence[GuardEvent] = ()) -> Figure:
     """What was recorded while training, against images seen, and where the guard stepped in."""
     return _small_multiples(records, MONITORS, "Monitors", events=events)
 
 
-def guarded(records: Sequence[Record], events: Sequence[Event]) -> Figure:
+def guarded(records: Sequence[Record], events: Sequence[GuardEvent]) -> Figure:
     """The losses with what was lost when the guard went back, and what it said."""
     figure = Figure(figsize=(9, 4.6 + 0.22 * len(events)), layout="constrained")
     axes = figure.subplots()
     _mark(axes, events, numbered=True)
     for name, label, colour in (("d_loss", "discriminator", REAL), ("g_loss", "generator", FAKE)):
         for event in events:
-            points = [(r["nimg"], r[name]) for r in event["records"] if r.get(name) is not None]
+            points = [(r["nimg"], r[name]) for r in event.records if r.get(name) is not None]
             axes.plot(*zip(*points, strict=True), color=colour, linestyle=":") if points else None
         _curve(axes, records, name, colour, label, smooth=False)
     positive = [r[name] for r in records for name in ("d_loss", "g_loss") if r.get(name) is not None]
@@ -244,28 +245,32 @@ def guarded(records: Sequence[Record], events: Sequence[Event]) -> Figure:
     axes.set_ylabel("loss")
     if any(not str(line.get_label()).startswith("_") for line in axes.lines):
         axes.legend(frameon=False)
-    said = [f"{i}. {event['said']}; {_done(event)}" for i, event in enumerate(events, 1)]
+    said = [f"{i}. {event.said}; {_done(event)}" for i, event in enumerate(events, 1)]
     figure.supxlabel("\n".join(textwrap.fill(line, 120) for line in said), fontsize=8, ha="left", x=0.02)
     return figure
 
 
-def _done(event: Event) -> str:
-    if event["back_to"] is None:
+def _done(event: GuardEvent) -> str:
+    if event.back_to is None:
         return "stopped"
-    changes = ", ".join(f"{field} × {factor:g}" for field, factor in event["factors"].items())
-    return f"back to {event['back_to']:,}" + (f" with {changes}" if changes else "")
+    changes = ", ".join(f"{field} × {factor:g}" for field, factor in event.factors.items())
+    return f"back to {event.back_to:,}" + (f" with {changes}" if changes else "")
 
 
-def _mark(axes: Axes, events: Sequence[Event], numbered: bool = False) -> None:
+def _mark(axes: Axes, events: Sequence[GuardEvent], numbered: bool = False) -> None:
     """A line where the guard stepped in."""
     for number, event in enumerate(events, 1):
-        axes.axvline(event["nimg"], color=RULE, linestyle="--", linewidth=0.8)
+        axes.axvline(event.nimg, color=RULE, linestyle="--", linewidth=0.8)
         if numbered:
-            axes.annotate(f"{number}", (event["nimg"], 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
+            axes.annotate(f"{number}", (event.nimg, 1), xycoords=("data", "axes fraction"), va="bottom", ha="center")
 
 
 def _small_multiples(
-    records: Sequence[Record], titles: Mapping[str, str], title: str, smooth: bool = True, events: Sequence[Event] = ()
+    records: Sequence[Record],
+    titles: Mapping[str, str],
+    title: str,
+    smooth: bool = True,
+    events: Sequence[GuardEvent] = (),
 ) -> Figure:
     """A small plot for each quantity (name -> title) that the records have."""
     names = [name for name in titles if any(record.get(name) is not None for record in records)]

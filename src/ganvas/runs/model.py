@@ -1,8 +1,6 @@
-"""From a run back to pictures: load a trained method, sample it, write the samples."""
+"""From a run back to images: load its trained method and sample it."""
 
-import json
-import warnings
-from collections.abc import Sequence
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,17 +8,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ganvas.compute.device import choose, repeatable
-from ganvas.core import files, images
+from ganvas.compute.device import choose, deterministic
+from ganvas.core import images
 from ganvas.core.errors import UserError
-from ganvas.core.images import ImageSpec
 from ganvas.core.version import VERSION
 from ganvas.data import ImageSet
 from ganvas.data import load as load_data
 from ganvas.methods import Method
-from ganvas.runs import checkpoint
 from ganvas.runs.checkpoint import Damaged
-from ganvas.runs.run import Run, unpack
+from ganvas.runs.run import Run
+from ganvas.runs.state import unpack
+
+logger = logging.getLogger("ganvas")
 
 DECODE_BATCH = 64
 LAST_SEED = 2**63 - 1
@@ -54,6 +53,7 @@ class Model:
         labels = self._labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds)
 
+    @deterministic()
     def encode(self, pictures: np.ndarray) -> torch.Tensor:
         """uint8 [N, H, W, C], of the size of the training pictures -> latents [N, latent_size].
 
@@ -75,7 +75,7 @@ class Model:
     def data(self, data_dir: Path | None = None) -> ImageSet:
         """The training pictures; raises UserError when they are not there, or are others."""
         data = load_data(self.run.recipe().data, "train", data_dir)
-        if data.fingerprint != self.run.info()["data"]["sha256"]:
+        if data.fingerprint != self.run.info().data.sha256:
             raise UserError(
                 f"the images of '{data.name}' are not those that '{self.run.path}' was trained on: put them back"
             )
@@ -107,6 +107,7 @@ class Model:
         raise UserError(f"there is no label '{label}': this run knows {', '.join(self.classes)}")
 
 
+@deterministic()
 def decode(method: Method, seeds: list[int], labels: np.ndarray | None) -> np.ndarray:
     """uint8 [N, H, W, C] from one latent per seed.
 
@@ -132,65 +133,23 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
     """
     run = Run.existing(path)
     recipe, info = run.recipe(), run.info()
-    there = checkpoint.available(run.checkpoints)
+    there = run.checkpoints.available()
     if not there:
         raise UserError(f"'{path}' has no checkpoint yet: train it a little longer")
     if which == "last":
-        state, damages = run.newest_checkpoint()
+        state, damages = run.checkpoints.newest()
         for damage in damages:
-            warnings.warn(damage, stacklevel=2)
+            logger.warning(damage)
         assert state is not None, "there are checkpoints"
     else:
-        nimg = run.best_checkpoint() if which == "best" else int(which) if str(which).isdecimal() else None
+        nimg = run.checkpoints.best() if which == "best" else int(which) if str(which).isdecimal() else None
         if nimg not in there:
             raise UserError(f"there is no checkpoint '{which}': use last, best or one of {', '.join(map(str, there))}")
         try:
-            state = checkpoint.load(run.checkpoints, nimg)
+            state = run.checkpoints.load(nimg)
         except Damaged as damage:
             raise UserError(f"checkpoint {damage}: choose another one") from None
     compute = choose(device, "fp32")  # a picture should not depend on the shortcuts of training
-    repeatable()
-    method = recipe.build(ImageSpec(**info["data"]["spec"]), compute)
+    method = recipe.build(info.data.spec, compute)
     unpack(method, state.tensors, state.values, training=False)
-    classes = tuple(info["data"]["classes"])
-    return Model(method, run, state.values["nimg"], classes, state.sha256, state.values["seconds"])
-
-
-def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
-    """Write samples as one grid (`.png`), as arrays (`.npz`: images, labels, seeds, recipe) or one by one (a folder).
-
-    Returns the files written. Raises UserError for another ending.
-    """
-    if out.suffix == ".png":
-        grid = images.grid(samples.images, images.square_columns(len(samples.images)))
-        labels = None if samples.labels is None else samples.labels.tolist()
-        images.save_png(out, images.enlarge(grid), {**provenance, "seeds": samples.seeds, "labels": labels})
-        return [out]
-    if out.suffix == ".npz":
-        labels = {} if samples.labels is None else {"labels": samples.labels}
-        with files.atomic(out) as file:
-            recipe = np.array(json.dumps(provenance))
-            np.savez_compressed(file, images=samples.images, seeds=np.array(samples.seeds), recipe=recipe, **labels)
-        return [out]
-    if out.suffix:
-        raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
-    written = []
-    for i, (picture, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
-        label = None if samples.labels is None else int(samples.labels[i])
-        written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
-        images.save_png(written[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
-    return written
-
-
-def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, seed: int, out: Path) -> None:
-    """Write a grid with the same samples in every row, after each number of `steps`; raises UserError for others."""
-    if out.suffix != ".png":
-        raise UserError(f"rows of steps make a picture: give --out a name that ends in .png, not '{out.name}'")
-    rows = []
-    for count in steps:
-        model.method.use_steps(count)
-        rows.append(model.sample(n, label, seed))
-    grid = images.grid(np.concatenate([row.images for row in rows]), n)
-    labels = None if rows[0].labels is None else rows[0].labels.tolist()
-    recipe = {**model.provenance(), "seeds": rows[0].seeds, "labels": labels, "steps": list(steps)}
-    images.save_png(out, images.enlarge(grid), recipe)
+    return Model(method, run, state.values["nimg"], info.data.classes, state.sha256, state.values["seconds"])

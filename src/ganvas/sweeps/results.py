@@ -15,7 +15,8 @@ from ganvas.core import files
 from ganvas.evaluation import report
 from ganvas.metrics import METRICS, Score
 from ganvas.plotting import figures
-from ganvas.runs.run import Record, Run
+from ganvas.runs.log import Record
+from ganvas.runs.run import Run
 from ganvas.sweeps.plan import Plan, Point, shown
 
 SCORES = ("kid", "fid", "vendi", "copy_rate", "coverage")  # of the table
@@ -136,7 +137,7 @@ def figure(plan: Plan, trials: Sequence[Trial]) -> Figure | None:
     """The balance of the losses of a grid, a colour per point; of a search, or without such losses, the scores."""
     curves = [(trial, trial.run.records()) for trial in trials if trial.last and trial.run.is_run()]
     if plan.trials is None and any(figures.log_ratios(records) for _, records in curves):
-        sizes = [trial.run.info()["data"]["images"] for trial, _ in curves]
+        sizes = [trial.run.info().data.images for trial, _ in curves]
         return figures.balance([(plan.name(trial.point), records) for trial, records in curves], sizes)
     points = [(trial.point, trial.scores[plan.by].value) for trial in trials if plan.by in trial.scores]
     return figures.scores_by_setting(points, METRICS[plan.by].title) if points else None

@@ -24,7 +24,10 @@ from ganvas.methods import Method
 from ganvas.metrics import METRICS
 from ganvas.recipes.train_settings import SCORE
 from ganvas.runs import checkpoint
-from ganvas.runs.run import Record, Run, pack
+from ganvas.runs.log import Record
+from ganvas.runs.run import Run
+from ganvas.runs.state import optimizer_tensors, pack
+from ganvas.runs.writer import Writer
 from ganvas.training import guard
 
 KINDS = {  # by the first part of the path; anything else cannot go
@@ -128,7 +131,7 @@ def checkpoint_size(method: Method) -> int:
             for weight in (weight for group in tried.param_groups for weight in group["params"]):
                 weight.grad = torch.zeros_like(weight)
             tried.step()
-            tensors |= {f"{name}/{key}": value for key, value in checkpoint.optimizer_tensors(tried).items()}
+            tensors |= {f"{name}/{key}": value for key, value in optimizer_tensors(tried).items()}
     header = sum(HEADER_BYTES + len(name) for name in tensors) + len(json.dumps(values))
     return sum(tensor.nbytes for tensor in tensors.values()) + header + checkpoint.NOTE_BYTES
 
@@ -192,15 +195,25 @@ def room_for_figures(run: Run) -> bool:
 # -- making room ------------------------------------------------------------------------------------------------------
 
 
-class Budget:
-    """Keeps a run within `limit` bytes: called as its `room`, before anything is written.
+class Budget(Writer):
+    """Keeps a run within `limit` bytes: makes room before anything is written.
 
-    `checkpoint` and `sheet` are the bytes of one, `keep` is that of the recipe. Raises UserError where the budget
-    cannot hold two checkpoints and the small files; nothing is changed until `begin`.
+    `checkpoint` and `sheet` are the bytes of one, `keep` is that of the recipe, and `horizon` tells the images seen
+    before which the guard may want a checkpoint. Raises UserError where the budget cannot hold two checkpoints and the
+    small files; nothing is changed until `begin`.
     """
 
-    def __init__(self, run: Run, limit: int, *, checkpoint: int, sheet: int, keep: int) -> None:
-        self.run, self.limit, self.checkpoint, self.keep = run, limit, checkpoint, keep
+    def __init__(
+        self,
+        run: Run,
+        limit: int,
+        *,
+        checkpoint: int,
+        sheet: int,
+        keep: int,
+        horizon: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self.run, self.limit, self.checkpoint, self.keep, self.horizon = run, limit, checkpoint, keep, horizon
         small = LEAST_SHEETS * sheet + 2 * sheet + 2 * LEAST_RECORDS * RECORD_BYTES + SMALL_BYTES
         self.least = small + (LEAST_EVALUATIONS + 1) * EVALUATION_BYTES
         self.dropped: Counter[str] = Counter()
@@ -214,15 +227,14 @@ class Budget:
             )
 
     def begin(self) -> None:
-        """Watch over the run from now on; drop at once what it has too much of. `dropped` says how much of what."""
+        """Drop at once what the run has too much of; `dropped` says how much of what. To be called before writing."""
         if sizes(self.run.path).get("tensorboard", 0) > kept_free(self.limit)["tensorboard"]:
             self.dropped["TensorBoard files"] += remove_events(self.run)  # the log has what they had
         self._make_room(None, 0)
         if self.dropped["sample sheets"]:
             self.run.sheet_file.unlink(missing_ok=True)  # it has rows of those; it is made again
-        self.run.room = self
 
-    def __call__(self, file: Path, size: int) -> None:
+    def reserve(self, file: Path, size: int) -> None:
         """Make room for `size` more bytes in `file`; raises RunFailed where nothing more can go."""
         kind = KINDS.get(file.relative_to(self.run.path).parts[0], FIXED)
         more = 2 * size if kind == "records" else size  # the log is written again as a whole when a run goes on
@@ -261,11 +273,10 @@ class Budget:
     # -- each of these drops some of a kind and says how many; 0: no more can go
 
     def _fewer_checkpoints(self) -> int:
-        folder = self.run.checkpoints
-        if strays := checkpoint.strays(folder):
+        if strays := checkpoint.strays(self.run.checkpoints.folder):
             strays[0].unlink()
-        elif older := self.run.dispensable():
-            checkpoint.remove(folder, older[0])
+        elif older := self.run.checkpoints.dispensable(self.horizon()):
+            self.run.checkpoints.remove(older[0])
         else:
             return 0
         return 1
@@ -284,12 +295,12 @@ class Budget:
         records = self.run.records()
         stay = fewer_records(records)
         if len(stay) < len(records):
-            self.run.rewrite_log(stay)
+            self.run.log.replace(stay)
         return len(records) - len(stay)
 
     def _fewer_evaluations(self) -> int:
         files = self.run.evaluation_files()
-        gone = set(files) - set(fewer_evaluations(files, self.run.best_checkpoint()))
+        gone = set(files) - set(fewer_evaluations(files, self.run.checkpoints.best()))
         for file in gone:
             file.unlink(missing_ok=True)
         return len(gone)

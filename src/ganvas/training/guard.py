@@ -9,7 +9,7 @@ from math import expm1, log
 from statistics import median
 from typing import NamedTuple
 
-from ganvas.runs.run import Record
+from ganvas.runs.log import Record
 
 CONFIRM = 2  # records in a row that have to show it
 PAST = 8  # records before these that they are compared with, at most

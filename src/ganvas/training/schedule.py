@@ -5,7 +5,7 @@ from typing import Any
 
 from ganvas.metrics import METRICS
 from ganvas.recipes.train_settings import Rule
-from ganvas.runs.run import Record
+from ganvas.runs.log import Record
 
 
 class Schedule:

@@ -1,17 +1,18 @@
-"""TensorBoard, for those who have it: the records of a run as scalars, within its disk budget."""
+"""TensorBoard, where it is installed: the records of a run as scalars, within its disk budget."""
 
 import time
 from importlib.util import find_spec
 from typing import Any
 
-from ganvas.runs.run import Record, Run
+from ganvas.runs.log import Record
+from ganvas.runs.run import Run
 from ganvas.training import disk_budget
 
 HEADER_BYTES = 1_000  # of an empty file of events, at most
 
 
-class Board:
-    """Sends records to TensorBoard, where that is installed.
+class TensorBoard:
+    """Writes records to the files that TensorBoard reads; does nothing where it is not installed.
 
     When the files are as large as the budget lets them be, they are written again from the log, with as many records
     as fill half of them; that is also where they come from when they are missing.
@@ -26,19 +27,19 @@ class Board:
         if find_spec("tensorboard") is None:
             return
         if run.records() and not disk_budget.sizes(self.folder):
-            self._write_again()
+            self._rewrite()
         else:
             self._open(nimg + 1 if nimg else 0)
 
-    def __call__(self, record: Record) -> None:
-        """Send a record that is in the log already."""
+    def write(self, record: Record) -> None:
+        """Write a record that is in the log already."""
         if self.writer is None:
             return
         gone_back = record["nimg"] <= self.newest
         if gone_back or self.taken + disk_budget.tensorboard_size(record) > self.limit:
-            self._write_again()
+            self._rewrite()
         else:
-            self._write(record, time.time())
+            self._add(record, time.time())
 
     def close(self) -> None:
         if self.writer is not None:
@@ -50,14 +51,15 @@ class Board:
         self.taken = sum(disk_budget.sizes(self.folder).values()) + HEADER_BYTES
         self.writer = SummaryWriter(self.folder, purge_step=nimg)
 
-    def _write(self, record: Record, at: float) -> None:
+    def _add(self, record: Record, at: float) -> None:
         self.taken += disk_budget.tensorboard_size(record)
         self.newest = record["nimg"]
         for name, value in record.items():
             if name != "nimg":
                 self.writer.add_scalar(name, value, record["nimg"], at)
 
-    def _write_again(self) -> None:
+    def _rewrite(self) -> None:
+        """All files anew from the log, at most half as large as they may be."""
         self.close()
         disk_budget.remove_events(self.run)
         records = self.run.records()
@@ -67,4 +69,4 @@ class Board:
         self._open(0)
         now = time.time() - max((record["seconds"] for record in records), default=0)
         for record in records:
-            self._write(record, now + record["seconds"])
+            self._add(record, now + record["seconds"])

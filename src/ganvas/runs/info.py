@@ -1,0 +1,62 @@
+"""run.json: what a run is, and the sessions that trained it."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+from ganvas.core.documents import Document
+from ganvas.core.images import ImageSpec
+
+
+class DataFacts(BaseModel):
+    """The training images."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    images: int
+    sha256: str
+    """of their pixels and labels"""
+    spec: Annotated[ImageSpec, PlainSerializer(ImageSpec._asdict)]
+    classes: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    """files that could not be read"""
+
+
+class Session(BaseModel):
+    """One process that trained the run, from its start or from a checkpoint on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: str = ""
+    """when it began"""
+    from_nimg: int = 0
+    """images seen before it"""
+    ganvas: str = ""
+    git: str | None = None
+    torch: str = ""
+    python: str = ""
+    machine: str = ""
+    device: str = ""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int = 0
+    command: tuple[str, ...] = ()
+
+
+class RunInfo(Document):
+    """The content of run.json."""
+
+    KIND: ClassVar[str] = "the run.json of a run"
+
+    recipe: str = "unnamed"
+    seed: int | None = None
+    data: DataFacts
+    started: AwareDatetime
+    state: str = "unknown"
+    """running, finished, stopped or failed"""
+    reason: str | None = None
+    """of the failure"""
+    ended: AwareDatetime | None = None
+    sessions: tuple[Session, ...] = ()
+    evaluator: str | None = None
+    """sha256 of the evaluator that scores the run while it trains"""

@@ -1,0 +1,74 @@
+"""The log of a run: one record per line of log.jsonl."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, Field, NonNegativeInt
+
+from ganvas.core import files
+from ganvas.core.documents import Document
+from ganvas.core.errors import UserError
+from ganvas.runs.writer import UNLIMITED, Writer
+
+Record = dict[str, Any]
+"""A record in memory: the fields of `LogRecord` that have a value, but for its version."""
+
+
+class LogRecord(Document):
+    """A line of the log: what happened since the record before. All other keys are numbers by name."""
+
+    KIND: ClassVar[str] = "a record of the log"
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, int | float | None] = Field(init=False)
+
+    nimg: NonNegativeInt
+    """images seen since the run began"""
+    epoch: float | None = None
+    """passes over the data"""
+    seconds: float | None = None
+    """of training since the run began, over all sessions"""
+    images_per_second: float | None = None
+    stopped: bool | None = None
+    """whether the run was stopped here, between two regular records"""
+
+
+class Log:
+    """The records of a run in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def append(self, record: Record, writer: Writer = UNLIMITED) -> None:
+        writer.append(self.file, self._line(record))
+
+    def read(self) -> list[Record]:
+        """Every whole line; the last one may have been cut short by a kill. Raises UserError for a damaged line."""
+        if not self.file.is_file():
+            return []
+        lines = self.file.read_bytes().splitlines()
+        records: list[Record] = []
+        for number, line in enumerate(lines, 1):
+            try:
+                record = LogRecord.from_json(line, f"{self.file}, line {number}")
+            except UserError:
+                if number == len(lines):
+                    break
+                raise
+            records.append(record.model_dump(exclude={"version"}, exclude_none=True))
+        return records
+
+    def rewind(self, nimg: int) -> None:
+        """Drop the records after `nimg` images: a resumed run writes them again."""
+        if self.file.is_file():
+            self.replace(record for record in self.read() if record["nimg"] <= nimg)
+
+    def replace(self, records: Iterable[Record]) -> None:
+        """Write the log anew with `records`, no more than it had: a disk budget keeps room for that."""
+        files.write(self.file, b"".join(map(self._line, records)))
+
+    def remove(self) -> None:
+        self.file.unlink(missing_ok=True)
+
+    def _line(self, record: Record) -> bytes:
+        return (LogRecord.from_values(record, self.file).to_json() + "\n").encode()

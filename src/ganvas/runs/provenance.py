@@ -1,0 +1,51 @@
+"""Where and with what a run was computed: time, commit, versions, machine."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from ganvas.compute.device import Compute
+from ganvas.core.version import VERSION
+from ganvas.runs.info import Session
+
+
+def now() -> str:
+    """The time in UTC, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def session_facts(compute: Compute, nimg: int) -> Session:
+    """Versions and machine of a session that starts (or resumes) a run at `nimg` images."""
+    device = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else platform.processor()
+    return Session(
+        at=now(),
+        from_nimg=nimg,
+        ganvas=VERSION,
+        git=git_commit(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        device=f"{compute.device} {device}".strip(),
+        precision=compute.precision,
+        threads=torch.get_num_threads(),
+        command=tuple(sys.argv),
+    )
+
+
+def git_commit() -> str | None:
+    """The commit of the checkout that ganvas runs from, `+` when it is changed; None for an installed package."""
+    package = Path(__file__).parents[1]
+    try:
+        git = ["git", "-C", str(package)]
+        tracked = [*git, "ls-files", "--error-unmatch", "__init__.py"]  # not: installed in somebody's checkout
+        subprocess.run(tracked, capture_output=True, check=True)
+        commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "--", str(package)], capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,116 @@
+"""The whole state of a method as named tensors and plain values, and back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganvas.methods import Method
+
+
+def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything that the next step depends on, less the position in the data, which is the images seen."""
+    tensors: dict[str, Tensor] = {}
+    for kind, modules in (("module", method.modules), ("average", method.averages)):
+        for name, module in modules.items():
+            tensors |= {f"{kind}/{name}/{key}": value for key, value in module.state_dict().items()}
+    for name, optimizer in method.optimizers.items():
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in optimizer_tensors(optimizer).items()}
+    tensors |= {f"extra/{key}": value for key, value in method.extra_state().items()}
+    tensors["random/method"] = method.noise.get_state()
+    tensors |= {f"random/{name}": state for name, state in random_states(method.compute.device).items()}
+    groups = {name: optimizer_groups(optimizer) for name, optimizer in method.optimizers.items()}
+    return tensors, {"optimizers": groups, "changed": dict(method.changed)}
+
+
+def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
+    """Put back what `pack` returned; with `training` false, only what sampling needs."""
+    method.change_back(values.get("changed", {}))
+    for kind, modules in (("module", method.modules), ("average", method.averages)):
+        for name, module in modules.items():
+            module.load_state_dict(below(f"{kind}/{name}/", tensors))
+    method.load_extra_state(below("extra/", tensors))
+    if not training:
+        return
+    for name, optimizer in method.optimizers.items():
+        restore_optimizer(optimizer, below(f"optimizer/{name}/", tensors), values["optimizers"][name])
+    method.noise.set_state(tensors["random/method"])
+    restore_random_states(below("random/", tensors), method.compute.device)
+
+
+def first_non_finite(method: Method) -> str | None:
+    """The name of something in the state that is no longer a finite number, if there is: a weight, a mean of Adam's."""
+    for key, value in pack(method)[0].items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            return key.removeprefix("module/").replace("/", ".")
+    return None
+
+
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+# -- torch's own random generators ----------------------------------------------------------------------------------
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's random generators that a method on `device` may use."""
+    states = {"torch": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def restore_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put back what `random_states` returned, perhaps on another device."""
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    elif device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])
+
+
+# -- optimisers -----------------------------------------------------------------------------------------------------
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser as named tensors: `<index of the parameter>.<name>`."""
+    state = optimizer.state_dict()["state"]
+    return {f"{index}.{key}": torch.as_tensor(value) for index, slots in state.items() for key, value in slots.items()}
+
+
+def optimizer_groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The settings of an optimiser (learning rate, betas, ...) as plain values, without its parameters."""
+    return [
+        {k: float(v) if isinstance(v, Tensor) else v for k, v in group.items() if k != "params"}
+        for group in optimizer.param_groups
+    ]
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
+) -> None:
+    """Put back what `optimizer_tensors` and `optimizer_groups` returned, perhaps on another device."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value.clone()  # it will be changed in place
+    fresh, rates = optimizer.state_dict()["param_groups"], [group["lr"] for group in optimizer.param_groups]
+    own = [{name: group[name] for name in ("params", "capturable") if name in group} for group in fresh]
+    optimizer.load_state_dict(
+        {
+            "state": state,
+            "param_groups": [{**saved, **kept} for saved, kept in zip(groups, own, strict=True)],
+        }
+    )
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        if isinstance(rate, Tensor):
+            group["lr"] = rate.fill_(group["lr"])
+        for parameter in group["params"]:
+            for name, value in optimizer.state[parameter].items():
+                if value.shape == parameter.shape:  # moments lie in memory as their weights do
+                    optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value)

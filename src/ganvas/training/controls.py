@@ -1,0 +1,57 @@
+"""The settings of the method that change while a run goes on: the schedule's factors times the guard's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganvas.methods import Method
+from ganvas.recipes.train_settings import Rule
+from ganvas.runs.guard_journal import GuardEvent
+from ganvas.runs.log import Record
+from ganvas.training.schedule import Schedule
+
+
+class Controls:
+    """Gives the settings of `method` the values that the schedule and the guard want."""
+
+    def __init__(self, method: Method, schedule: Mapping[str, Rule], total: int) -> None:
+        self.method, self.total = method, total
+        self.rules = dict(schedule)
+        for field, source in method.follows().items():
+            if source in self.rules:
+                self.rules.setdefault(field, self.rules[source])
+        self.schedule = Schedule(self.rules, total)
+        self.first_values = {field: getattr(method.settings, field) for field in schedule}
+        for brakes in method.brakes().values():
+            self.first_values |= brakes
+
+    def apply(self, nimg: int, rollbacks: Sequence[GuardEvent]) -> None:
+        """Change the settings whose value after `nimg` images and these rollbacks is another than now."""
+        factors = self.schedule.factors(nimg)
+        if rollbacks:  # from now on every side has a rate of its own
+            factors = {**dict.fromkeys(self.first_values, 1.0), **factors}
+        for event in rollbacks:
+            for field, factor in event.factors.items():
+                factors[field] *= factor
+        wanted = {field: self._value(field, factor) for field, factor in factors.items()}
+        changes = {field: value for field, value in wanted.items() if getattr(self.method.settings, field) != value}
+        if changes:
+            self.method.change(**changes)
+
+    def _value(self, field: str, factor: float) -> float:
+        """The first value times `factor`; a whole number stays one, and does not become 0 unless it was."""
+        first = self.first_values[field]
+        return max(min(1, first), round(first * factor)) if isinstance(first, int) else first * factor
+
+    def see(self, scores: Record) -> None:
+        """Tell the schedule the scores of a record."""
+        self.schedule.see(scores)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values, for `restore`."""
+        return self.schedule.state()
+
+    def restore(self, state: Mapping[str, Any] | None) -> None:
+        """Put the schedule where `state` has it; at the start of a run without one."""
+        self.schedule = Schedule(self.rules, self.total)
+        if state:
+            self.schedule.load_state(state)

@@ -1,0 +1,59 @@
+"""How much disk a run takes: its budget, and a forecast in words."""
+
+from ganvas.core import images
+from ganvas.core.files import say_size
+from ganvas.data import ImageSet
+from ganvas.methods import Method
+from ganvas.recipes.recipe import Recipe
+from ganvas.runs.run import Run
+from ganvas.training import disk_budget, guard
+from ganvas.training.disk_budget import Budget
+from ganvas.training.intervals import Intervals
+from ganvas.training.monitor import WATCHED
+from ganvas.training.sheets import sheet_of_real
+
+SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
+STEP_BYTES = 500  # of what a step returns, in the checkpoint of a stop, at most
+
+
+def budget_of(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget | None:
+    """What keeps the run within its disk budget, if it has one; raises UserError where that is too small."""
+    limit = recipe.train.disk_limit()
+    if limit is None:
+        return None
+    steps = -(-recipe.train.log_every // recipe.train.batch_size)
+    under_way = WATCHED * method.spec.channels * method.spec.height * method.spec.width + steps * STEP_BYTES
+    saved = [disk_budget.checkpoint_size(method) + under_way]  # that of a stop between two records is the largest
+    saved += [file.stat().st_size for file in run.checkpoints.folder.glob("*.safetensors")]
+    return Budget(
+        run,
+        limit,
+        checkpoint=max(saved),
+        sheet=sheet_of_real(method, data).nbytes + SHEET_RECIPE_BYTES,  # a PNG is never larger than its pixels
+        keep=recipe.train.keep,
+        horizon=lambda: None if recipe.train.guard == "off" else guard.horizon(run.records()),
+    )
+
+
+def expected_space(recipe: Recipe, method: Method, data: ImageSet) -> str:
+    """What the run directory will take, in words."""
+    total, intervals = recipe.total_images(len(data)), Intervals.of(recipe.train, len(data))
+
+    def count(every: int) -> int:
+        return -(-total // max(every, recipe.train.batch_size))
+
+    evaluations = total // intervals.evaluation if intervals.evaluation else 0
+    one = disk_budget.checkpoint_size(method)
+    size = disk_budget.expected_size(
+        one,
+        len(images.png(sheet_of_real(method, data))),
+        checkpoints=min(count(intervals.checkpoint) + evaluations, recipe.train.keep + 2),
+        sheets=count(intervals.sheet),
+        records=count(intervals.record),
+        evaluations=evaluations,
+    )
+    limit = recipe.train.disk_limit()
+    said = f"disk: {say_size(one)} per checkpoint, about {say_size(size)} in all at the end; "
+    if limit is None:
+        return f"{said}no budget"
+    return f"{said}budget {say_size(limit)}" + (": the oldest of it will be thinned" if size > limit else "")
