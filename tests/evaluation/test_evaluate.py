@@ -231,7 +231,7 @@ def test_a_kill_between_a_checkpoint_and_its_evaluation_loses_neither(
     recipe = tiny(data={"name": str(folder)}, train={"eval_every": 80, "eval_samples": 100, "keep": 9})
     list(train(recipe, tmp_path / "straight", device="cpu"))
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "write_evaluation", lambda self, evaluation: 1 / 0)
+        patch.setattr(Run, "write_evaluation", lambda self, evaluation, writer: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             list(train(recipe, tmp_path / "killed", device="cpu"))
     assert not (tmp_path / "killed" / "evaluations").exists()
