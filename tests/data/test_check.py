@@ -40,7 +40,7 @@ def test_a_sound_folder(folder):
     assert (report.exact, report.near, report.skipped) == (0, 0, ())
     assert report.megabytes == 10 * 3 * 64 * 64 / 1e6
     lines = report.lines()
-    assert lines[0].endswith("10 pictures, used as 64 x 64 colour pixels")
+    assert lines[0].endswith("10 images, used as 64 x 64 colour pixels")
     assert "classes: cats (5), dogs (5)" in lines and "unreadable: none" in lines
     assert not any(line.startswith("one epoch") for line in lines)
 
@@ -96,7 +96,7 @@ def test_nothing_readable_at_all(tmp_path):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images"):
         report_on(tmp_path)
 
 
@@ -104,7 +104,7 @@ def test_a_table_without_rows(tmp_path):
     pq.write_table(
         pa.table({"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())}), tmp_path / "a.parquet"
     )
-    assert "0 pictures" in report_on(tmp_path / "a.parquet").lines()[0]
+    assert "0 images" in report_on(tmp_path / "a.parquet").lines()[0]
     with pytest.raises(UserError, match="has no images"):
         load(DataSettings(name=str(tmp_path / "a.parquet")))
 

@@ -250,7 +250,7 @@ def test_pictures_beside_classes_are_refused(tmp_path):
     fill(tmp_path, 2)
     fill(tmp_path / "cats", 2)
     fill(tmp_path / "dogs", 2)
-    assert "2 pictures (such as 000.png) beside its class folders (cats, ...)" in refusal(tmp_path)
+    assert "2 images (such as 000.png) beside its class folders (cats, ...)" in refusal(tmp_path)
 
 
 def test_splits_share_their_classes(tmp_path):
@@ -282,7 +282,7 @@ def test_unreadable_pictures_are_listed_up_to_one_percent(tmp_path):
     fill(tmp_path / "b", 100)
     (tmp_path / "a" / "050.jpg").write_text("no picture")
     data = load_from(tmp_path)
-    assert len(data) == 199 and data.skipped == (f"{tmp_path}/a/050.jpg: not a picture that Pillow can read",)
+    assert len(data) == 199 and data.skipped == (f"{tmp_path}/a/050.jpg: not an image that Pillow can read",)
     assert data.labels is not None and data.labels.tolist() == [0] * 99 + [1] * 100
     assert data.images[:, 0, 0, 0].tolist() == [*range(99), *range(100)]
 
@@ -296,7 +296,7 @@ def test_more_unreadable_pictures_are_refused(tmp_path):
     (tmp_path / "d.webp").write_bytes(whole[:20])
     (tmp_path / "e.pgm").write_bytes(b"P5 20000 20000 255 ")  # more than Pillow takes for honest
     line = refusal(tmp_path)
-    assert line.startswith("5 of 100 pictures") and "more than 1%: repair or remove them" in line
+    assert line.startswith("5 of 100 images") and "more than 1%: repair or remove them" in line
     assert "a.png: " in line and "b.gif: " in line and line.endswith("...)")
     assert "bomb" in " ".join(decoding.decode(ganvas.data.find(DataSettings(name=str(tmp_path))), 8, 3, "crop").skipped)
 
@@ -482,13 +482,13 @@ def test_bad_parquet_is_refused(tmp_path):
     path.write_bytes(b"PAR1 and then nothing")
     assert f"cannot read {path} as Parquet" in refusal(path)
     pq.write_table(pa.table({"text": ["a", "b"]}), path)
-    assert "has no column of pictures among: text" in refusal(path)
+    assert "has no column of images among: text" in refusal(path)
     pq.write_table(hub_table([5], ["a", "b"]), path)
     assert "do not fit its 2 classes" in refusal(path)
     pq.write_table(pa.table({"image": [None, png(1)], "label": [0, None]}), path)
-    assert "1 pictures have no value in the column 'label'" in refusal(path)
+    assert "1 images have no value in the column 'label'" in refusal(path)
     pq.write_table(pa.table({"image": [None, png(1)]}), path)
-    assert "row 0: no picture in this row" in refusal(path)
+    assert "row 0: no image in this row" in refusal(path)
 
 
 def test_mnist_may_be_parquet_too(tmp_path):

@@ -21,7 +21,7 @@ from ganvas.core.version import VERSION
 if TYPE_CHECKING:
     from ganvas.runs.run import Run
 
-PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger pictures
+PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger images
 
 
 @app.command
@@ -188,7 +188,7 @@ def check(
     spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
     usual = {"method": {"name": "gan", "conditional": bool(report.classes)}, "train": {"batch_size": batch}}
-    with suppress(UserError), err.status("timing a training step"):  # pictures too small for the network have no time
+    with suppress(UserError), err.status("timing a training step"):  # images too small for the network have no time
         report = replace(report, seconds_per_image=seconds_per_image(from_dict(usual), spec))
     for text in report.lines():
         line(text)

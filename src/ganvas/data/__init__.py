@@ -1,4 +1,4 @@
-"""Where pictures come from: `load(DataSettings(name=...))` gives an ImageSet, `Batches` streams it."""
+"""Where images come from: `load(DataSettings(name=...))` gives an ImageSet, `Batches` streams it."""
 
 import contextlib
 import re
@@ -26,19 +26,19 @@ __all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load", 
 
 Split = Literal["train", "test"]
 
-TOLERATED = 0.01  # the share of pictures that may be unreadable
+TOLERATED = 0.01  # the share of images that may be unreadable
 
 
 class DataSettings(Settings):
-    """Which pictures, and how they become squares of one size."""
+    """Which images, and how they become squares of one size."""
 
     name: str = Field("strokes", min_length=1)
-    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of pictures, Parquet files, or a hub id; what is
+    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of images, Parquet files, or a hub id; what is
     not here is looked for in --data-dir and in $GANVAS_DATA"""
     size: int | None = Field(None, ge=1)
-    """side of the square pictures, in pixels; none: their own if all are square and alike, else 64"""
+    """side of the square images, in pixels; none: their own if all are square and alike, else 64"""
     channels: Literal[1, 3] | None = None
-    """planes: 1 is grey, 3 is colour; none: 1 if all pictures are grey"""
+    """planes: 1 is grey, 3 is colour; none: 1 if all images are grey"""
     fit: Fit = "crop"
     """crop: scale the shorter side, cut the centre; letterbox: scale the longer, fill with black; pad: only fill"""
     random_crop: int | None = Field(None, ge=1)
@@ -52,16 +52,16 @@ class DataSettings(Settings):
     shuffle: bool = True
     """another order in each epoch; false: the order of the set, every time"""
     limit: int | None = Field(None, ge=1)
-    """only the first so many pictures, in the order of the set (for folders: sorted by path)"""
+    """only the first so many images, in the order of the set (for folders: sorted by path)"""
     flips: bool = False
-    """show half of the pictures mirrored while training, other ones each time"""
+    """show half of the images mirrored while training, other ones each time"""
 
 
 def load(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> ImageSet:
-    """The pictures of a split, decoded once; named sets are looked for in `data_dir` first.
+    """The images of a split, decoded once; named sets are looked for in `data_dir` first.
 
     With `size` or `channels` left open each split is judged by itself: pass what the training set had to load another.
-    Raises UserError for an unknown name, a damaged file, or when more than 1 % of the pictures cannot be read.
+    Raises UserError for an unknown name, a damaged file, or when more than 1 % of the images cannot be read.
     """
     source = find(settings, split, data_dir)
     if settings.splits == "all" and split == "train" and (test := _find_test(settings, data_dir)):
@@ -69,7 +69,7 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
     images, kept, _, skipped = decode(source, settings.size, settings.channels, settings.fit)
     if len(skipped) > TOLERATED * source.count:
         raise UserError(
-            f"{len(skipped)} of {source.count} pictures in '{source.name}' cannot be read, more than "
+            f"{len(skipped)} of {source.count} images in '{source.name}' cannot be read, more than "
             f"{TOLERATED:.0%}: repair or remove them ({'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})"
         )
     labels = None if source.labels is None else source.labels[kept]
@@ -80,8 +80,8 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
 
 
 def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
-    """Picture files in the shape of a set: uint8 [n, C, H, W]. Raises UserError if one is not a picture."""
-    source = Source("pictures", len(paths), lambda i: Image.open(paths[i]), lambda i: str(paths[i]))
+    """Image files in the shape of a set: uint8 [n, C, H, W]. Raises UserError if one is not an image."""
+    source = Source("images", len(paths), lambda i: Image.open(paths[i]), lambda i: str(paths[i]))
     side = spec.height if settings.random_crop is None else settings.size or spec.height
     decoded = decode(source, side, spec.channels, settings.fit)
     if decoded.skipped:
@@ -91,9 +91,9 @@ def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -
 
 
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
-    """The whole test split in the shape of the training pictures; None where there is none that was not trained on.
+    """The whole test split in the shape of the training images; None where there is none that was not trained on.
 
-    Its labels are the numbers that the training pictures have for the same classes; raises UserError for others.
+    Its labels are the numbers that the training images have for the same classes; raises UserError for others.
     """
     if settings.splits == "all":
         return None
@@ -123,7 +123,7 @@ def _find_test(settings: DataSettings, data_dir: Path | None) -> Source | None:
 
 
 def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:
-    """The pictures of a split, found (named sets are fetched if need be) but not decoded.
+    """The images of a split, found (named sets are fetched if need be) but not decoded.
 
     Raises UserError for a name that is nothing, or nothing with that split.
     """
@@ -153,7 +153,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
     if place.is_dir():
         return folder.load(name, place, split)
     if place.exists():
-        raise UserError(f"'{name}' is a single file: give the folder with the pictures, or a .parquet file")
+        raise UserError(f"'{name}' is a single file: give the folder with the images, or a .parquet file")
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(:[\w.-]+)?", name):
         return hub.by_id(name, split)
     if re.search(r"[/\\~]|\.parquet$", name):
@@ -165,7 +165,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
 
 
 def _only_parquet(place: Path) -> bool:
-    return any(place.rglob("*.parquet")) and not folder.pictures(place)
+    return any(place.rglob("*.parquet")) and not folder.image_files(place)
 
 
 def _strokes(split: Split, data_dir: Path | None) -> Source:
@@ -179,7 +179,7 @@ def _strokes(split: Split, data_dir: Path | None) -> Source:
             raise ValueError("not what was written")
     except (OSError, ValueError, EOFError):
         images, labels = strokes.draw(count, seed)
-        with contextlib.suppress(OSError):  # a full disk costs time, not the pictures
+        with contextlib.suppress(OSError):  # a full disk costs time, not the images
             for part, array in (("images", images), ("labels", labels)):
                 with files.atomic(Path(f"{stem}-{part}.npy")) as file:
                     np.save(file, array)

@@ -1,4 +1,4 @@
-"""What a set of pictures is like and what is wrong with it, before any time goes into training."""
+"""What a set of images is like and what is wrong with it, before any time goes into training."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -15,27 +15,27 @@ from ganvas.data.imageset import digest
 
 THUMB = 16  # side of the grey thumbnails that near duplicates are found by, in pixels
 NEAR = 5.0  # thumbnails that differ by less are near duplicates: root mean square in grey levels of 0..255
-BLOCK = 256  # pictures compared at once with a stretch of others
+BLOCK = 256  # images compared at once with a stretch of others
 SHOWN = 5  # examples of each finding
 COLOURS = {1: "grey", 3: "colour"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found. Pairs are (name, name of the picture it equals or resembles)."""
+    """What `check` found. Pairs are (name, name of the image it equals or resembles)."""
 
     name: str
-    count: int  # readable pictures
+    count: int  # readable images
     channels: int
     size: int  # pixels, after fitting
-    classes: dict[str, int]  # pictures in each class, empty without classes
-    originals: tuple[Original, ...]  # size and mode of each readable picture before fitting
-    exact: int  # pictures whose pixels, once fitted, are those of an earlier one
+    classes: dict[str, int]  # images in each class, empty without classes
+    originals: tuple[Original, ...]  # size and mode of each readable image before fitting
+    exact: int  # images whose pixels, once fitted, are those of an earlier one
     exact_pairs: tuple[tuple[str, str], ...]  # the first few
-    near: int  # pairs of other pictures that nearly match
+    near: int  # pairs of other images that nearly match
     near_pairs: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...]  # 'path: reason' of each unreadable file
-    megabytes: float  # of the decoded pictures
+    megabytes: float  # of the decoded images
     seconds_per_image: float | None = None  # of training, if it was measured
 
     def lines(self) -> list[str]:
@@ -43,7 +43,7 @@ class Report:
         width, height = map(_spread, ([one.width for one in self.originals], [one.height for one in self.originals]))
         modes = Counter(one.mode for one in self.originals).most_common()
         return [
-            f"{self.name}: {self.count:,} pictures, used as {self.size} x {self.size} {COLOURS[self.channels]} pixels",
+            f"{self.name}: {self.count:,} images, used as {self.size} x {self.size} {COLOURS[self.channels]} pixels",
             f"classes: {', '.join(f'{name} ({n:,})' for name, n in self.classes.items()) or 'none'}",
             f"originals: {width} wide, {height} high, Pillow modes {', '.join(f'{mode} ({n:,})' for mode, n in modes)}",
             f"exact duplicates: {self.exact:,}{_examples(f'{one} = {other}' for one, other in self.exact_pairs)}",
@@ -89,7 +89,7 @@ def check(settings: DataSettings, data_dir: Path | None = None, seconds_per_imag
 
 
 def exact_duplicates(images: np.ndarray) -> list[tuple[int, int]]:
-    """(i, j) for each picture i of uint8 [N, C, H, W] whose pixels are those of an earlier one, j the first of them."""
+    """(i, j) for each image i of uint8 [N, C, H, W] whose pixels are those of an earlier one, j the first of them."""
     first: dict[bytes, int] = {}
     pairs = []
     for i, image in enumerate(images):
@@ -102,9 +102,9 @@ def exact_duplicates(images: np.ndarray) -> list[tuple[int, int]]:
 def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
     """The number of pairs, and the first few (i, j), i > j, of uint8 [N, C, H, W] `among` int64 [M] that nearly match.
 
-    That is: the same picture saved again, in another size, or brighter. Their thumbnails, less the mean brightness, are
+    That is: the same image saved again, in another size, or brighter. Their thumbnails, less the mean brightness, are
     less than NEAR apart. No two vectors are closer than their projections on an axis, so after sorting along the main
-    axis each block of pictures is compared only with the stretch that lies within reach.
+    axis each block of images is compared only with the stretch that lies within reach.
     """
     thumbs = _thumbnails(images, among)
     if len(thumbs) < 2:
@@ -128,7 +128,7 @@ def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tu
             for column in range(start, end, 32 * BLOCK):
                 close = block @ right[:, column : min(column + 32 * BLOCK, end)] > -(reach**2) / 2
                 a, b = np.divmod(np.flatnonzero(close), close.shape[1])
-                fresh = a + start < b + column  # each pair once, and no picture with itself
+                fresh = a + start < b + column  # each pair once, and no image with itself
                 count += int(fresh.sum())
                 ends = zip(among[a[fresh][:SHOWN] + start], among[b[fresh][:SHOWN] + column], strict=True)
                 pairs = sorted({*pairs, *((int(max(one)), int(min(one))) for one in ends)})[:SHOWN]
@@ -137,7 +137,7 @@ def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tu
 
 
 def _thumbnails(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Grey means over a grid of at most THUMB x THUMB cells, less the picture's own mean: float32 [M, cells]."""
+    """Grey means over a grid of at most THUMB x THUMB cells, less the image's own mean: float32 [M, cells]."""
     side = images.shape[-1]
     starts = np.arange(min(THUMB, side)) * side // min(THUMB, side)
     lengths = np.diff(np.append(starts, side))

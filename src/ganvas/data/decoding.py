@@ -1,4 +1,4 @@
-"""From pictures as they come (any size, mode, orientation, encoding) to one uint8 array; the same for every source."""
+"""From images as they come (any size, mode, orientation, encoding) to one uint8 array; the same for every source."""
 
 import math
 import os
@@ -19,27 +19,27 @@ from ganvas.core.progress import progress
 
 Fit = Literal["crop", "letterbox", "pad"]
 
-DEFAULT_SIZE = 64  # pixels, for sets whose pictures are not all of one square size
+DEFAULT_SIZE = 64  # pixels, for sets whose images are not all of one square size
 MEMORY_LIMIT_BYTES = 2 * 2**30  # a larger set is memory-mapped from a file in the cache folder
 MODE = {1: "L", 3: "RGB"}  # Pillow's names
-CHUNK = 8  # pictures per task: handing over one small picture would take longer than decoding it
+CHUNK = 8  # images per task: handing over one small image would take longer than decoding it
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Pictures that were found, not yet decoded, in a fixed order."""
+    """Images that were found, not yet decoded, in a fixed order."""
 
     name: str
     count: int
     open: Callable[[int], Image.Image]
-    where: Callable[[int], str]  # what messages call picture i: its path or its row
+    where: Callable[[int], str]  # what messages call image i: its path or its row
     labels: np.ndarray | None = None  # int64 [count]
     classes: tuple[str, ...] = ()
-    side: int | None = None  # of every picture, in pixels, where the source knows it
+    side: int | None = None  # of every image, in pixels, where the source knows it
     array: np.ndarray | None = None  # uint8 [count, 1, side, side] where the source has all pixels already
 
     def first(self, limit: int | None) -> "Source":
-        """The first `limit` pictures, or all of them."""
+        """The first `limit` images, or all of them."""
         cut = slice(limit)
         return replace(
             self,
@@ -49,7 +49,7 @@ class Source:
         )
 
     def only(self, classes: Sequence[str]) -> "Source":
-        """The pictures of some classes, which are numbered in the order given; raises UserError for an unknown one."""
+        """The images of some classes, which are numbered in the order given; raises UserError for an unknown one."""
         if self.labels is None:
             raise UserError(f"'{self.name}' has no classes: leave out data.classes")
         for name in classes:
@@ -68,7 +68,7 @@ class Source:
         )
 
     def and_then(self, other: "Source") -> "Source":
-        """These pictures and then those of `other`; raises UserError for other classes."""
+        """These images and then those of `other`; raises UserError for other classes."""
         if self.classes != other.classes:
             raise UserError(f"the splits of '{self.name}' have unlike classes: train on one of them")
         both = self.array is not None and other.array is not None and self.side == other.side
@@ -84,16 +84,16 @@ class Source:
 
 
 def from_array(name: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
-    """A source of grey pictures, uint8 [N, 1, S, S], with int64 [N]."""
+    """A source of grey images, uint8 [N, 1, S, S], with int64 [N]."""
 
     def open_one(i: int) -> Image.Image:
         return Image.fromarray(images[i, 0])
 
-    return Source(name, len(images), open_one, "picture {}".format, labels, classes, images.shape[-1], images)
+    return Source(name, len(images), open_one, "image {}".format, labels, classes, images.shape[-1], images)
 
 
 class Original(NamedTuple):
-    """A picture before it was fitted: its size in pixels, upright, and its Pillow mode."""
+    """An image before it was fitted: its size in pixels, upright, and its Pillow mode."""
 
     width: int
     height: int
@@ -101,19 +101,19 @@ class Original(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """images: uint8 [n, C, S, S] of the n readable pictures; kept: int64 [n], their places in the source."""
+    """images: uint8 [n, C, S, S] of the n readable images; kept: int64 [n], their places in the source."""
 
     images: np.ndarray
     kept: np.ndarray
-    originals: tuple[Original, ...]  # one for each readable picture
+    originals: tuple[Original, ...]  # one for each readable image
     skipped: tuple[str, ...]  # 'path: reason' for each other one
 
 
 def decode(source: Source, size: int | None, channels: int | None, fit: Fit) -> Decoded:
-    """Decode every picture once, in a pool of threads, to `size` pixels square and `channels` planes.
+    """Decode every image once, in a pool of threads, to `size` pixels square and `channels` planes.
 
-    size None: the pictures' own size if all are square and alike, else DEFAULT_SIZE.
-    channels None: 1 if every pixel of every picture is grey, else 3.
+    size None: the images' own size if all are square and alike, else DEFAULT_SIZE.
+    channels None: 1 if every pixel of every image is grey, else 3.
     """
     whole = _at_once(source, size, channels, fit)
     if whole is not None:
@@ -150,7 +150,7 @@ def _at_once(source: Source, size: int | None, channels: int | None, fit: Fit) -
 
 
 def _own_side(source: Source) -> int:
-    """The side of all readable pictures if they are square and alike, else DEFAULT_SIZE; reads headers only."""
+    """The side of all readable images if they are square and alike, else DEFAULT_SIZE; reads headers only."""
     side = None
     with progress(f"looking at {source.name}", source.count) as advance:
         for i in range(source.count):
@@ -174,7 +174,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"the decoded pictures take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
+            f"the decoded images take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
             "choose a smaller data.size or data.limit, or set GANVAS_CACHE to a folder with more space"
         )
     # A file without a name goes away with the process: no stale copy is ever read, and the disk does not fill up.
@@ -183,7 +183,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _decode_all(images: np.ndarray, source: Source, fit: Fit) -> list[Original | str]:
-    """Write every picture to its place in uint8 [N, C, S, S]; the results of `_decode_into`."""
+    """Write every image to its place in uint8 [N, C, S, S]; the results of `_decode_into`."""
 
     def work(start: int) -> list[Original | str]:
         stop = min(start + CHUNK, source.count)
@@ -198,7 +198,7 @@ def _decode_all(images: np.ndarray, source: Source, fit: Fit) -> list[Original |
 
 
 def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit) -> Original | str:
-    """Write picture `i` to uint8 [C, S, S]; what it was like, or the reason why it cannot be read."""
+    """Write image `i` to uint8 [C, S, S]; what it was like, or the reason why it cannot be read."""
     planes, side, _ = target.shape
     try:
         with source.open(i) as image:
@@ -210,10 +210,10 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit) -> Origin
             turned = image.getexif().get(ExifTags.Base.Orientation, 1)
             turned = turned if turned in range(1, 9) else 1  # anything can be written there
             upright = ImageOps.exif_transpose(image) if turned != 1 else image
-            picture = _fit(_to_8_bit(upright), side, fit)
-            pixels = np.asarray(picture if len(picture.getbands()) == planes else picture.convert(MODE[planes]))
+            fitted = _fit(_to_8_bit(upright), side, fit)
+            pixels = np.asarray(fitted if len(fitted.getbands()) == planes else fitted.convert(MODE[planes]))
     except UnidentifiedImageError:
-        return "not a picture that Pillow can read"
+        return "not an image that Pillow can read"
     except Exception as error:  # a damaged file makes Pillow's readers raise whatever its bytes lead them to
         return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     target[:] = pixels.reshape(side, side, planes).transpose(2, 0, 1)
@@ -236,10 +236,10 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def _fit(image: Image.Image, side: int, fit: Fit) -> Image.Image:
-    """L or RGB of any size -> `side` pixels square; scaled with Lanczos, whose reach grows as the picture shrinks."""
+    """L or RGB of any size -> `side` pixels square; scaled with Lanczos, whose reach grows as the image shrinks."""
     if image.size == (side, side):
         return image
-    if fit == "pad":  # outside the picture Pillow's crop is black; a picture larger than `side` loses its border
+    if fit == "pad":  # outside the image Pillow's crop is black; an image larger than `side` loses its border
         left, top = (image.width - side) // 2, (image.height - side) // 2
         return image.crop((left, top, left + side, top + side))
     scaled = ImageOps.fit if fit == "crop" else ImageOps.pad

@@ -17,13 +17,13 @@ from ganvas.core.images import ImageSpec, from_uint8
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Decoded pictures, one size, one number of channels.
+    """Decoded images, one size, one number of channels.
 
     images: uint8 [N, C, H, W], in memory or memory-mapped (never written to)
     labels: int64 [N] in 0..len(classes)-1, or None
     classes: the name of each label, empty without labels
     skipped: files that could not be read, each with its reason
-    whole: uint8 [N, C, H', W'], the larger pictures that `images` are crops of; None where they are whole themselves
+    whole: uint8 [N, C, H', W'], the larger images that `images` are crops of; None where they are whole themselves
     """
 
     name: str
@@ -47,7 +47,7 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over shape, pixels and labels: the same pictures in the same order, wherever they came from."""
+        """sha256 over shape, pixels and labels: the same images in the same order, wherever they came from."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for start in range(0, len(self.images), 4096):
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).tobytes())
@@ -56,21 +56,21 @@ class ImageSet:
         return digest.hexdigest()
 
     def distinct(self, but: "ImageSet | None" = None) -> np.ndarray:
-        """The places of its pictures, each once if it is there several times, without those of `but`; int64 [n]."""
+        """The places of its images, each once if it is there several times, without those of `but`; int64 [n]."""
         elsewhere = set(map(digest, but.images)) if but else set()
         first: dict[bytes, int] = {}
-        for place, picture in enumerate(self.images):
-            first.setdefault(digest(picture), place)
+        for place, image in enumerate(self.images):
+            first.setdefault(digest(image), place)
         return np.array([place for key, place in first.items() if key not in elsewhere], np.int64)
 
 
-def digest(picture: np.ndarray) -> bytes:
-    """What only a picture with the same pixels has as well."""
-    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
+def digest(image: np.ndarray) -> bytes:
+    """What only an image with the same pixels has as well."""
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
 def random_crops(images: np.ndarray, side: int) -> np.ndarray:
-    """One square crop of each picture, always the same: uint8 [N, C, H, W] -> [N, C, side, side]."""
+    """One square crop of each image, always the same: uint8 [N, C, H, W] -> [N, C, side, side]."""
     if side > min(images.shape[2:]):
         raise UserError(f"a random crop of {side} pixels is larger than the images: lower data.random_crop")
     places = crop_places(images, side, np.random.default_rng(0))
@@ -78,7 +78,7 @@ def random_crops(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def crop_places(images: np.ndarray, side: int, random: np.random.Generator) -> np.ndarray:
-    """Where crops of `side` pixels begin, one for each picture [N, C, H, W]: rows and columns, int64 [N, 2]."""
+    """Where crops of `side` pixels begin, one for each image [N, C, H, W]: rows and columns, int64 [N, 2]."""
     height, width = images.shape[2:]
     return random.integers(0, [height - side + 1, width - side + 1], (len(images), 2))
 

@@ -48,9 +48,9 @@ def split_of(path: Path) -> str:
 
 
 def from_files(name: str, paths: Sequence[Path]) -> Source:
-    """The pictures of all files, read whole into memory (as they are: encoded).
+    """The images of all files, read whole into memory (as they are: encoded).
 
-    Raises UserError for a file that is not Parquet, is cut short, or has no column of pictures.
+    Raises UserError for a file that is not Parquet, is cut short, or has no column of images.
     """
     tables = []
     for path in paths:
@@ -68,7 +68,7 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
 
 
 def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
-    """A table with a column of pictures and perhaps one of labels; paths in it start at `folder`.
+    """A table with a column of images and perhaps one of labels; paths in it start at `folder`.
 
     Raises UserError where there is no such column, or a label outside its classes.
     """
@@ -83,7 +83,7 @@ def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
             return Image.open(io.BytesIO(encoded))
         path = None if paths is None else paths[i].as_py()
         if path is None:
-            raise ValueError("no picture in this row")
+            raise ValueError("no image in this row")
         return Image.open(folder / path)
 
     labels, classes = _labels(name, table)
@@ -96,7 +96,7 @@ def _labels(name: str, table: pa.Table) -> tuple[np.ndarray | None, tuple[str, .
     if column is None:
         return None, ()
     if table[column].null_count:
-        raise UserError(f"'{name}': {table[column].null_count} pictures have no value in the column '{column}'")
+        raise UserError(f"'{name}': {table[column].null_count} images have no value in the column '{column}'")
     values = table[column].to_numpy()
     names = tuple(_features(table.schema).get(column, {}).get("names") or ())
     if not names:
@@ -110,12 +110,12 @@ def _labels(name: str, table: pa.Table) -> tuple[np.ndarray | None, tuple[str, .
 
 
 def _image_column(name: str, schema: pa.Schema) -> str:
-    """The column of pictures: by the hub's notes, else by type, the usual names first."""
+    """The column of images: by the hub's notes, else by type, the usual names first."""
     features = _features(schema)
     noted = [n for n in schema.names if features.get(n, {}).get("_type") == "Image"]
     fitting: list[str] = noted or [field.name for field in schema if _holds_bytes(field.type)]
     if not fitting:
-        raise UserError(f"'{name}' has no column of pictures among: {', '.join(schema.names)}")
+        raise UserError(f"'{name}' has no column of images among: {', '.join(schema.names)}")
     return next(n for n in (*IMAGE_NAMES, *fitting) if n in fitting)
 
 

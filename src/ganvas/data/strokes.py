@@ -1,6 +1,6 @@
 """The embedded data set: 28x28 digits 0-9 in pen strokes, drawn from a seed, so that no file is ever needed.
 
-A skeleton is a few strokes through control points. Each picture moves the control points of one skeleton (the slip of
+A skeleton is a few strokes through control points. Each image moves the control points of one skeleton (the slip of
 a hand), bends the whole figure (the writer's habit), runs smooth curves through the points, scales the figure into the
 middle 20x20 pixels, centres its mass, and inks every pixel that lies within the pen's radius of a curve.
 """
@@ -9,11 +9,11 @@ from functools import cache
 
 import numpy as np
 
-VERSION = 1  # of the pictures: raise it with any change that makes a seed give other ones
-SIZE = 28  # side of a picture, in pixels
+VERSION = 1  # of the images: raise it with any change that makes a seed give other ones
+SIZE = 28  # side of an image, in pixels
 BOX = 20  # side of the square that the ink is scaled to, in pixels
 SAMPLES = 80  # points along the strokes of one figure, less than a pixel apart
-CHUNK = 250  # pictures drawn from one random generator
+CHUNK = 250  # images drawn from one random generator
 
 # How people write each digit. Two digits are a control point: column and row on a grid of ten by ten, from the top
 # left. Commas part strokes. A point that is named twice is one point: strokes that meet stay joined, loops stay closed.
@@ -88,7 +88,7 @@ WARP_SPREAD = np.array([[0.3, 0.15], [0.4, 0.1], [0.1, 0.1], [0.2, 0.15], [0.15,
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """images uint8 [count, 1, 28, 28], white ink (255) on black (0), and labels int64 [count] in 0..9.
 
-    The same seed gives the same pictures: a larger count only adds to them. Each ten in a row hold every digit once.
+    The same seed gives the same images: a larger count only adds to them. Each ten in a row hold every digit once.
     """
     images = np.empty((count, 1, SIZE, SIZE), np.uint8)
     labels = np.empty(count, np.int64)
@@ -126,7 +126,7 @@ def _figures(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _ink(figures: np.ndarray) -> np.ndarray:
-    """Figures [N, P, 3] as pictures, uint8 [N, SIZE, SIZE].
+    """Figures [N, P, 3] as images, uint8 [N, SIZE, SIZE].
 
     In float32 by sums, products, roots and minima alone, which every machine rounds alike.
     """
@@ -142,8 +142,8 @@ def _ink(figures: np.ndarray) -> np.ndarray:
     pen = radius.mean(axis=0)
     distance = np.sqrt(np.maximum(nearest + pen**2, 0))  # as a pen of one radius would have it
     light = np.clip(pen + 0.5 - distance, 0, 1)  # the edge fades over one pixel
-    pictures: np.ndarray = np.rint(255 * light).astype(np.uint8).transpose(2, 0, 1)
-    return pictures
+    images: np.ndarray = np.rint(255 * light).astype(np.uint8).transpose(2, 0, 1)
+    return images
 
 
 @cache
