@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import ganvas
+from tests.evaluated import make_run
 
 HEAVY = {"torch", "numpy", "matplotlib", "pandas", "scipy", "pyarrow", "PIL", "huggingface_hub"}
 
@@ -41,6 +42,11 @@ try:
 except SystemExit as end:
     assert end.code == {code}, end.code"""
     assert not HEAVY & imported_by(program, tmp_path)
+
+
+def test_the_list_of_runs_imports_no_pytorch(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs" / "one")
+    assert not HEAVY & imported_by("from ganvas.cli.looking import runs; runs()", tmp_path)
 
 
 @pytest.mark.parametrize("name", ganvas.__all__)

@@ -156,7 +156,7 @@ def _report_end(run: Run, trained: bool) -> int:
         )
     figures = draw_figures(run) if room_for_figures(run) else []
     sheets = run.sheets()
-    line(f"Trained on {nimg:,} images. Pictures:")
+    line(f"Trained on {nimg:,} images. Files:")
     for file, what in [
         *[(sheet, "samples from fixed latents") for sheet in sheets[-1:]],
         (run.sheet_file, "the same latents, a row of each sheet"),

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
 
 from ganvas.core.documents import Document
-from ganvas.core.images import ImageSpec
+from ganvas.core.spec import ImageSpec
 
 
 class DataFacts(BaseModel):

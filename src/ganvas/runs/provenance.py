@@ -1,17 +1,20 @@
 """Where and with what a run was computed: time, commit, versions, machine."""
 
+from __future__ import annotations
+
 import os
 import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from ganvas.compute.device import Compute
 from ganvas.core.version import VERSION
 from ganvas.runs.info import Session
+
+if TYPE_CHECKING:
+    from ganvas.compute.device import Compute
 
 
 def now() -> str:
@@ -21,6 +24,8 @@ def now() -> str:
 
 def session_facts(compute: Compute, nimg: int) -> Session:
     """Versions and machine of a session that starts (or resumes) a run at `nimg` images."""
+    import torch  # imported here: a list of runs does without it
+
     device = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else platform.processor()
     return Session(
         at=now(),

@@ -6,24 +6,29 @@ checkpoints/   newest and best, each with its sha256     sheet.png     a row of 
 evaluations/   scores of checkpoints, with provenance    guard.json    when the guard stepped in, and what was lost
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
 from ganvas.core.errors import UserError
-from ganvas.data import ImageSet
 from ganvas.recipes import library
-from ganvas.recipes.recipe import Recipe, from_dict
-from ganvas.runs.checkpoints import Checkpoints
 from ganvas.runs.guard_journal import GuardEvent, GuardJournal
 from ganvas.runs.info import RunInfo
 from ganvas.runs.log import Log, Record
 from ganvas.runs.provenance import now
 from ganvas.runs.writer import UNLIMITED, Writer
+
+if TYPE_CHECKING:
+    from ganvas.data import ImageSet
+    from ganvas.recipes.recipe import Recipe
+    from ganvas.runs.checkpoints import Checkpoints
 
 LOCK_SECONDS = 0.5  # patience with `ganvas runs`, which tries the lock for a moment
 
@@ -42,17 +47,22 @@ class Run:
         self.sheet_file = self.path / "sheet.png"
         self.evaluations = self.path / "evaluations"
         self.log = Log(self.path / "log.jsonl")
-        self.checkpoints = Checkpoints(self.path / "checkpoints")
         self.journal = GuardJournal(self.path / "guard.json")
 
     @classmethod
-    def existing(cls, path: Path | str) -> "Run":
+    def existing(cls, path: Path | str) -> Run:
         """A run that is there; raises UserError otherwise."""
         run = cls(path)
         if not run.is_run():
             what = "holds no run" if run.path.is_dir() else "does not exist"
             raise UserError(f"'{path}' {what}: name a folder that `ganvas train` has made (`ganvas runs` lists them)")
         return run
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        from ganvas.runs.checkpoints import Checkpoints  # imported here: a list of runs does without PyTorch
+
+        return Checkpoints(self.path / "checkpoints")
 
     def is_run(self) -> bool:
         return self.info_file.is_file() and self.recipe_file.is_file()
@@ -105,6 +115,8 @@ class Run:
     # -- recipe and facts ---------------------------------------------------------------------------------------
 
     def recipe(self) -> Recipe:
+        from ganvas.recipes.recipe import from_dict
+
         return from_dict(library.read_toml(self.recipe_file))
 
     def write_recipe(self, recipe: Recipe, writer: Writer = UNLIMITED) -> None:
