@@ -22,9 +22,9 @@ app = App(
     help="Train GANs on small sets of images, measure them, and paint from them.",
     help_format="plaintext",
 )
-data_app = App(name="data", help="Look at image data before training on it.")
+data_app = App(name="data", help="Check image data before training on it.")
 app.command(data_app)
-evaluator_app = App(name="evaluator", help="The networks that scores look through.")
+evaluator_app = App(name="evaluator", help="Train and list evaluators: the networks whose features the scores compare.")
 app.command(evaluator_app)
 
 out = Console(highlight=False)
@@ -34,22 +34,23 @@ Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=Tru
 
 
 def complain(text: str) -> None:
+    """An error, as one line on stderr."""
     say("[bold red]error:[/]", text)
 
 
 def line(text: str) -> None:
-    """One line on stdout, however long, as it is."""
+    """One line on stdout, neither wrapped nor styled."""
     out.print(text, soft_wrap=True, markup=False)
 
 
 def say(word: str, text: str) -> None:
-    """One line on stderr; `text` may hold names with brackets, which are not markup."""
+    """One line on stderr after a styled `word`; brackets in `text` are no markup."""
     err.print(word, end=" ")
     err.print(text, markup=False, soft_wrap=True)
 
 
 def say_if_slow(network: "Networks | CPPN", device: "torch.device") -> None:
-    """One line where the compiled kernel would serve, but is not there."""
+    """Note on stderr when the compiled kernel would help but cannot be used."""
     from ganvas.networks import residual_kernel
     from ganvas.networks.cppn import CPPN
 

@@ -1,4 +1,4 @@
-"""What there is: figures, runs, recipes, this machine, data."""
+"""Commands that show something: figures, runs, recipes, this machine, data."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def plot(
 
 @app.command
 def runs(folder: Path = Path("runs")) -> None:
-    """List the runs below a folder.
+    """List the runs in a folder and its sub-folders.
 
     Parameters
     ----------
     folder
-        Where to look.
+        The folder that holds the runs.
     """
     from ganvas.runs.run import Run
 
@@ -97,12 +97,12 @@ def _age(since: datetime) -> str:
 
 @app.command(name="recipes")
 def list_recipes(name: str | None = None) -> None:
-    """List the recipes, or show one with every setting it leaves at its default.
+    """List the recipes, or show all settings of one.
 
     Parameters
     ----------
     name
-        Show this recipe in full.
+        The recipe whose settings to show.
     """
     from ganvas.recipes import library
 
@@ -165,14 +165,14 @@ def check(
     data_dir: Path | None = None,
     changes: Words = None,
 ) -> None:
-    """Report what is in a data set: counts, sizes, duplicates, unreadable files, memory.
+    """Report what is in a data set: counts, sizes, duplicates, unreadable files, memory, time.
 
     Parameters
     ----------
     name
         A named set, a folder of images, a .parquet file, or a hub id (owner/name).
     data_dir
-        Folder where named sets are looked for first.
+        Folder to look for named data sets in first.
     changes
         Settings of the data, for example --set size=64 fit=letterbox.
     """
