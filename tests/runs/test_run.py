@@ -42,11 +42,3 @@ def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
         Run.existing(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         Run.existing(tmp_path / "nowhere")
-
-
-def test_rewinding_the_log_drops_what_a_resumed_run_writes_again(tmp_path: Path) -> None:
-    run = Run(tmp_path)
-    for nimg in (20, 40, 60):
-        run.log.append({"nimg": nimg})
-    run.log.rewind(40)
-    assert [json.loads(line)["nimg"] for line in run.log.file.read_text().splitlines()] == [20, 40]

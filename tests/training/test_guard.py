@@ -150,8 +150,7 @@ def test_a_generator_that_never_begins() -> None:
         100,
     )
     assert (
-        "for 6 records the discriminator has known every picture (loss 0.001) and the samples are alike"
-        in found[1].said
+        "for 6 records the discriminator has known every image (loss 0.001) and the samples are alike" in found[1].said
     )
     found = first_alarm(log(d_loss=[1e-3] * 6, g_loss=[9.0] * 6, diversity=[0.02] * 6))
     assert found is not None and found[1].since == 0

@@ -159,7 +159,7 @@ def test_a_full_memory_is_one_line(
 def test_batch_norm_of_one_value_is_one_line(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     network = {"name": "resnet", "base": 4, "g_blocks": 2, "d_norm": "batch", "d_smallest": 1}
     recipe = tiny(network=network, data={"size": 8}, train={"batch_size": 1})
-    with pytest.raises(RunFailed, match=r"batch norm needs more than one picture: raise train\.batch_size"):
+    with pytest.raises(RunFailed, match=r"batch norm needs more than one image: raise train\.batch_size"):
         list(train(recipe, tmp_path / "run", device="cpu"))
 
 

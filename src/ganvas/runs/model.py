@@ -43,9 +43,9 @@ class Model:
     seconds: float  # of training
 
     def sample(self, n: int = 64, label: int | str | None = None, seed: int = 0) -> Samples:
-        """`n` pictures from the latents of seeds `seed`, `seed + 1`, ...; labels take turns unless one is asked for.
+        """`n` images from the latents of seeds `seed`, `seed + 1`, ...; labels take turns unless one is asked for.
 
-        A seed (and label) gives the same picture, bit for bit, whatever `n` is. Raises UserError for a wrong label.
+        A seed (and label) gives the same image, bit for bit, whatever `n` is. Raises UserError for a wrong label.
         """
         if n < 1 or not 0 <= seed <= LAST_SEED - n:
             raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
@@ -55,15 +55,15 @@ class Model:
 
     @deterministic()
     def encode(self, pictures: np.ndarray) -> torch.Tensor:
-        """uint8 [N, H, W, C], of the size of the training pictures -> latents [N, latent_size].
+        """uint8 [N, H, W, C], of the size of the training images -> latents [N, latent_size].
 
-        A picture has the same latent, bit for bit, in any company. Raises UserError for pictures of another kind, and
+        An image has the same latent, bit for bit, in any company. Raises UserError for images of another kind, and
         for a method without encoder.
         """
         spec = self.method.spec
         if pictures.dtype != np.uint8 or pictures.shape[1:] != (spec.height, spec.width, spec.channels):
             wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
-            raise UserError(f"cannot encode {pictures.dtype} {list(pictures.shape)}: pictures of this run are {wanted}")
+            raise UserError(f"cannot encode {pictures.dtype} {list(pictures.shape)}: images of this run are {wanted}")
         parts = []
         for start in range(0, len(pictures), DECODE_BATCH):
             chunk = np.moveaxis(pictures[start : start + DECODE_BATCH], -1, 1)
@@ -73,7 +73,7 @@ class Model:
         return torch.cat(parts) if parts else torch.empty(0, self.method.settings.latent_size)
 
     def data(self, data_dir: Path | None = None) -> ImageSet:
-        """The training pictures; raises UserError when they are not there, or are others."""
+        """The training images; raises UserError when they are not there, or are others."""
         data = load_data(self.run.recipe().data, "train", data_dir)
         if data.fingerprint != self.run.info().data.sha256:
             raise UserError(
@@ -82,7 +82,7 @@ class Model:
         return data
 
     def provenance(self) -> dict[str, Any]:
-        """What a picture needs to be made again, to be written into its file."""
+        """What an image needs to be made again, to be written into its file."""
         recipe = self.run.recipe().name
         steps = {} if self.method.steps_used is None else {"steps": self.method.steps_used}
         return {"version": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
@@ -149,7 +149,7 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
             state = run.checkpoints.load(nimg)
         except Damaged as damage:
             raise UserError(f"checkpoint {damage}: choose another one") from None
-    compute = choose(device, "fp32")  # a picture should not depend on the shortcuts of training
+    compute = choose(device, "fp32")  # an image should not depend on the shortcuts of training
     method = recipe.build(info.data.spec, compute)
     unpack(method, state.tensors, state.values, training=False)
     return Model(method, run, state.values["nimg"], info.data.classes, state.sha256, state.values["seconds"])

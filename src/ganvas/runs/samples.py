@@ -31,17 +31,17 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
     if out.suffix:
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
     written = []
-    for i, (picture, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
+    for i, (image, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
         label = None if samples.labels is None else int(samples.labels[i])
         written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
-        images.save_png(written[-1], picture, {**provenance, "seeds": [seed], "labels": [label]})
+        images.save_png(written[-1], image, {**provenance, "seeds": [seed], "labels": [label]})
     return written
 
 
 def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, seed: int, out: Path) -> None:
     """Write a grid with the same samples in every row, after each number of `steps`; raises UserError for others."""
     if out.suffix != ".png":
-        raise UserError(f"rows of steps make a picture: give --out a name that ends in .png, not '{out.name}'")
+        raise UserError(f"rows of steps make an image: give --out a name that ends in .png, not '{out.name}'")
     rows = []
     for count in steps:
         model.method.use_steps(count)

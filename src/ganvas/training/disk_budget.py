@@ -76,7 +76,7 @@ def fewer_sheets(seen: Sequence[int], count: int) -> list[int]:
 def fewer_records(records: Sequence[Record], least: int = LEAST_RECORDS) -> list[Record]:
     """Every second record of the older half is gone; those with a score or an evaluation go only after all others.
 
-    The first record stays, what the guard looks back at, and the newest half. Fewer than `least` all stay.
+    The first record stays, what the guard needs, and the newest half. Fewer than `least` all stay.
     """
     if len(records) < least:
         return list(records)
@@ -198,7 +198,7 @@ def room_for_figures(run: Run) -> bool:
 class Budget(Writer):
     """Keeps a run within `limit` bytes: makes room before anything is written.
 
-    `checkpoint` and `sheet` are the bytes of one, `keep` is that of the recipe, and `horizon` tells the images seen
+    `checkpoint` and `sheet` are the bytes of one, `keep` is that of the recipe, and `horizon` gives the images seen
     before which the guard may want a checkpoint. Raises UserError where the budget cannot hold two checkpoints and the
     small files; nothing is changed until `begin`.
     """
@@ -242,7 +242,7 @@ class Budget(Writer):
             self.checkpoint = max(self.checkpoint, size)
         if kind == "checkpoints" or self.held + more > self.limit:  # others may have written there as well
             self._make_room(kind, more)
-        self.held += more  # at least what is there: until the next look, nothing that is replaced is taken off
+        self.held += more  # at least what is there: until the next count, nothing that is replaced is taken off
 
     def _make_room(self, kind: str | None, more: int) -> None:
         fewer: dict[str, Callable[[], int]] = {

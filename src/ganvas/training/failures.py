@@ -31,7 +31,7 @@ def _in_one_line(error: Exception, run: Run) -> str | None:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
     if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):  # torch, of batch norm
-        return "batch norm needs more than one picture: raise train.batch_size, or leave it out (network.d_norm=none)"
+        return "batch norm needs more than one image: raise train.batch_size, or leave it out (network.d_norm=none)"
     if out_of_memory(error):
         return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is whole"
     return None

@@ -1,4 +1,4 @@
-"""What goes wrong in training, told from the records of a run: pure functions, so that any log can be judged again.
+"""What goes wrong in training, seen in the records of a run: pure functions, so that any log can be checked again.
 
 Tests compare a run with its own past, for a few records in a row: levels differ from method to method by orders
 of magnitude, and a single bad record is no collapse. A record is a mean over `train.log_every` images.
@@ -19,11 +19,11 @@ COLLAPSED = 0.35  # diversity, as a share of its best so far
 SOUND = 0.7  # the same, where nothing is wrong yet
 ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the data has nothing to lose yet
 GROWN = 1.1  # times the diversity that an untrained generator was born with: from here on it is learned
-STILL = 1e-4  # change of the pictures from one record to the next, as a share of the distance between real ones
+STILL = 1e-4  # change of the samples from one record to the next, as a share of the distance between real ones
 STILL_RECORDS = 6
-REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may look back over
+REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may depend on
 PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
-MANY_CLASSES = 0.6  # share of those of real pictures; noise may seem to have some, and below this none are lost
+MANY_CLASSES = 0.6  # share of those of real images; noise may seem to have some, and below this none are lost
 PASSING, UNKNOWN = 0.3, 0.1  # of G's images, the share that once passed as their class; and of that, what is left
 TINY = 1e-45  # the smallest probability in float32
 ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
@@ -34,7 +34,7 @@ class Alarm(NamedTuple):
     side: str  # whose learning ran away: G, D or both
     said: str  # in plain words, without a full stop
     since: int  # images seen when it was not there yet
-    sound: int = 0  # images seen when nothing led to it yet either; 0 where that cannot be told
+    sound: int = 0  # images seen when nothing led to it yet either; 0 where that is unknown
 
 
 def check(records: Sequence[Record], logistic: bool = True, classifies: bool = False) -> Alarm | None:
@@ -57,7 +57,7 @@ def horizon(records: Sequence[Record]) -> int:
 
 
 def remembered(records: Sequence[Record]) -> set[int]:
-    """Indices of the records that the tests look back at, however old: without them, `check` would say other things."""
+    """Indices of the records that the tests need, however old: without them, `check` would find other things."""
     whole = [i for i, record in enumerate(records) if not record.get("stopped")]
     losses = [i for i in whole if records[i].get("d_loss") is not None]
     found = {*whole[-REACH - PAST :], *losses[-REACH - PAST :]}
@@ -147,7 +147,7 @@ def collapse(records: Sequence[Record]) -> Alarm | None:
 def _born(diversity: Sequence[float]) -> tuple[int, int]:
     """Where it shows whether the diversity at the start was that of noise, and how many records are about noise.
 
-    Random weights may draw pictures as different as real ones. If that falls before it grows, nothing that was learned
+    Random weights may draw images as different as real ones. If that falls before it grows, nothing that was learned
     is lost.
     """
     for i, value in enumerate(diversity):
@@ -195,7 +195,7 @@ def unrecognised(records: Sequence[Record]) -> Alarm | None:
 
 
 def stagnation(records: Sequence[Record]) -> Alarm | None:
-    """The pictures of fixed latents have stopped changing."""
+    """The samples of fixed latents have stopped changing."""
     known = [record for record in records if "movement" in record]
     last = known[-STILL_RECORDS:]
     if len(known) <= STILL_RECORDS or any(record["movement"] > STILL for record in last):
@@ -203,13 +203,13 @@ def stagnation(records: Sequence[Record]) -> Alarm | None:
     return Alarm(
         "stagnation",
         "D",
-        f"the pictures have not changed for {last[-1]['nimg'] - last[0]['nimg']:,} images: nothing is learned",
+        f"the samples have not changed for {last[-1]['nimg'] - last[0]['nimg']:,} images: nothing is learned",
         known[-STILL_RECORDS - 1]["nimg"],
     )
 
 
 def beaten(records: Sequence[Record]) -> Alarm | None:
-    """D tells every picture at a glance and the samples are all alike, perhaps from the first record on."""
+    """D is sure of every image and the samples are all alike, perhaps from the first record on."""
     known = [record for record in records if record.get("d_loss") is not None and "diversity" in record]
     last = known[-STILL_RECORDS:]
     if len(last) < STILL_RECORDS or any(r["d_loss"] > ALL_KNOWN or r["diversity"] > ALL_ALIKE for r in last):
@@ -217,7 +217,7 @@ def beaten(records: Sequence[Record]) -> Alarm | None:
     return Alarm(
         "domination",
         "D",
-        f"the generator learns nothing: for {STILL_RECORDS} records the discriminator has known every picture (loss "
+        f"the generator learns nothing: for {STILL_RECORDS} records the discriminator has known every image (loss "
         f"{last[-1]['d_loss']:.2g}) and the samples are alike",
         known[-STILL_RECORDS - 1]["nimg"] if len(known) > STILL_RECORDS else 0,
     )

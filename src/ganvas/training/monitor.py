@@ -1,4 +1,4 @@
-"""What is looked at while a run trains: losses, norms, and samples from latents that never change."""
+"""What is measured while a run trains: losses, norms, and samples from latents that never change."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
 from ganvas.runs.model import decode
 
-WATCHED = 64  # samples that are looked at with every record
+WATCHED = 64  # samples that are measured with every record
 SCORE_IMAGES = 1_000
 
 
@@ -71,8 +71,8 @@ def floats(scalars: dict[str, Tensor], nimg: int) -> dict[str, float]:
 
 
 class Watch:
-    """What a few samples from fixed latents tell: how far apart they are, how far they moved since the last look, and
-    how many classes there are among them where the evaluator knows the classes (their effective number)."""
+    """Measures a few samples from fixed latents: how far apart they are, how far they moved since the last record, and
+    how many classes they have (the effective number), where the evaluator knows the classes."""
 
     def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
@@ -95,11 +95,11 @@ class Watch:
             values["classes"] = self._classes(np.moveaxis(now, -1, 1)) / self.real_classes
         return {name: float(f"{value:.6g}") for name, value in values.items()}
 
-    def _classes(self, pictures: np.ndarray) -> float:
+    def _classes(self, images: np.ndarray) -> float:
         """The effective number of classes that the evaluator sees in uint8 [N, C, H, W]; 0 where there is none."""
         if self.evaluator is None:
             return 0.0
-        return metrics.effective_classes(self.evaluator.measure(pictures).probabilities.argmax(1))
+        return metrics.effective_classes(self.evaluator.measure(images).probabilities.argmax(1))
 
 
 class CheckpointScore:
@@ -119,5 +119,5 @@ class CheckpointScore:
         return round(metrics.sliced_wasserstein(_pixels(decode(method, self.seeds, self.labels)), self.real), 5)
 
 
-def _pixels(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(pictures).flatten(1).float().mul(2 / 255).sub(1)
+def _pixels(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).flatten(1).float().mul(2 / 255).sub(1)

@@ -50,8 +50,8 @@ class Sheets:
         self.rows = {at: self.rows[at] for at in chosen if at in self.rows}
         if self.rows:
             rows = list(self.rows.values())
-            picture = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
-            self.writer.write(self.run.sheet_file, images.png(picture, recipe))
+            image = np.concatenate([row for row in rows if row.shape == rows[-1].shape])
+            self.writer.write(self.run.sheet_file, images.png(image, recipe))
 
     def _first_row(self, sheet: np.ndarray) -> np.ndarray:
         return sheet[: self.data.spec.height + images.GAP].copy()
@@ -62,7 +62,7 @@ def _columns(method: Method, data: ImageSet) -> int:
 
 
 def sheet_of_real(method: Method, data: ImageSet) -> np.ndarray:
-    """A sheet of real pictures, uint8 [H, W, C], to know what one takes."""
+    """A sheet of real images, uint8 [H, W, C], to know what one takes."""
     columns = _columns(method, data)
     chosen = np.arange(SHEET_ROWS * columns) % len(data)
     return images.grid(np.moveaxis(data.images[chosen], 1, -1), columns)

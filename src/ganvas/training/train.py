@@ -5,7 +5,7 @@ and ends with the same weights, bit for bit, as a run that was never stopped (sa
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def train(
     tick: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
     say: Callable[[str], None] | None = None,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Train `recipe` in the run directory `out`, new or to be continued; yields each record as it is logged.
 
     A record has nimg, epoch, seconds, images_per_second, the means of what the method's steps returned since the record
@@ -147,7 +147,7 @@ def _keep_within(budget: Budget) -> None:
 
 
 def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluator | None:
-    """What looks at the samples: for all of a run the same, so that its scores can be compared."""
+    """The evaluator of the samples: one for all of a run, so that its scores can be compared."""
     if not (data.classes or recipe.train.eval_every):
         return None
     begun = run.info().evaluator if run.is_run() else None
@@ -161,7 +161,7 @@ def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluat
 
 
 def _scorer(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> RunScorer:
-    """What evaluates the run while it trains; raises UserError when its best checkpoint could not be told."""
+    """What evaluates the run while it trains; raises UserError when it would lack the score of `train.best`."""
     scorer = RunScorer(
         data,
         load_unseen(recipe.data, data, data_dir),
