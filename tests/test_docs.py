@@ -42,7 +42,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path, program: str) -> list[list[str]]:
-    lines = "".join(blocks(page, "sh")).splitlines()
+    lines = "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [shlex.split(line, comments=True) for line in lines if line.startswith(f"{program} ")]
 
 

@@ -70,10 +70,27 @@ def documents() -> Iterator[str]:
             importlib.import_module(module.name)
     kinds = [kind for kind in subclasses(Document) if hasattr(kind, "KIND")]
     for kind in sorted(kinds, key=lambda kind: kind.__name__):
-        about = (kind.__doc__ or "").strip().split("\n\n")[0]
-        yield from (f"## {kind.__name__}", "", " ".join(about.split()), "")
-        yield from (f"`{kind.__module__}.{kind.__name__}`, version {kind.VERSION}.", "")
-        yield from table(kind, "field", str, skip=("version",))
+        yield from (f"## {kind.__name__}", "", f"{kind.KIND[:1].upper()}{kind.KIND[1:]}, version {kind.VERSION}.", "")
+        for part in dict.fromkeys(parts(kind)):
+            if part is not kind:
+                yield from (f"`{part.__name__}`:", "")
+            yield from table(part, "field", str, skip=("version",))
+
+
+def parts(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and those that its fields hold."""
+    yield model
+    for field in model.model_fields.values():
+        for annotation in flat(field.annotation):
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                yield from parts(annotation)
+
+
+def flat(annotation: Any) -> Iterator[Any]:
+    """All types within one: `dict[str, X] | None` -> dict, str, X, none."""
+    yield get_origin(annotation) or annotation
+    for each in get_args(annotation):
+        yield from flat(each)
 
 
 def subclasses(model: type) -> Iterator[type]:
