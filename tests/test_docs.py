@@ -139,6 +139,12 @@ def test_images_and_links_are_there(page: Path) -> None:
                 assert min(image.size) > 150, link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_are_named_are_there(page: Path) -> None:
+    for path in re.findall(r"`((?:benchmarks|dev|docs|src|tests)/[\w./-]+)`", page.read_text()):
+        assert path.endswith("/yours.py") or (ROOT / path).exists(), path
+
+
 def test_every_recipe_is_on_the_page_of_its_method() -> None:
     pages = [page.read_text() for page in (ROOT / "docs" / "methods").glob("*.md") if page.stem != "index"]
     for recipe in RECIPES:
