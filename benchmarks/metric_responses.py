@@ -28,7 +28,7 @@ from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluate import Copies
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.metrics import METRICS, Moments, Score
-from ganvas.plotting.figures import FAKE, RULE
+from ganvas.plotting.style import FAKE, RULE
 
 SHOWN = (
     *("fid", "kid", "inception_score", "precision", "recall", "density"),

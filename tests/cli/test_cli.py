@@ -115,7 +115,9 @@ def test_plot_draws_several_runs_together(
 ) -> None:
     assert ganvas("plot", run, painter, "--at", "60,240", "--out", tmp_path / "both") == 0
     named = [Path(line) for line in capsys.readouterr().out.split()]
-    assert named == [tmp_path / "both" / f"{name}.{kind}" for name in ("balance", "sheets") for kind in ("png", "svg")]
+    assert named == [
+        tmp_path / "both" / f"{name}.{kind}" for name in ("balance", "quantities", "sheets") for kind in ("png", "svg")
+    ]
     assert all(file.stat().st_size > 1000 for file in named)
 
 

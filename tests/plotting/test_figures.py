@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 
 from ganvas.core.errors import UserError
 from ganvas.core.images import save_png
-from ganvas.plotting import figures
+from ganvas.plotting import figures, one_run, several_runs, sheets, style
+from ganvas.plotting.several_runs import Curve
+from ganvas.recipes.library import load
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import Run
 from ganvas.training.train import train
@@ -21,7 +23,7 @@ RECORDS = [
 
 
 def test_confidence_shows_both_curves_and_one_half() -> None:
-    left, right = figures.confidence(RECORDS).axes
+    left, right = one_run.confidence(RECORDS).axes
     for axes, name in ((left, "d_fake_validation"), (right, "d_real")):
         faint, smooth, half = axes.lines
         assert np.allclose(faint.get_ydata(), [record[name] for record in RECORDS])
@@ -40,16 +42,16 @@ LEARNING = [
 @pytest.mark.parametrize(
     ("draw", "names"),
     [
-        (figures.losses, {"discriminator": "d_loss", "generator": "g_loss", "autoencoder": "vae_loss"}),
+        (one_run.losses, {"discriminator": "d_loss", "generator": "g_loss", "autoencoder": "vae_loss"}),
         (
-            figures.accuracies,
+            one_run.accuracies,
             {
                 "real images known": "accuracy_real",
                 "generated images that pass": "accuracy_generated",
                 "generated images found out": "accuracy_detected",
             },
         ),
-        (figures.steps, {"generator": "g_steps", "discriminator": "d_steps"}),
+        (one_run.steps, {"generator": "g_steps", "discriminator": "d_steps"}),
     ],
 )
 def test_curves_are_what_their_labels_say(
@@ -61,27 +63,27 @@ def test_curves_are_what_their_labels_say(
 
 
 def test_the_curve_of_the_latents_needs_no_legend() -> None:
-    (axes,) = figures.latent_kl(LEARNING).axes
+    (axes,) = one_run.latent_kl(LEARNING).axes
     assert list(axes.lines[0].get_ydata()) == [4] * 4
     assert axes.get_legend() is None
 
 
 def test_score_marks_the_best() -> None:
-    (axes,) = figures.score(RECORDS).axes
+    (axes,) = one_run.score(RECORDS).axes
     assert axes.lines[-1].get_xydata().tolist() == [[396, min(record["score"] for record in RECORDS)]]
 
 
 def test_sheet_of_epochs_shows_all_of_few_and_some_of_many() -> None:
     rows = [np.full((18, 182, 1), i, np.uint8) for i in range(60)]
-    few = figures.epochs_sheet(rows[:4], range(4))
+    few = sheets.epochs_sheet(rows[:4], range(4))
     assert [axes.get_ylabel() for axes in few.axes] == ["0", "1", "2", "3"]
-    many = figures.epochs_sheet(rows, range(60))
+    many = sheets.epochs_sheet(rows, range(60))
     assert [axes.get_ylabel() for axes in many.axes] == ["0", "1", "5", "10", "15", "20", "25", "50", "59"]
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (500, "500"), (60_000, "60k"), (1_500_000, "1.5M")])
 def test_ticks_are_short(value: float, text: str) -> None:
-    assert figures._images(value) == text
+    assert style.short_number(value) == text
 
 
 def test_a_run_of_two_epochs_in_colour_and_without_records(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_scores_of_evaluations_get_a_figure() -> None:
         {"nimg": 100 * i, "d_loss": 1.0, **({"kid": 5.0 - i, "recall": 0.1 * i} if i % 2 == 0 else {})}
         for i in range(1, 7)
     ]
-    figure = figures.metrics(records)
+    figure = one_run.metrics(records)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in shown] == ["KID ↓", "recall ↑"]
     assert shown[0].lines[0].get_xydata().tolist() == [[200, 3.0], [400, 1.0], [600, -1.0]]
@@ -112,44 +114,105 @@ def losses(g: float, d: float, count: int = 4) -> list[dict[str, float]]:
 
 
 def test_balance_is_the_logarithm_of_the_ratio_against_epochs() -> None:
-    drawn = figures.balance([("even", losses(1, 1)), ("g", losses(2, 1)), ("g", losses(4, 1))], [100, 200, 100])
+    drawn = several_runs.balance([Curve("even", losses(1, 1), 50), Curve("g", losses(2, 1), 10)])
     (axes,) = drawn.axes
     rule, *curves = axes.lines
     assert list(rule.get_ydata()) == [0, 0]
-    assert [list(line.get_xdata()) for line in curves] == [[1, 2, 3, 4], [0.5, 1, 1.5, 2], [1, 2, 3, 4]]
-    assert np.allclose([line.get_ydata() for line in curves], [[0] * 4, [np.log(2)] * 4, [np.log(4)] * 4])
-    assert len({line.get_color() for line in curves}) == 2  # one name, one colour
+    assert [list(line.get_xdata()) for line in curves] == [[2, 4, 6, 8], [10, 20, 30, 40]]
+    assert np.allclose([line.get_ydata() for line in curves], [[0] * 4, [np.log(2)] * 4])
+    assert len({line.get_color() for line in curves}) == 2
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["even", "g"]
+
+
+def test_balance_of_long_runs_has_a_running_mean() -> None:
+    records = [{"nimg": i, "g_loss": np.exp((-1) ** i), "d_loss": 1.0} for i in range(1, 201)]
+    _, faint, mean = several_runs.balance([Curve("a", records, 1)]).axes[0].lines
+    assert np.allclose(np.abs(faint.get_ydata()), 1)
+    assert np.allclose(mean.get_ydata()[10], sum((-1) ** i for i in range(9, 14)) / 5)
+
+
+def test_seeds_of_a_recipe_become_a_mean_with_a_band() -> None:
+    seeds = [Curve("g", losses(2, 1, 4), 100), Curve("g", losses(8, 1, 4), 100), Curve("g", losses(4, 1, 2), 100)]
+    drawn = several_runs.balance([*seeds, Curve("alone", losses(1, 1), 100)])
+    (axes,) = drawn.axes
+    _, mean, alone = axes.lines
+    (band,) = axes.collections
+    assert list(mean.get_xdata()) == [1, 2, 3, 4]
+    assert np.allclose(mean.get_ydata(), np.log([4, 4, 4, 4]))  # the third seed, in the middle, ends before the others
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert np.allclose([heights.min(), heights.max()], np.log([2, 8]))
+    assert np.allclose(alone.get_ydata(), 0)
+    legend = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert legend == ["g, mean of 3 seeds", "alone", several_runs.BAND]
+
+
+def test_a_band_is_between_the_lowest_and_the_highest_seed_at_each_place() -> None:
+    axes = Figure().subplots()
+    one, two = (np.array([0.0, 2.0]), np.array([0.0, 2.0])), (np.array([1.0, 3.0]), np.array([5.0, 7.0]))
+    mean = style.band(axes, [one, two], "red")
+    assert mean.get_xydata().tolist() == [[0, 0], [1, 3], [2, 4], [3, 7]]
+    edges = {tuple(point) for point in axes.collections[0].get_paths()[0].vertices.tolist()}
+    assert edges == {(0, 0), (1, 1), (1, 5), (2, 2), (2, 6), (3, 7)}
+
+
+def test_everything_that_was_recorded_has_a_small_plot() -> None:
+    curves = [
+        Curve("a", [{"nimg": 1, "d_loss": 3.0, "kid": None}, {"nimg": 2, "d_loss": 4.0, "kid": 1.0}], 1),
+        Curve("b", [{"nimg": 1, "d_loss": 5.0, "seconds": 9}], 1),
+    ]
+    drawn = several_runs.quantities(curves)
+    loss, kid = [axes for axes in drawn.axes if axes.get_visible()]
+    assert (loss.get_title(), kid.get_title()) == ("loss of D", "KID ↓")
+    assert [line.get_xydata().tolist() for line in loss.lines] == [[[1, 3], [2, 4]], [[1, 5]]]
+    assert [line.get_xydata().tolist() for line in kid.lines] == [[[2, 1]]]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_runs_that_differ_only_in_their_seed_share_a_name(tmp_path: Path) -> None:
+    for name, seed, lr in (
+        ("x-seed-0", 0, 1e-4),
+        ("x-seed-1", 1, 1e-4),
+        ("y,seed=3", 3, 2e-4),
+        ("p", 5, 3e-4),
+        ("q", 6, 3e-4),
+    ):
+        recipe = load("strokes-cdcgan", {"train": {"seed": seed}, "method": {"lr": lr}})
+        make_run(tmp_path / name).write_recipe(recipe)
+    runs = [Run(path) for path in sorted(tmp_path.iterdir())]
+    names = [run.path.name for run in runs]
+    assert names == ["p", "q", "x-seed-0", "x-seed-1", "y,seed=3"]
+    assert figures._names_of_recipes(runs, names) == ["p", "p", "x", "x", "y,seed=3"]
 
 
 def test_losses_that_have_no_ratio_are_left_out_and_counted() -> None:
     records = [*losses(1, 2, 2), {"nimg": 300, "g_loss": -1, "d_loss": 2}, {"nimg": 400, "g_loss": 0.0, "d_loss": 2}]
-    assert figures.log_ratios([*records, {"nimg": 500, "g_loss": 1}]) == [(100, -np.log(2)), (200, -np.log(2))]
-    drawn = figures.balance([("a", losses(1, 1)), ("critic", records), ("none", losses(-1, 1, 3))], [100] * 3)
+    assert several_runs.log_ratios([*records, {"nimg": 500, "g_loss": 1}]) == [(100, -np.log(2)), (200, -np.log(2))]
+    curves = [("a", losses(1, 1)), ("critic", records), ("none", losses(-1, 1, 3))]
+    drawn = several_runs.balance([Curve(name, found, 100) for name, found in curves])
     assert drawn._supxlabel.get_text() == "Left out, as a loss is not positive: records 2 of critic, 3 of none."
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["a", "critic"]
 
 
 def test_sheets_are_the_nearest_ones(tmp_path: Path) -> None:
-    sheets: list[tuple[str, dict[int, Path]]] = []
+    found_sheets: list[tuple[str, dict[int, Path]]] = []
     for name, seen in (("one", (0, 100, 200)), ("two", (0, 90, 300))):
         found = {nimg: tmp_path / f"{name}{nimg}.png" for nimg in seen}
         for nimg, file in found.items():
             save_png(file, np.full((20, 30, 1), nimg // 2, np.uint8), {})
-        sheets.append((name, found))
-    drawn = figures.sheets_of(sheets, [100, 400])
+        found_sheets.append((name, found))
+    drawn = sheets.sheets_of(found_sheets, [100, 400])
     shown = [[int(axes.images[0].get_array()[0, 0]) for axes in row] for row in np.reshape(drawn.axes, (2, 2))]
     assert shown == [[50, 100], [45, 150]]
     assert [axes.get_title() for axes in drawn.axes] == ["100", "400", "", ""]
     assert [axes.get_xlabel() for axes in drawn.axes] == ["", "200", "90", "300"]
     assert [axes.get_ylabel() for axes in drawn.axes] == ["one", "", "two", ""]
-    sheets[0][1][100].write_bytes(b"damaged")
-    assert not figures.sheets_of(sheets, [100]).axes[0].images
+    found_sheets[0][1][100].write_bytes(b"damaged")
+    assert not sheets.sheets_of(found_sheets, [100]).axes[0].images
 
 
 def test_scores_by_numbers_and_by_names() -> None:
     points = [({"lr": 1e-5, "net": "a"}, 3.0), ({"lr": 1e-3, "net": "b"}, 1.0)]
-    rate, net = figures.scores_by_setting(points, "KID").axes
+    rate, net = several_runs.scores_by_setting(points, "KID").axes
     assert rate.lines[0].get_xydata().tolist() == [[1e-5, 3], [1e-3, 1]]
     assert (rate.get_xscale(), rate.get_ylabel()) == ("log", "KID")
     assert [label.get_text() for label in net.get_xticklabels()] == ["a", "b"]
@@ -162,9 +225,10 @@ def test_runs_together_need_runs_with_something_to_show(tmp_path: Path) -> None:
             run.log.append(record)
         save_png(run.sheet(100), np.zeros((20, 20, 1), np.uint8), {})
     made = figures.draw_together([tmp_path / "runs" / "a", tmp_path / "runs" / "b", tmp_path / "runs" / "a"])
-    assert [file.relative_to(tmp_path) for file in made[::2]] == [
-        Path("runs/figures/balance.png"),
-        Path("runs/figures/sheets.png"),
+    assert [str(file.relative_to(tmp_path / "runs")) for file in made[::2]] == [
+        "figures/balance.png",
+        "figures/quantities.png",
+        "figures/sheets.png",
     ]
     empty = [make_run(tmp_path / "empty" / name).path for name in "ab"]
     with (

@@ -30,13 +30,14 @@ def plot(
     at: str | None = None,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> None:
-    """Draw the figures of a run, as PNG and SVG: losses, score, samples by epoch, ...; or of several: balance, samples.
+    """Draw the figures of a run, as PNG and SVG: losses, score, samples by epoch, ...; or of several runs together.
 
     Parameters
     ----------
     runs
         Folder of the run, whose figures go to its sub-folder figures/; or the folders of several, to draw together:
-        the balance of their losses, and their samples, a row per run.
+        the balance of their losses, every quantity that was recorded, and their samples. Runs that differ only in
+        their seed become a mean with a band.
     at
         Of several: a column for the samples after so many images seen, for example 10000,60000 (an iteration sees a
         batch of them); the nearest sheet that a run has is shown. Five from beginning to end when left out.

@@ -22,7 +22,7 @@ from rich.text import Text
 from ganvas.core.images import load_png
 from ganvas.evaluation.compare import REFERENCES, Comparison, Evaluation, Row, Table, count, describe, metric_of
 from ganvas.metrics import Score
-from ganvas.plotting.figures import COLOURS, RULE, STYLES
+from ganvas.plotting.style import COLOURS, RULE, STYLES
 from ganvas.runs.run import Run
 
 CURVES = ("fid", "kid", "inception_score", "precision", "recall", "coverage", "vendi", "class_kl", "classes_present")

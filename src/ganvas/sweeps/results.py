@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from ganvas.core import files
 from ganvas.evaluation import report
 from ganvas.metrics import METRICS, Score
-from ganvas.plotting import figures
+from ganvas.plotting import several_runs, style
 from ganvas.runs.log import Record
 from ganvas.runs.run import Run
 from ganvas.sweeps.plan import Plan, Point, shown
@@ -48,7 +48,7 @@ class Trial:
 
 def balance_at_end(records: Sequence[Record]) -> float | None:
     """The mean of ln(loss of G / loss of D) over the last quarter of the records; None where none has it."""
-    ratios = [ratio for _, ratio in figures.log_ratios(records[-max(1, len(records) // 4) :])]
+    ratios = [ratio for _, ratio in several_runs.log_ratios(records[-max(1, len(records) // 4) :])]
     return fmean(ratios) if ratios else None
 
 
@@ -112,7 +112,7 @@ def write_results(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
     files.write(folder / "table.md", ("\n".join(lines) + "\n").encode())
     files.write(folder / "sweep.csv", to_csv(plan, trials).encode())
     if drawn := figure(plan, trials):
-        figures.save({"sweep": drawn}, folder)
+        style.save({"sweep": drawn}, folder)
 
 
 def to_csv(plan: Plan, trials: Sequence[Trial]) -> str:
@@ -136,8 +136,12 @@ def to_csv(plan: Plan, trials: Sequence[Trial]) -> str:
 def figure(plan: Plan, trials: Sequence[Trial]) -> Figure | None:
     """The balance of the losses of a grid, a colour per point; of a search, or without such losses, the scores."""
     curves = [(trial, trial.run.records()) for trial in trials if trial.last and trial.run.is_run()]
-    if plan.trials is None and any(figures.log_ratios(records) for _, records in curves):
-        sizes = [trial.run.info().data.images for trial, _ in curves]
-        return figures.balance([(plan.name(trial.point), records) for trial, records in curves], sizes)
+    if plan.trials is None and any(several_runs.log_ratios(records) for _, records in curves):
+        return several_runs.balance(
+            [
+                several_runs.Curve(plan.name(trial.point), records, plan.recipe_of(trial.point).train.batch_size)
+                for trial, records in curves
+            ]
+        )
     points = [(trial.point, trial.scores[plan.by].value) for trial in trials if plan.by in trial.scores]
-    return figures.scores_by_setting(points, METRICS[plan.by].title) if points else None
+    return several_runs.scores_by_setting(points, METRICS[plan.by].title) if points else None
