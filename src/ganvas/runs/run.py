@@ -15,8 +15,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
-
 from ganvas.core.errors import UserError
 from ganvas.recipes import library
 from ganvas.runs.guard_journal import GuardEvent, GuardJournal
@@ -26,6 +24,8 @@ from ganvas.runs.provenance import now
 from ganvas.runs.writer import UNLIMITED, Writer
 
 if TYPE_CHECKING:
+    import filelock
+
     from ganvas.data import ImageSet
     from ganvas.recipes.recipe import Recipe
     from ganvas.runs.checkpoints import Checkpoints
@@ -72,6 +72,8 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing; raises UserError while another process holds it. The lock dies with its process."""
+        import filelock
+
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"'{self.path}' is a file: give --out a folder")
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
@@ -99,6 +101,8 @@ class Run:
 
     def in_use(self) -> bool:
         """Whether a process is training this run now."""
+        import filelock
+
         lock = self._lock()
         try:
             lock.acquire(timeout=0)
@@ -110,6 +114,8 @@ class Run:
         return False
 
     def _lock(self) -> filelock.BaseFileLock:
+        import filelock
+
         return filelock.FileLock(self.path / ".lock", is_singleton=False)
 
     # -- recipe and facts ---------------------------------------------------------------------------------------
