@@ -103,7 +103,7 @@ def ours(recipe: Recipe, data: ImageSet, device: str, **settings: object) -> Cal
     batches = Batches(data, recipe.train.batch_size, 0, compute.device)
 
     def stage() -> None:
-        scalars = method.advance(batches)
+        scalars = method.step(batches)
         scalars["d_loss"].item()  # wait for the device
 
     return stage

@@ -50,7 +50,7 @@ def main() -> None:
             steps = 0
             while True:
                 before = batches.nimg
-                scalars = method.advance(batches)
+                scalars = method.step(batches)
                 method.update_averages(batches.nimg - before, batches.nimg)
                 steps += 1
                 if steps % 5 == 0:

@@ -86,7 +86,7 @@ def ganvas(data: ImageSet, base: int, batch: int, compute: Compute) -> Callable[
     recipe = from_dict({"network": {"name": "dcgan", "base": base}, "method": {"name": "gan"}})
     method = recipe.build(data.spec, compute)
     batches = Batches(data, batch, seed=0, device=compute.device)
-    return lambda: (method.advance(batches), None)[1]
+    return lambda: (method.step(batches), None)[1]
 
 
 def main() -> None:

@@ -1,8 +1,7 @@
-from functools import partial
-
 import pytest
 import torch
 
+from ganvas.compute.noise import Noise
 from ganvas.core.errors import UserError
 from ganvas.methods.augment import ADAPT_IMAGES, CHANGES, Augment, cutout, translation
 
@@ -10,7 +9,7 @@ ALL = tuple(CHANGES)
 
 
 def augment(policy: tuple[str, ...] = ALL, p: float = 1.0, target: float | None = None, seed: int = 0) -> Augment:
-    return Augment(policy, torch.tensor(p), target, partial(torch.rand, generator=torch.Generator().manual_seed(seed)))
+    return Augment(policy, torch.tensor(p), target, Noise(seed))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -35,10 +34,9 @@ def test_about_p_of_the_images_change() -> None:
     assert share == pytest.approx(0.3, abs=0.07)
 
 
-def test_translation_moves_the_picture_and_fills_with_grey() -> None:
+def test_translation_moves_the_image_and_fills_with_grey() -> None:
     images = torch.arange(1.0, 257.0).view(1, 1, 16, 16).expand(200, -1, -1, -1)
-    draw = partial(torch.rand, generator=torch.Generator().manual_seed(0))
-    moved = translation(images, torch.ones(200, 1, 1, 1), draw)
+    moved = translation(images, torch.ones(200, 1, 1, 1), Noise(0))
     shifts = set()
     for image in moved[:, 0]:
         dy, dx = next(
@@ -54,8 +52,7 @@ def test_translation_moves_the_picture_and_fills_with_grey() -> None:
 
 
 def test_cutout_leaves_a_square_hole_of_half_the_side() -> None:
-    draw = partial(torch.rand, generator=torch.Generator().manual_seed(0))
-    holes = cutout(torch.ones(300, 1, 16, 16), torch.ones(300, 1, 1, 1), draw)[:, 0] == 0
+    holes = cutout(torch.ones(300, 1, 16, 16), torch.ones(300, 1, 1, 1), Noise(0))[:, 0] == 0
     heights, widths = holes.any(2).sum(1), holes.any(1).sum(1)
     assert torch.equal(holes.sum((1, 2)), heights * widths)  # a rectangle, cut by the border
     assert heights.max() == widths.max() == 8

@@ -5,13 +5,14 @@ import torch
 from torch import Tensor, nn
 
 from ganvas.compute.device import choose
+from ganvas.compute.precision import in_format
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
 from ganvas.networks import DCGAN
 from tests.methods.images import Images
 
-SPEC = ImageSpec(1, 8, 8, 0)
+SPEC, FP32 = ImageSpec(1, 8, 8, 0), choose("cpu", "fp32")
 SMALL = {"latent_size": 5, "steps": 3, "d_steps": 2, "pool": 20, "fit_epochs": 4, "fit_batch": 8, "eta": 0.7}
 
 
@@ -184,20 +185,20 @@ class Bowl(nn.Module):
         super().__init__()
         self.bend = bend
 
-    def forward(self, x: Tensor, labels: None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return -self.bend / 2 * (x - 1).flatten(1).square().sum(1, keepdim=True)
 
 
 def test_a_step_is_halved_until_it_rises_as_promised() -> None:
     x = torch.rand(5, 1, 8, 8)
     for bend, rise, eta, share in ((1, 0.5, 0.8, 0.6), (4, 0.5, 0.2, 0.6), (4, 0.7, 0.1, 0.8), (4, None, 0.8, -0.6)):
-        found, brought = make(eta=0.8, rise=rise).step_size(x, Bowl(bend))
+        found, brought = make(eta=0.8, rise=rise).step_size(x, in_format(Bowl(bend), FP32))
         assert found == pytest.approx(eta)
         assert brought.item() == pytest.approx(share, abs=1e-4)
 
 
 def test_a_flat_discriminator_promises_nothing() -> None:
-    _, brought = make(eta=0.8, rise=0.5).step_size(torch.rand(5, 1, 8, 8), Bowl(0))
+    _, brought = make(eta=0.8, rise=0.5).step_size(torch.rand(5, 1, 8, 8), in_format(Bowl(0), FP32))
     assert brought.item() == 0
 
 

@@ -71,16 +71,16 @@ def test_some_pixels_stand_for_all(channels: int) -> None:
     spec = SPEC._replace(channels=channels)
     some, plain = make(spec, vae_pixels=16), make(spec)
     x, _ = Images(spec).next()
-    loss = some._autoencode(x)
-    chosen = torch.randperm(64, generator=plain.noise)[:16]
+    loss = some.autoencode(x)
+    chosen = plain.noise.permutation(64)[:16]
     z, kl = plain.infer(x)
-    pixels = plain.G.logits(z)[:, chosen].sigmoid()
+    pixels = plain.G(z, as_logits=True)[:, chosen].sigmoid()
     values = (x.permute(0, 2, 3, 1).reshape(6, 64, channels)[:, chosen] + 1) / 2
     nats = -(values * pixels.log() + (1 - values) * (1 - pixels).log()).sum() / (6 * 16)
     torch.testing.assert_close(loss, nats + kl.mean() / 64)
 
     whole, plain = make(spec, vae_pixels=64), make(spec)
-    torch.testing.assert_close(whole._autoencode(x), plain._redraw(x)[1])
+    torch.testing.assert_close(whole.autoencode(x), plain.redraw(x)[1])
 
 
 def test_the_thresholds() -> None:
@@ -100,7 +100,7 @@ def test_the_published_settings() -> None:
     assert (s.g_lr, s.vae_lr, s.d_lr, s.beta1) == (5e-3, 1e-3, 1e-3, 0.65)
 
 
-def test_the_autoencoder_learns() -> None:
+def test_theautoencoder_learns() -> None:
     method = make(vae_lr=3e-3, g_lr=3e-3)
     real = torch.tensor([-0.9, 0.9]).repeat(6)[:, None, None, None].expand(12, 1, 8, 8)
 

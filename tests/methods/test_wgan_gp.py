@@ -3,9 +3,10 @@ import torch
 from torch import Tensor
 
 from ganvas.compute.device import choose
+from ganvas.compute.noise import Noise
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
-from ganvas.methods.base import adam, descend, rmsprop
+from ganvas.methods.optim import adam, descend, rmsprop
 from ganvas.methods.wgan_gp import WGANGP, WGANGPSettings
 from ganvas.networks import DCGAN
 from tests.methods.images import Images
@@ -23,7 +24,7 @@ def test_the_penalty_equals_finite_differences(spec: ImageSpec, float64: None) -
     method = make(spec)
     real, fake = (torch.rand(4, *spec[:3], generator=torch.Generator().manual_seed(i)) for i in (1, 2))
     share = torch.rand(4, 1, 1, 1, generator=torch.Generator().manual_seed(3))
-    method.noise.manual_seed(3)
+    method.noise = Noise(3)
     penalty = method.gradient_penalty(real, fake)
 
     def critic(x: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ def test_the_penalty_equals_finite_differences(spec: ImageSpec, float64: None) -
         values = []
         for sign in (1, -1):
             weight.data[index] += sign * 1e-5
-            method.noise.manual_seed(3)
+            method.noise = Noise(3)
             values.append(method.gradient_penalty(real, fake).item())
             weight.data[index] -= sign * 1e-5
         expected = (values[0] - values[1]) / 2e-5
@@ -96,7 +97,7 @@ def test_rates_change_while_it_runs() -> None:
     method = make(lr=1e-3)
     method.change(lr=5e-4)
     assert {o.param_groups[0]["lr"] for o in method.optimizers.values()} == {5e-4}
-    method.change(**method.brakes()["D"])
+    method.change(**method.settings.slowdown_settings()["D"])
     method.change(lr=1e-4)
     assert [method.optimizers[name].param_groups[0]["lr"] for name in ("G", "D")] == [1e-4, 5e-4]
     assert method.changed == {"lr": 1e-4, "d_lr": 5e-4}
@@ -107,9 +108,8 @@ def test_rates_change_while_it_runs() -> None:
 def test_the_batch_of_g_and_the_noise_on_real_images() -> None:
     method = make(n_critic=1, g_batch=2, dequantise=0.5)
     generated, judged = [], []
-    generate, critic = method._generate, method._critic
-    method._generate = lambda count: (generated.append(count), generate(count))[1]  # type: ignore[method-assign]
-    method._critic = lambda images: (judged.append(images), critic(images))[1]  # type: ignore[method-assign]
+    method.G.register_forward_hook(lambda _, inputs, images: generated.append(len(images)))
+    method.D.register_forward_hook(lambda _, inputs, logits: judged.append(inputs[0]))
     batches = Images(method.spec)
     method.step(batches)
     real = Images(method.spec).next().images

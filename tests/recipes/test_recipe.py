@@ -17,7 +17,7 @@ def test_identity_is_what_decides_the_weights(tiny: Callable[..., Recipe]) -> No
 
 
 def test_marks_are_names_and_what_is_not_at_its_default(tiny: Callable[..., Recipe]) -> None:
-    marks = tiny(method={"beta1": 0.9, "lecam": 0.0}).marks()
+    marks = tiny(method={"beta1": 0.9, "r1": 0.0}).marks()
     assert marks["method.name"] == "gan" and marks["method.beta1"] == 0.9
-    assert not {"method.lecam", "method.augment_target", "train.guard", "data.name"} & marks.keys()
+    assert not {"method.r1", "method.augment_target", "train.guard", "data.name"} & marks.keys()
     assert marks != tiny().marks() and tiny().marks() == tiny(train={"keep": 9}).marks()

@@ -42,7 +42,7 @@ def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:
     for rules, message in (
         ({"rate": {}}, "'rate' of method 'gan': choose one of: augment_p"),
         ({"beta1": {}}, "'beta1' of method 'gan'"),
-        ({"most_g_steps": {}}, "'most_g_steps' of method 'gan'"),
+        ({"augment_target": {}}, "'augment_target'"),
         ({"d_outputs": {}}, "'d_outputs' of method 'gan'"),
         ({"augment_p": {"factor": 1.5}}, r"schedule\.augment_p' goes too far .*'method\.augment_p' is 1\.5"),
         ({"augment_p": {"on": "score", "factor": 1.1}}, r"raise train\.schedule\.augment_p\.least"),

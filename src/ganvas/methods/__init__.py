@@ -3,14 +3,14 @@
 from ganvas.methods.base import Method
 from ganvas.methods.cfg_gan import CFGGAN
 from ganvas.methods.cppn_vae_gan import CPPNVAEGAN
-from ganvas.methods.gan import GAN
 from ganvas.methods.residual_cppn import ResidualCPPN
+from ganvas.methods.small_set_gan import SmallSetGAN
 from ganvas.methods.wgan_gp import WGANGP
 
-__all__ = ["CFGGAN", "CPPNVAEGAN", "GAN", "METHODS", "WGANGP", "Method", "ResidualCPPN"]
+__all__ = ["CFGGAN", "CPPNVAEGAN", "METHODS", "WGANGP", "Method", "ResidualCPPN", "SmallSetGAN"]
 
 METHODS: dict[str, type[Method]] = {
-    "gan": GAN,
+    "gan": SmallSetGAN,
     "wgan_gp": WGANGP,
     "cfg_gan": CFGGAN,
     "cppn_vae_gan": CPPNVAEGAN,

@@ -1,27 +1,26 @@
-"""Differentiable augmentation (Zhao et al., 2020): D sees real and generated images changed alike, so it cannot learn a
-small set by heart, and G learns through the change. With a target, its probability follows the overfitting of D
-(Karras et al., 2020).
+"""Differentiable augmentation (Zhao et al., 2020): D sees real and generated images changed alike, so it cannot
+memorise a small set, and G learns through the change. With a target, the probability of a change follows the
+overfitting of D (Karras et al., 2020).
 
-Images are [B, C, H, W] in [-1, 1]. Each image draws its own change, on the CPU, so that a seed is one run everywhere.
+Images are [B, C, H, W] in [-1, 1]. Each image is changed in its own way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from ganvas.compute.noise import Noise
 from ganvas.core.errors import UserError, nearest
 
 SHIFT = 1 / 8  # of the side, at most
 HOLE = 1 / 2  # of the side
-ADAPT_IMAGES = 20_000  # seen until the probability has gone from 0 to 1, at the fastest: few, as sets are small
-
-Draw = Callable[..., Tensor]  # a shape -> even numbers from 0 to 1, float32
+ADAPT_IMAGES = 20_000  # in which the probability goes from 0 to 1, at the fastest: few, as sets are small
 
 
-def colour(images: Tensor, chosen: Tensor, draw: Draw) -> Tensor:
+def colour(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
     """Brightness +-0.5, then saturation x0 to x2, then contrast x0.5 to x1.5."""
-    brightness, saturation, contrast = (part[:, None, None, None] for part in draw(3, len(images)))
+    brightness, saturation, contrast = (part[:, None, None, None] for part in noise.uniform(3, len(images)))
     images = images + chosen * (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
     images = grey + (images - grey) * (1 + chosen * (2 * saturation - 1))
@@ -30,9 +29,9 @@ def colour(images: Tensor, chosen: Tensor, draw: Draw) -> Tensor:
     return changed
 
 
-def translation(images: Tensor, chosen: Tensor, draw: Draw) -> Tensor:
+def translation(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
     """Shifted by up to an eighth of the side either way; what comes in is mid-grey."""
-    where = draw(2, len(images))
+    where = noise.uniform(2, len(images))
     for axis, at in zip((2, 3), where, strict=True):
         side = images.shape[axis]
         most = round(side * SHIFT)
@@ -47,10 +46,10 @@ def translation(images: Tensor, chosen: Tensor, draw: Draw) -> Tensor:
     return images
 
 
-def cutout(images: Tensor, chosen: Tensor, draw: Draw) -> Tensor:
+def cutout(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
     """A square hole of half the side, mid-grey, its centre anywhere."""
     inside = chosen.bool()
-    for axis, at in zip((2, 3), draw(2, len(images)), strict=True):
+    for axis, at in zip((2, 3), noise.uniform(2, len(images)), strict=True):
         side = images.shape[axis]
         size = max(1, round(side * HOLE))
         start = (at * (side + 1 - size % 2)).floor() - size // 2
@@ -71,18 +70,18 @@ class Augment:
     which is a sign of overfitting, and down below it.
     """
 
-    def __init__(self, policy: Sequence[str], p: Tensor, target: float | None, uniform: Draw) -> None:
-        """`p` is a scalar on the device of D, where it is changed in place, so that nobody has to wait for it."""
+    def __init__(self, policy: Sequence[str], p: Tensor, target: float | None, noise: Noise) -> None:
+        """`p` is a scalar on the device of D, changed in place. Raises UserError for an unknown change."""
         for name in policy:
             if name not in CHANGES:
                 raise UserError(f"setting 'method.augment' has no '{name}': {nearest(name, CHANGES)}")
         self.changes = [CHANGES[name] for name in policy]
-        self.p, self.target, self.uniform = p, target, uniform
+        self.p, self.target, self.noise = p, target, noise
 
     def __call__(self, images: Tensor) -> Tensor:
         for change in self.changes:
-            chosen = self.uniform(len(images)) < self.p
-            images = change(images, chosen.float()[:, None, None, None], self.uniform)
+            chosen = self.noise.uniform(len(images)) < self.p
+            images = change(images, chosen.float()[:, None, None, None], self.noise)
         return images
 
     def adapt(self, d_real: Tensor) -> None:

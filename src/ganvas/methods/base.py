@@ -1,24 +1,27 @@
 """The contract between a method and everything around it."""
 
 import copy
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import ClassVar, Protocol, TypeVar
+from functools import partial, wraps
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ganvas.compute.cuda_graphs import Replay
-from ganvas.compute.device import Compute, to_device
+from ganvas.compute.device import Compute
+from ganvas.compute.noise import Noise
+from ganvas.compute.precision import in_format
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
-from ganvas.core.settings import Settings, parse
+from ganvas.core.settings import parse
 from ganvas.data import Batch
+from ganvas.methods.optim import adam, can_be_recorded, set_rate
+from ganvas.methods.settings import MethodSettings, TwoRateSettings
 from ganvas.networks import Networks
 from ganvas.networks.cppn import PixelGenerator
 from ganvas.networks.render import render
@@ -26,8 +29,9 @@ from ganvas.networks.view import View
 
 EMA_RAMP = 0.05  # of the images seen, at most, is the half-life of the averages
 
-M = TypeVar("M", bound=nn.Module)
-Opt = TypeVar("Opt", bound=Optimizer)
+Module = TypeVar("Module", bound=nn.Module)
+Scalars = dict[str, Tensor]
+Rule = TypeVar("Rule", bound=Callable[..., Scalars])
 
 
 class BatchSource(Protocol):
@@ -36,34 +40,28 @@ class BatchSource(Protocol):
     def next(self) -> Batch: ...
 
 
-class MethodSettings(Settings):
-    """What every method has."""
+def recordable(rule: Rule) -> Rule:
+    """Declare that a rule does the same work at every call, so that an NVIDIA GPU may record it once and replay it.
 
-    LIVE: ClassVar[tuple[str, ...]] = ("lr", "d_lr", "g_lr", "eta")
-    """never read inside a recording of a step (`Replay`), so that it stays true when they change"""
-    ONCE: ClassVar[tuple[str, ...]] = ("latent_size", "ema_images", "beta1", "beta2", "alpha", "start_std", "steps")
-    """read when a method is built, so that no schedule can change them"""
-    ALIASES: ClassVar[dict[str, str]] = {}
-    """other names of settings"""
+    A rule is a function of a method: it takes tensors, or the source of batches, and returns named scalars. It draws
+    its random numbers from `self.noise`, changes tensors in place, never waits for a result (`item`, `if` of a tensor)
+    and reads no setting that may change at every step (`MethodSettings.live`): that raises RuntimeError, on every
+    device. Where it reads another setting, it is recorded anew when that changes.
+    """
 
-    name: str
-    """the method's name in the table of methods"""
-    latent_size: PositiveInt = 100
-    """numbers in a latent vector"""
-    ema_images: NonNegativeInt = 0
-    """half-life of the moving average of G's weights, in images seen (shorter early in a run); 0 = none"""
+    @wraps(rule)
+    def call(method: "Method", *inputs: Any) -> Scalars:
+        return method.run_recordable(rule, *inputs)
 
-    def idle(self) -> dict[str, str]:
-        """Settings that do nothing beside the others, and the one that takes their place."""
-        return {}
+    return cast(Rule, call)
 
 
 class Method(ABC):
     """One training rule with its networks.
 
-    A method fills `modules` and `optimizers` by name when it is built; with the random generator `noise` and what
-    `extra_state` returns they are its whole state, which the engine saves and restores. `averaged` names the modules
-    that `decode` uses and of which a moving average is kept when `settings.ema_images` asks for one.
+    A method names its networks in `modules` and its optimisers in `optimizers`; with the random numbers of `noise` and
+    what `extra_state` returns they are its whole state, which the engine saves and restores. `averaged` names the
+    modules that `decode` uses and of which a moving average is kept when `settings.ema_images` asks for one.
     """
 
     Settings: ClassVar[type[MethodSettings]]
@@ -74,15 +72,21 @@ class Method(ABC):
     """whether D names the class of an image, and G's images are made to pass as theirs (`accuracy_generated`)"""
 
     def __init__(
-        self, settings: MethodSettings, networks: Networks, spec: ImageSpec, compute: Compute, seed: int
+        self,
+        settings: MethodSettings,
+        networks: Networks,
+        spec: ImageSpec,
+        compute: Compute,
+        seed: int,
+        training: bool = True,
     ) -> None:
+        """With `training` false it has no optimisers, which sampling does without."""
         self.settings, self.networks, self.spec, self.compute = settings, networks, spec, compute
         self.first_settings = settings
-        # Drawn on the CPU, so that one seed gives one run on every device.
-        self.noise = torch.Generator().manual_seed(seed)
         self.replay = Replay(compute.device)
+        self.recorded_settings: set[str] = set()  # those that recordable rules have read
+        self.noise = Noise(seed, compute.device, self.replay)
         self.modules: dict[str, nn.Module] = {}
-        self.optimizers: dict[str, Optimizer] = {}
         self.changed: dict[str, float] = {}
         self.steps_used: int | None = None  # of those that `decode` has; all
         with torch.random.fork_rng(devices=[]):
@@ -93,27 +97,22 @@ class Method(ABC):
         self.averages = {}
         if settings.ema_images:
             self.averages = {name: _frozen_copy(self.modules[name]) for name in self.averaged}
+        self.optimizers = self.make_optimizers() if training else {}
 
     @abstractmethod
     def build(self) -> None:
-        """Make the networks (with `self.place`) and their optimisers."""
+        """Make the networks, with `self.place`."""
 
     @abstractmethod
-    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        """The optimisers by name, with the learning rates of `settings`."""
+
+    @abstractmethod
+    def step(self, batches: BatchSource) -> Scalars:
         """One round of the method's rule. Pulls the batches it needs; returns named, detached scalars.
 
         A step may leave out what it did not compute: a record has the mean over the steps that returned it.
         """
-
-    def recordable(self) -> bool:
-        """Whether all of a step is the same work every time, so that a GPU may record and replay it."""
-        return False
-
-    def advance(self, batches: BatchSource) -> dict[str, Tensor]:
-        """`step`, the fastest way there is on this device."""
-        if not (self.replay.active and self.recordable()):
-            return self.step(batches)
-        return self.replay("step", partial(self.step, _Fed(batches, self.replay)))
 
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
@@ -128,55 +127,24 @@ class Method(ABC):
         """Whether `decode` needs labels."""
         return False
 
-    def prior(self, count: int, generator: torch.Generator) -> Tensor:
-        """Random latents, on the CPU [count, latent]."""
-        return torch.randn(count, self.settings.latent_size, generator=generator)
+    def prior(self, count: int, noise: Noise) -> Tensor:
+        """Random latents [count, latent]."""
+        return noise.normal(count, self.settings.latent_size)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """One latent per seed, each from its own generator: seed 7 is the same latent in any batch. [B, latent]"""
-        draws = [self.prior(1, torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.cat(draws).to(self.compute.device)
+        return torch.cat([self.prior(1, Noise(seed)) for seed in seeds]).to(self.compute.device)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] -> latents [B, latent]; raises UserError for a method without an encoder."""
         raise UserError(f"method '{type(self).__name__}' has no encoder: it cannot turn images into latents")
 
     def use_steps(self, steps: int) -> None:
-        """Let `decode` take so many of its steps; raises UserError for a method without, or for too many."""
+        """Let `decode` take only the first `steps` of its steps; raises UserError where it has no or fewer steps."""
         raise UserError(f"method '{self.settings.name}' draws in one go: leave out --steps")
 
-    def learning_rates(self) -> dict[str, float]:
-        """The learning rate of every optimiser, as `settings` has it now."""
-        return {}
-
-    def brakes(self) -> dict[str, dict[str, float]]:
-        """For "G" and "D", the settings whose smaller values slow that side down, with their values now."""
-        return {}
-
-    def follows(self) -> dict[str, str]:
-        """Settings without a value of their own, and those whose value they take."""
-        return {}
-
-    def change(self, **values: float) -> None:
-        """Give settings other values while the run goes on; raises UserError as a recipe with these values does.
-
-        A method reads its settings at every step; here the learning rates follow. `changed` has all such values.
-        """
-        self.settings = parse(type(self.settings), {**self.settings.model_dump(), **values}, "method")
-        self.changed |= values
-        for name, rate in self.learning_rates().items():
-            set_rate(self.optimizers[name], rate)
-        if not values.keys() <= set(self.settings.LIVE):
-            self.replay.forget()
-
-    def change_back(self, changed: Mapping[str, float]) -> None:
-        """Give the settings the values of the recipe, but for those in `changed`."""
-        self.settings, self.changed = self.first_settings, {}
-        self.change(**changed)
-        self.replay.forget()
-
-    def monitor(self) -> dict[str, Tensor]:
-        """Scalars worth recording that no step computes; called once per record, must not change state."""
+    def monitor(self) -> Scalars:
+        """Scalars that a record has besides those of the steps; computed once per record, changes no state."""
         return {}
 
     def extra_state(self) -> dict[str, Tensor]:
@@ -190,9 +158,13 @@ class Method(ABC):
 
     # -- for methods to use -------------------------------------------------------------------------------------
 
-    def place(self, name: str, module: M) -> M:
-        """Register a network under `name`, on the method's device, with the layout that convolutions like."""
-        placed = module.to(self.compute.device)
+    def place(self, name: str, module: Module) -> Module:
+        """Register a network under `name`, on the method's device, with the layout that convolutions like.
+
+        When it is called it computes in the number format of the run and returns float32 (wider inputs stay wider); a
+        call with `exact=True` computes in the format of its inputs.
+        """
+        placed = in_format(module.to(self.compute.device), self.compute)
         for layer in placed.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -203,18 +175,6 @@ class Method(ABC):
         """The averaged module where there is one, else the trained module itself."""
         return self.averages.get(name, self.modules[name])
 
-    def randn(self, *shape: int) -> Tensor:
-        """Standard normal noise from the method's own generator, on its device."""
-        return self.fresh(lambda: torch.randn(*shape, generator=self.noise))
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Even numbers from 0 to 1, from the method's own generator, on its device."""
-        return self.fresh(lambda: torch.rand(*shape, generator=self.noise))
-
-    def fresh(self, draw: Callable[[], Tensor]) -> Tensor:
-        """Numbers that `draw` makes on the CPU, on the method's device."""
-        return self.replay.fresh(lambda: (to_device(draw(), self.compute.device),))[0]
-
     @torch.no_grad()
     def draw(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         """What `decode` returns for a method whose images come from `G` alone."""
@@ -224,8 +184,8 @@ class Method(ABC):
                 height, width = size or (self.spec.height, self.spec.width)
                 return render(generator.pixels, generator.latent(z, labels), View(height, width, generator.scale))
             self.native_size_only(size)
-            images: Tensor = generator(z, labels)
-        return full(images)
+            images: Tensor = generator(z, labels, exact=True)
+        return images
 
     def native_size_only(self, size: tuple[int, int] | None) -> None:
         """Raise UserError unless `size` is None or the size that the networks were built for."""
@@ -238,9 +198,43 @@ class Method(ABC):
 
     # -- for the engine to use ----------------------------------------------------------------------------------
 
+    def change(self, **values: float) -> None:
+        """Give settings other values while the run goes on; raises UserError as a recipe with these values does.
+
+        A method reads its settings at every step; here the learning rates follow. `changed` has all such values.
+        """
+        self.settings = parse(type(self.settings), {**self.settings.model_dump(), **values}, "method")
+        self.changed |= values
+        for name, rate in self.settings.learning_rates().items():
+            if name in self.optimizers:
+                set_rate(self.optimizers[name], rate)
+        if values.keys() & self.recorded_settings:
+            self.replay.forget()
+
+    def change_back(self, changed: Mapping[str, float]) -> None:
+        """Give the settings the values of the recipe, but for those in `changed`."""
+        self.settings, self.changed = self.first_settings, {}
+        self.change(**changed)
+        self.replay.forget()
+
+    def run_recordable(self, rule: Callable[..., Scalars], *inputs: Any) -> Scalars:
+        """Call a recordable rule, or replay its recording."""
+        if isinstance(self.settings, _Watched):  # inside another one
+            return rule(self, *inputs)
+        settings = self.settings
+        self.settings = _Watched(settings, rule.__name__, self.recorded_settings)  # type: ignore[assignment]
+        try:
+            if not (self.replay.active and all(map(can_be_recorded, self.optimizers.values()))):
+                return rule(self, *inputs)
+            tensors = [value for value in inputs if isinstance(value, Tensor)]
+            sources = [_Fed(value, self.replay) for value in inputs if not isinstance(value, Tensor)]
+            return self.replay(rule.__name__, partial(rule, self, *sources), *tensors)
+        finally:
+            self.settings = settings
+
     @torch.no_grad()
     def update_averages(self, images: int, seen: int) -> None:
-        """Move the averages on by a step that saw `images` images, `seen` in all.
+        """Update the averages after a step that saw `images` images, `seen` in all.
 
         Early in a run they look back less far, so that the initial weights are soon forgotten (Karras et al., 2020).
         """
@@ -251,38 +245,37 @@ class Method(ABC):
             trained, mean = self.modules[name].state_dict(), average.state_dict()
             # Batch-norm statistics are averaged too: they belong to the averaged weights. Counters are copied.
             numbers = [key for key, value in mean.items() if value.is_floating_point()]
-            torch._foreach_lerp_([mean[key] for key in numbers], [trained[key] for key in numbers], 1 - keep)
+            get_ema_multi_avg_fn(keep)([mean[key] for key in numbers], [trained[key] for key in numbers], 0)
             for key in mean.keys() - numbers:
                 mean[key].copy_(trained[key])
 
 
-class TwoRateSettings(MethodSettings):
-    """Adam for G and for D, each with its own learning rate if need be."""
-
-    lr: PositiveFloat = 2e-4
-    """learning rate of G, and of D unless d_lr is set"""
-    d_lr: PositiveFloat | None = None
-    """learning rate of D; that of G when left out"""
-    beta1: float = Field(0.5, ge=0, lt=1)
-    """Adam's decay of the mean gradient"""
-    beta2: float = Field(0.999, ge=0, lt=1)
-    """Adam's decay of the mean squared gradient"""
-
-
 class TwoRates(Method):
-    """A method that has an optimiser for G and one for D, and nothing else."""
+    """A method with networks G and D and an optimiser for each."""
 
     settings: TwoRateSettings
+    G: nn.Module
+    D: nn.Module
 
-    def learning_rates(self) -> dict[str, float]:
-        return {"G": self.settings.lr, "D": self.settings.d_lr or self.settings.lr}
+    def make_optimizers(self) -> dict[str, Optimizer]:
+        s = self.settings
+        return {"G": adam(self.G, s.lr, (s.beta1, s.beta2)), "D": adam(self.D, s.d_lr or s.lr, (s.beta1, s.beta2))}
 
-    def follows(self) -> dict[str, str]:
-        return {"d_lr": "lr"} if self.settings.d_lr is None else {}
 
-    def brakes(self) -> dict[str, dict[str, float]]:
-        rates = self.learning_rates()
-        return {"G": {"lr": rates["G"]}, "D": {"d_lr": rates["D"]}}
+class _Watched:
+    """Settings as a recordable rule sees them: notes which are read, and refuses those that a recording would fix."""
+
+    def __init__(self, settings: MethodSettings, rule: str, read: set[str]) -> None:
+        self._settings, self._rule, self._read = settings, rule, read
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._settings.live():
+            raise RuntimeError(
+                f"the recordable rule '{self._rule}' reads method.{name}, which changes during a run: "
+                "let the optimiser apply it, or read it outside of the rule"
+            )
+        self._read.add(name)
+        return getattr(self._settings, name)
 
 
 class _Fed:
@@ -293,70 +286,6 @@ class _Fed:
 
     def next(self) -> Batch:
         return self.replay.fresh(self.batches.next)
-
-
-def adam(module: nn.Module, lr: float, betas: tuple[float, float]) -> torch.optim.Adam:
-    """Adam in one fused pass over the weights."""
-    return _recordable(torch.optim.Adam(module.parameters(), lr, betas, fused=True, capturable=_on_cuda(module)))
-
-
-def rmsprop(module: nn.Module, lr: float, alpha: float = 0.99, eps: float = 1e-18) -> torch.optim.RMSprop:
-    """RMSprop as CFG-GAN uses it; `alpha` is the decay of the mean squared gradient."""
-    parameters, on_cuda = module.parameters(), _on_cuda(module)
-    return _recordable(torch.optim.RMSprop(parameters, lr, alpha, eps, foreach=True, capturable=on_cuda))
-
-
-def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Change the learning rate, in place where a recording reads it."""
-    for group in optimizer.param_groups:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
-
-
-def restart(optimizer: Optimizer, rate: float) -> None:
-    """Make an optimiser what it was before its first update, in place."""
-    set_rate(optimizer, rate)
-    for slots in optimizer.state.values():
-        for value in slots.values():
-            value.zero_()
-
-
-def _on_cuda(module: nn.Module) -> bool:
-    return next(module.parameters()).device.type == "cuda"
-
-
-def _recordable(optimizer: Opt) -> Opt:
-    """The optimiser, on a GPU with its learning rate where a recording (`Replay`) can read it."""
-    for group in optimizer.param_groups:
-        if group["capturable"]:
-            # Some runs cannot be recorded, and the first steps of others are not.
-            warnings.filterwarnings("ignore", ".*capturable=True.* running without CUDA graph capture", UserWarning)
-            group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
-    return optimizer
-
-
-def refuse_batch_norm(discriminator: nn.Module, what: str) -> None:
-    """Raise UserError if D looks at the batch: `what` is computed for each image by itself."""
-    if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in discriminator.modules()):
-        raise UserError(
-            f"{what} needs a D that sees each image by itself: use dcgan or resnet with network.d_norm=none"
-        )
-
-
-def full(tensor: Tensor) -> Tensor:
-    """What came out of autocast, in float32; wider numbers stay."""
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
-
-
-def descend(optimizer: Optimizer, loss: Tensor, clip: float = 0.0) -> None:
-    """One step down `loss`; gradients are scaled down to a joint norm of `clip`, unless that is 0."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if clip:
-        nn.utils.clip_grad_norm_((p for group in optimizer.param_groups for p in group["params"]), clip)
-    optimizer.step()
 
 
 @contextmanager

@@ -22,28 +22,19 @@ the stage ends before G has learned what it ends with, since the discriminators 
 
 import copy
 from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ganvas.core.errors import UserError
-from ganvas.methods.balance import r1
-from ganvas.methods.base import (
-    BatchSource,
-    Method,
-    MethodSettings,
-    descend,
-    evaluating,
-    full,
-    refuse_batch_norm,
-    restart,
-    rmsprop,
-    set_rate,
-)
+from ganvas.methods.base import BatchSource, Method, Scalars, evaluating, recordable
+from ganvas.methods.optim import descend, restart, rmsprop, set_rate
+from ganvas.methods.penalties import r1, refuse_batch_norm
+from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows
 
 CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the result is the same for any other number
 PROBE = 64  # images on which the length of a step is tried
@@ -54,11 +45,11 @@ class CFGGANSettings(MethodSettings):
     """The settings of xICFG, with the names of the paper in brackets."""
 
     name: Literal["cfg_gan"] = "cfg_gan"
-    steps: PositiveInt = 15
+    steps: Annotated[PositiveInt, BuildTime()] = 15
     """functional gradient steps on the way of an image, each with its own discriminator (T)"""
     d_steps: PositiveInt = 1
     """updates of the discriminator per functional gradient step, each on a new batch (U)"""
-    eta: PositiveFloat = 2.5
+    eta: Annotated[PositiveFloat, Slows("D")] = 2.5
     """length of a functional gradient step, times the gradient (η); with `rise`, the greatest"""
     rise: float | None = Field(None, ge=0, lt=1)
     """least share of the rise that d's gradient promises; η is halved until a step brings it (none: η stays)"""
@@ -72,17 +63,17 @@ class CFGGANSettings(MethodSettings):
     """passes of G over the pool"""
     fit_batch: PositiveInt = 64
     """images per update of G"""
-    d_lr: PositiveFloat = 2.5e-4
+    d_lr: Annotated[PositiveFloat, LearningRate("D"), Slows("D")] = 2.5e-4
     """learning rate of RMSprop for the discriminator"""
-    g_lr: PositiveFloat = 2.5e-4
+    g_lr: Annotated[PositiveFloat, Slows("G")] = 2.5e-4
     """learning rate of RMSprop for G, at the start of every stage"""
     g_cut: float = Field(0.1, gt=0, le=1)
     """factor of G's learning rate after a pass whose loss was above that of the pass before"""
     g_most_cuts: NonNegativeInt = 3
     """how often it is applied in a stage, at most"""
-    alpha: float = Field(0.95, ge=0, lt=1)
+    alpha: Annotated[float, BuildTime()] = Field(0.95, ge=0, lt=1)
     """RMSprop's decay of the mean squared gradient"""
-    start_std: PositiveFloat = 0.01
+    start_std: Annotated[PositiveFloat, BuildTime()] = 0.01
     """before the first stage G learns clamp(z·W, -1, 1); this is the standard deviation of W"""
 
 
@@ -97,53 +88,45 @@ class CFGGAN(Method):
         refuse_batch_norm(self.D, "a functional gradient")
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)
-        self.optimizers = {"D": rmsprop(self.D, s.d_lr, s.alpha)}
-        self.fitter = rmsprop(self.G, s.g_lr, s.alpha)  # begins anew in every stage
-        self.chunk = CHUNK if self.compute.device.type == "cpu" else GPU_CHUNK
         self.moves = 0  # how many discriminators are stored
         self.etas = [s.eta] * s.steps
+        self.chunk = CHUNK if self.compute.device.type == "cpu" else GPU_CHUNK
         pixels = spec.channels * spec.height * spec.width
-        z = self.randn(s.pool, s.latent_size)
-        start = (z @ (self.randn(s.latent_size, pixels) * s.start_std)).clamp(-1, 1)
+        z = self.prior(s.pool, self.noise)
+        start = (z @ (self.noise.normal(s.latent_size, pixels) * s.start_std)).clamp(-1, 1)
         self.pool = z, start.view(s.pool, spec.channels, spec.height, spec.width)
 
-    def learning_rates(self) -> dict[str, float]:
-        return {"D": self.settings.d_lr}
-
-    def brakes(self) -> dict[str, dict[str, float]]:
+    def make_optimizers(self) -> dict[str, Optimizer]:
         s = self.settings
-        return {"G": {"g_lr": s.g_lr}, "D": {"d_lr": s.d_lr, "eta": s.eta}}
+        self.fitter = rmsprop(self.G, s.g_lr, s.alpha)  # begins anew in every stage: no part of the state
+        return {"D": rmsprop(self.D, s.d_lr, s.alpha)}
 
-    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+    def step(self, batches: BatchSource) -> Scalars:
         s = self.settings
         error = self.approximate(*self.pool)
 
-        reals = [batches.next()[0] for _ in range(s.steps * s.d_steps)]
-        size = len(reals[0])
-        # The pool comes first; in front of the end, what d learns from next. Used images are dropped and move no more.
-        z = self.randn(s.pool + (len(reals) * size if s.fakes == "fresh" else 0), s.latent_size)
-        with evaluating(self.G), torch.no_grad(), self.compute.autocast():
-            x = torch.cat([full(self.G(part, None)) for part in z.split(self.chunk)])
-        records: list[dict[str, Tensor]] = []
+        # Images that start at G(z): the pool, and a batch for each update of d, unless it learns from the pool.
+        reals = [batches.next().images for _ in range(s.steps * s.d_steps)]
+        sizes = [s.pool, *([len(real) for real in reals] if s.fakes == "fresh" else [])]
+        z = self.prior(sum(sizes), self.noise)
+        pool, *fakes = self.generate(z).split(sizes)
+        records: list[Scalars] = []
         for t in range(s.steps):
             for _ in range(s.d_steps):
-                if s.fakes == "fresh":
-                    x, fake = x[:-size], x[-size:]
-                else:
-                    fake = x[self.fresh(lambda: torch.randint(s.pool, (size,), generator=self.noise))]
-                records.append(self.replay("learn", self._learn, reals[len(records)], fake))
-            self.stored[t].load_state_dict(self.D.state_dict())
+                real = reals.pop(0)
+                fake = fakes.pop() if s.fakes == "fresh" else pool[self.noise.integers(s.pool, len(real))]
+                records.append(self.learn(real, fake))
+            d = self.stored[t]
+            d.load_state_dict(self.D.state_dict())
             self.etas[t] = s.eta
             if s.rise is not None or t == s.steps - 1:
-                self.etas[t], records[-1]["rise"] = self.step_size(x[:PROBE], self.stored[t])
-            moved = self.move(x, self.stored[t], self.etas[t])
+                self.etas[t], records[-1]["rise"] = self.step_size(pool[:PROBE], d)
+            x = torch.cat([pool, *fakes])
+            moved = self.move(x, d, self.etas[t])
             records[-1] |= {"update_size": (moved - x).abs().mean(), "eta": torch.tensor(self.etas[t])}
-            x = moved
-        self.pool, self.moves = (z[: s.pool], x), s.steps
-
-        names = dict.fromkeys(name for record in records for name in record)
-        means = {name: torch.stack([r[name] for r in records if name in r]).mean() for name in names}
-        return {**means, "approximation": error}
+            pool, *fakes = moved.split(sizes[: 1 + len(fakes)])
+        self.pool, self.moves = (z[: s.pool], pool), s.steps
+        return {**_means(records), "approximation": error}
 
     def approximate(self, z: Tensor, target: Tensor) -> Tensor:
         """Fit G to z [N, latent] -> target [N, C, H, W]; the mean squared error of a pixel in the last pass."""
@@ -151,8 +134,8 @@ class CFGGAN(Method):
         rate, cuts, before = s.g_lr, 0, float("inf")
         restart(self.fitter, rate)
         for _ in range(s.fit_epochs):
-            order = self.fresh(lambda: torch.randperm(len(z), generator=self.noise))
-            losses = [self.replay("fit", self._fit, z[few], target[few])["loss"] for few in order.split(s.fit_batch)]
+            order = self.noise.permutation(len(z))
+            losses = [self.fit(z[few], target[few])["loss"] for few in order.split(s.fit_batch)]
             mean = torch.stack(losses).mean().item()
             if mean > before and cuts < s.g_most_cuts:
                 cuts, rate = cuts + 1, rate * s.g_cut
@@ -160,29 +143,59 @@ class CFGGAN(Method):
             before = mean
         return torch.tensor(2 * mean / target[0].numel())
 
+    @recordable
+    def fit(self, z: Tensor, target: Tensor) -> Scalars:
+        """One update of G."""
+        loss = (self.G(z) - target).square().sum() / 2 / len(z)
+        descend(self.fitter, loss)
+        return {"loss": loss.detach()}
+
+    @torch.no_grad()
+    def generate(self, z: Tensor) -> Tensor:
+        """G(z) for any number of latents, [N, C, H, W]."""
+        with evaluating(self.G):
+            return torch.cat([self.G(part) for part in z.split(self.chunk)])
+
+    @recordable
+    def learn(self, real: Tensor, fake: Tensor) -> Scalars:
+        """One update of d."""
+        s = self.settings
+        real, fake = (images.detach().requires_grad_(s.penalty > 0) for images in (real, fake))
+        d_real, d_fake = self.logit(self.D, real), self.logit(self.D, fake)
+        d_loss = F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
+        steepness = r1(d_real, real) + r1(d_fake, fake) if s.penalty else torch.zeros_like(d_loss)
+        descend(self.optimizers["D"], d_loss + s.penalty / 2 * steepness)
+        d_real, d_fake = d_real.detach(), d_fake.detach()
+        return {
+            "d_loss": d_loss.detach(),
+            "g_loss": F.softplus(-d_fake).mean(),
+            "d_real": d_real.sigmoid().mean(),
+            "d_fake": d_fake.sigmoid().mean(),
+        }
+
     @torch.no_grad()
     def step_size(self, x: Tensor, d: nn.Module) -> tuple[float, Tensor]:
         """η for a step of images [N, C, H, W], and how much d rises by it, as a share of what ∇d promises (η |∇d|²)."""
         s = self.settings
-        before, gradient = self._ascent(x, d, exact=True)  # small differences of large logits
+        before, gradient = self.ascent(x, d, exact=True)  # small differences of large logits
         slope = gradient.flatten(1).square().sum(1).mean()
         for halvings in range(MOST_HALVINGS):
             eta = s.eta / 2**halvings
-            rise = (self._logit(d, x + eta * gradient, exact=True) - before).mean()
+            rise = (self.logit(d, x + eta * gradient, exact=True) - before).mean()
             share = torch.where(slope > 0, rise / (eta * slope), 0.0)  # where d is flat, nothing was promised
             if s.rise is None or share >= s.rise:
                 break
         return eta, share
 
     def move(self, x: Tensor, d: nn.Module, eta: float, exact: bool = False) -> Tensor:
-        """One functional gradient step of images [N, C, H, W], each by itself: x + η ∇d(x); `exact`: in float32."""
-        return torch.cat([part + eta * self._ascent(part, d, exact)[1] for part in x.split(self.chunk)])
+        """One functional gradient step of images [N, C, H, W], each by itself: x + η ∇d(x)."""
+        return torch.cat([part + eta * self.ascent(part, d, exact)[1] for part in x.split(self.chunk)])
 
-    def _ascent(self, x: Tensor, d: nn.Module, exact: bool = False) -> tuple[Tensor, Tensor]:
+    def ascent(self, x: Tensor, d: nn.Module, exact: bool = False) -> tuple[Tensor, Tensor]:
         """d(x) [N] and its gradient at each image of x [N, C, H, W]."""
         with torch.enable_grad():
             place = x.detach().requires_grad_()
-            logit = self._logit(d, place, exact)
+            logit = self.logit(d, place, exact)
             (gradient,) = torch.autograd.grad(logit.sum(), place)
         return logit.detach(), gradient
 
@@ -211,33 +224,13 @@ class CFGGAN(Method):
         self.moves = int(tensors["moves"])
         self.etas = tensors["etas"].tolist() if "etas" in tensors else [self.settings.eta] * self.settings.steps
 
-    def _fit(self, z: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """One update of G."""
-        with self.compute.autocast():
-            images: Tensor = self.G(z, None)
-        loss = (full(images) - target).square().sum() / 2 / len(z)
-        descend(self.fitter, loss)
-        return {"loss": loss.detach()}
+    def logit(self, d: nn.Module, images: Tensor, exact: bool = False) -> Tensor:
+        """How real d finds each image: log-odds [B]."""
+        out: Tensor = d(images, exact=exact)
+        return out[:, 0]
 
-    def _learn(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """One update of d."""
-        s = self.settings
-        real, fake = (images.detach().requires_grad_(s.penalty > 0) for images in (real, fake))
-        d_real, d_fake = self._logit(self.D, real), self._logit(self.D, fake)
-        d_loss = F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
-        steepness = r1(d_real, real) + r1(d_fake, fake) if s.penalty else torch.zeros_like(d_loss)
-        descend(self.optimizers["D"], d_loss + s.penalty / 2 * steepness)
-        with torch.no_grad():
-            g_loss = F.softplus(-d_fake).mean()
-            return {
-                "d_loss": d_loss.detach(),
-                "g_loss": g_loss,
-                "d_real": d_real.sigmoid().mean(),
-                "d_fake": d_fake.sigmoid().mean(),
-            }
 
-    def _logit(self, d: nn.Module, images: Tensor, exact: bool = False) -> Tensor:
-        """How real d finds each image: log-odds, at least float32 [B]."""
-        with nullcontext() if exact else self.compute.autocast():
-            out: Tensor = d(images, None)
-        return full(out)[:, 0]
+def _means(records: list[Scalars]) -> Scalars:
+    """The mean of every scalar over the records that have it."""
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: torch.stack([record[name] for record in records if name in record]).mean() for name in names}

@@ -12,15 +12,18 @@ A loss of log 2 = 0.69 is that of a guess. The colour variant (hardmaru, 2016) c
 difference instead of Bernoulli's likelihood: `reconstruction = "squares"`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from ganvas.methods.base import BatchSource, adam, descend, frozen
+from ganvas.methods.base import BatchSource, Scalars, frozen
 from ganvas.methods.encoding import EncodingMethod, EncodingSettings
+from ganvas.methods.optim import adam, descend
+from ganvas.methods.settings import BuildTime, LearningRate, Slows
 from ganvas.networks.cppn import to_images
 
 
@@ -44,15 +47,15 @@ class CPPNVAEGANSettings(EncodingSettings):
     """D learns when its loss is above this, and"""
     d_unless_g: NonNegativeFloat = 0.75
     """the loss of G below this"""
-    g_lr: PositiveFloat = 5e-3
+    g_lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 5e-3
     """learning rate of Adam for the updates against D"""
-    vae_lr: PositiveFloat = 1e-3
+    vae_lr: Annotated[PositiveFloat, LearningRate("VAE"), Slows("G")] = 1e-3
     """learning rate of Adam for the updates as an autoencoder"""
-    d_lr: PositiveFloat = 1e-3
+    d_lr: Annotated[PositiveFloat, LearningRate("D"), Slows("D")] = 1e-3
     """learning rate of Adam for D"""
-    beta1: float = Field(0.65, ge=0, lt=1)
+    beta1: Annotated[float, BuildTime()] = Field(0.65, ge=0, lt=1)
     """Adam's decay of the mean gradient"""
-    beta2: float = Field(0.999, ge=0, lt=1)
+    beta2: Annotated[float, BuildTime()] = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
 
 
@@ -60,41 +63,31 @@ class CPPNVAEGAN(EncodingMethod):
     Settings = CPPNVAEGANSettings
     settings: CPPNVAEGANSettings
 
-    def build(self) -> None:
-        super().build()
+    def make_optimizers(self) -> dict[str, Optimizer]:
         s, both = self.settings, nn.ModuleList([self.G, self.E])
-        networks, betas = {"VAE": both, "G": both, "D": self.D}, (s.beta1, s.beta2)
-        self.optimizers = {name: adam(networks[name], lr, betas) for name, lr in self.learning_rates().items()}
+        betas = s.beta1, s.beta2
+        return {"VAE": adam(both, s.vae_lr, betas), "G": adam(both, s.g_lr, betas), "D": adam(self.D, s.d_lr, betas)}
 
-    def learning_rates(self) -> dict[str, float]:
-        s = self.settings
-        return {"VAE": s.vae_lr, "G": s.g_lr, "D": s.d_lr}
-
-    def brakes(self) -> dict[str, dict[str, float]]:
-        s = self.settings
-        return {"G": {"g_lr": s.g_lr, "vae_lr": s.vae_lr}, "D": {"d_lr": s.d_lr}}
-
-    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+    def step(self, batches: BatchSource) -> Scalars:
         s = self.settings
         real, _ = batches.next()
 
         for _ in range(s.vae_steps):
-            descend(self.optimizers["VAE"], self._autoencode(real))
+            descend(self.optimizers["VAE"], self.autoencode(real))
 
         g_steps = 0
         while g_steps < s.g_steps:
             g_steps += 1
-            fake, vae_loss, kl = self._redraw(real)
+            fake, vae_loss, kl = self.redraw(real)
             with frozen(self.D):
-                g_logit = self.classify(fake)
-                g_loss = -F.logsigmoid(g_logit).mean()
+                g_loss = -F.logsigmoid(self.D(fake)).mean()
                 descend(self.optimizers["G"], s.adversarial * g_loss + vae_loss)
             if g_loss < s.g_stop:
                 break
 
         with torch.no_grad():
-            fake, vae_loss, kl = self._redraw(real)
-        d_real, d_fake = self.classify(real), self.classify(fake)
+            fake, vae_loss, kl = self.redraw(real)
+        d_real, d_fake = self.D(real), self.D(fake)
         d_loss = -(F.logsigmoid(d_real).mean() + F.logsigmoid(-d_fake).mean()) / 2
         d_steps = bool(d_loss > s.d_above and g_loss < s.d_unless_g)
         if d_steps:
@@ -107,30 +100,27 @@ class CPPNVAEGAN(EncodingMethod):
             record[f"accuracy_{name}"] = right.float().mean()
         return {name: value.detach() for name, value in record.items()}
 
-    def _autoencode(self, real: Tensor) -> Tensor:
+    def autoencode(self, real: Tensor) -> Tensor:
         """(Reconstruction + KL) / pixels, in nats, the reconstruction being the mean over some pixels."""
         pixels, some = self.spec.height * self.spec.width, self.settings.vae_pixels
         if some is None or some >= pixels:
-            return self._redraw(real)[1]
-        chosen = torch.randperm(pixels, generator=self.noise)[:some].to(real.device)
+            return self.redraw(real)[1]
+        chosen = self.noise.permutation(pixels)[:some]
         z, kl = self.infer(real)
-        with self.compute.autocast():
-            logits = self.G.logits(z, at=chosen)
-        return self._unlike(logits.float(), shares(real)[:, chosen]) / (len(real) * some) + kl.mean() / pixels
+        logits = self.G(z, as_logits=True, at=chosen)
+        return self.reconstruction_loss(logits, shares(real)[:, chosen]) / (len(real) * some) + kl.mean() / pixels
 
-    def _unlike(self, logits: Tensor, pixels: Tensor) -> Tensor:
-        """How unlike new pixels are to real ones in [0, 1], both [B, P, C]; the sum."""
+    def reconstruction_loss(self, logits: Tensor, pixels: Tensor) -> Tensor:
+        """How much new pixels differ from real ones in [0, 1], both [B, P, C]; the sum."""
         if self.settings.reconstruction == "squares":
             return 2 * (logits.sigmoid() - pixels).square().sum()
         return F.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
 
-    def _redraw(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def redraw(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """New images of real ones, (reconstruction + KL) / pixels, and KL, the means over the batch in nats."""
         z, kl = self.infer(real)
-        with self.compute.autocast():
-            logits = self.G.logits(z)
-        logits = logits.float()
-        reconstruction = self._unlike(logits, shares(real)) / len(real)
+        logits = self.G(z, as_logits=True)
+        reconstruction = self.reconstruction_loss(logits, shares(real)) / len(real)
         images = to_images(logits.sigmoid(), self.spec.height, self.spec.width)
         return images, (reconstruction + kl.mean()) / (self.spec.height * self.spec.width), kl.mean()
 

@@ -1,20 +1,21 @@
 """What the methods share that turn images into latents and paint these pixel by pixel."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from ganvas.core.errors import UserError
-from ganvas.methods.base import Method, MethodSettings, evaluating
+from ganvas.methods.base import Method, evaluating
+from ganvas.methods.settings import BuildTime, MethodSettings
 from ganvas.networks.cppn import CPPN
 
 
 class EncodingSettings(MethodSettings):
     """The settings of a method with an encoder."""
 
-    latent_size: PositiveInt = 32
+    latent_size: Annotated[PositiveInt, BuildTime()] = 32
     """numbers in a latent vector; the encoder's are drawn towards N(0, 1)"""
 
 
@@ -37,16 +38,9 @@ class EncodingMethod(Method):
 
     def infer(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """A latent of each image, and KL(N(mean, variance) || N(0, 1)) in nats: [B, latent], [B]."""
-        with self.compute.autocast():
-            mean, log_variance = self.E(images)
-        z = mean + (log_variance / 2).exp() * self.randn(*mean.shape)
+        mean, log_variance = self.E(images)
+        z = mean + (log_variance / 2).exp() * self.noise.normal(*mean.shape)
         return z, 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
-
-    def classify(self, images: Tensor) -> Tensor:
-        """The discriminator's logits, float32 [B, outputs]."""
-        with self.compute.autocast():
-            logits: Tensor = self.D(images)
-        return logits.float()
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         return self.draw(z, None, size)
@@ -55,5 +49,5 @@ class EncodingMethod(Method):
     def encode(self, images: Tensor) -> Tensor:
         encoder = self.for_decoding("E")
         with evaluating(encoder):
-            mean: Tensor = encoder(images)[0]
+            mean: Tensor = encoder(images, exact=True)[0]
         return mean

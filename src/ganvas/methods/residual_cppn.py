@@ -13,16 +13,19 @@ Whether D learns is decided by images that are drawn anew after G's updates. An 
 update that it comes with.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from ganvas.core.errors import UserError
-from ganvas.methods.base import BatchSource, adam, descend, frozen
+from ganvas.methods.base import BatchSource, Scalars, frozen
 from ganvas.methods.encoding import EncodingMethod, EncodingSettings
+from ganvas.methods.optim import adam, descend
+from ganvas.methods.settings import BuildTime, LearningRate, Slows
 
 
 class ResidualCPPNSettings(EncodingSettings):
@@ -49,15 +52,15 @@ class ResidualCPPNSettings(EncodingSettings):
     """weight of the real images in the loss of D, beside 1 for the generated ones"""
     kl_weight: NonNegativeFloat = 10.0
     """weight of KL / pixels in the loss of G and E"""
-    g_lr: PositiveFloat = 1e-3
+    g_lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 1e-3
     """learning rate of Adam for G and E"""
-    d_lr: PositiveFloat = 1e-3
+    d_lr: Annotated[PositiveFloat, LearningRate("D"), LearningRate("D_real"), Slows("D")] = 1e-3
     """learning rate of Adam for D"""
-    beta1: float = Field(0.75, ge=0, lt=1)
+    beta1: Annotated[float, BuildTime()] = Field(0.75, ge=0, lt=1)
     """Adam's decay of the mean gradient"""
-    beta2: float = Field(0.999, ge=0, lt=1)
+    beta2: Annotated[float, BuildTime()] = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
-    d_optimizers: Literal[1, 2] = 1
+    d_optimizers: Annotated[Literal[1, 2], BuildTime()] = 1
     """1: one Adam for all of D's updates, 2: another one for those on real images alone"""
     clip: NonNegativeFloat = 5.0
     """largest joint norm of the gradients of an update; 0 = any"""
@@ -69,28 +72,26 @@ class ResidualCPPN(EncodingMethod):
     classifies = True
 
     def build(self) -> None:
-        s = self.settings
         if not self.spec.num_classes:
             raise UserError(
                 "method 'residual_cppn' needs labelled data: put the images in one sub-folder per class, "
                 "or use method.name=cppn_vae_gan"
             )
         super().build()
-        networks = {"G": nn.ModuleList([self.G, self.E]), "D": self.D, "D_real": self.D}
-        betas = s.beta1, s.beta2
-        self.optimizers = {name: adam(networks[name], lr, betas) for name, lr in self.learning_rates().items()}
 
-    def learning_rates(self) -> dict[str, float]:
+    def make_optimizers(self) -> dict[str, Optimizer]:
         s = self.settings
-        return {"G": s.g_lr, "D": s.d_lr} | ({"D_real": s.d_lr} if s.d_optimizers == 2 else {})
-
-    def brakes(self) -> dict[str, dict[str, float]]:
-        return {"G": {"g_lr": self.settings.g_lr}, "D": {"d_lr": self.settings.d_lr}}
+        betas = s.beta1, s.beta2
+        networks = {"G": nn.ModuleList([self.G, self.E]), "D": self.D}
+        if s.d_optimizers == 2:
+            networks["D_real"] = self.D
+        rates = s.learning_rates()
+        return {name: adam(network, rates[name], betas) for name, network in networks.items()}
 
     def d_outputs(self) -> int:
         return self.spec.num_classes + 1
 
-    def step(self, batches: BatchSource) -> dict[str, Tensor]:
+    def step(self, batches: BatchSource) -> Scalars:
         s = self.settings
         real, y = batches.next()
         assert y is not None, "labelled data"
@@ -100,9 +101,9 @@ class ResidualCPPN(EncodingMethod):
         g_steps = d_steps = 0
         while g_steps < s.g_steps:
             g_steps += 1
-            z, kl = self.infer(real)
+            fake, kl = self.redraw(real)
             with frozen(self.D):
-                logits = self.classify(self.G(z))
+                logits = self.D(fake)
                 g_loss = F.cross_entropy(logits, y)
                 descend(self.optimizers["G"], g_loss + s.kl_weight * kl.mean() / pixels, s.clip)
             passed = _share(logits, y)
@@ -110,7 +111,7 @@ class ResidualCPPN(EncodingMethod):
                 break
 
         with torch.no_grad():
-            real_logits, logits = self.classify(real), self.classify(self.G(self.infer(real)[0]))
+            real_logits, logits = self.D(real), self.D(self.redraw(real)[0])
             known, detected = _share(real_logits, y), _share(logits, generated)
         record = {"g_loss": g_loss, "kl": kl.mean(), "accuracy_real": known}
         record |= {"d_real": _real(real_logits), "d_fake": _real(logits)}
@@ -120,12 +121,12 @@ class ResidualCPPN(EncodingMethod):
         if against_generated or known < s.d_start_real:
             while d_steps < s.d_steps:
                 d_steps += 1
-                logits = self.classify(real)
+                logits = self.D(real)
                 d_loss = F.cross_entropy(logits, y)
                 if against_generated:
                     with torch.no_grad():
-                        fake = self.G(self.infer(real)[0])
-                    fake_logits = self.classify(fake)
+                        fake, _ = self.redraw(real)
+                    fake_logits = self.D(fake)
                     d_loss = (s.real_weight * d_loss + F.cross_entropy(fake_logits, generated)) / (s.real_weight + 1)
                     enough = _share(fake_logits, generated) > s.d_stop_detected
                 else:
@@ -137,6 +138,11 @@ class ResidualCPPN(EncodingMethod):
             record["d_loss"] = d_loss
         record |= {"g_steps": torch.tensor(float(g_steps)), "d_steps": torch.tensor(float(d_steps))}
         return {name: value.detach() for name, value in record.items()}
+
+    def redraw(self, real: Tensor) -> tuple[Tensor, Tensor]:
+        """New images of real ones, and KL [B]; G computes in full precision, as its many blocks amplify rounding."""
+        z, kl = self.infer(real)
+        return self.G(z, exact=True), kl
 
 
 def _real(logits: Tensor) -> Tensor:

@@ -212,13 +212,13 @@ class PixelGenerator(nn.Module):
         self.pixels = config.network(spec.channels, latent_size + spec.num_classes)
         self.register_buffer("place", View(*self.size, config.scale).coordinates(), persistent=False)
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return to_images(self.logits(z, labels).float().sigmoid(), *self.size)
-
-    def logits(self, z: Tensor, labels: Tensor | None = None, at: Tensor | None = None) -> Tensor:
-        """What the sigmoid is taken of: [B, H * W, C], or [B, P, C] of the pixels number `at`, int64 [P]."""
+    def forward(
+        self, z: Tensor, labels: Tensor | None = None, *, as_logits: bool = False, at: Tensor | None = None
+    ) -> Tensor:
+        """With `as_logits`: before the sigmoid, [B, H * W, C]; or only the pixels with numbers `at` [P], [B, P, C]."""
         place = self.get_buffer("place")
-        return self.pixels.logits(self.latent(z, labels), place if at is None else place[at])
+        logits = self.pixels.logits(self.latent(z, labels), place if at is None else place[at])
+        return logits if as_logits else to_images(logits.float().sigmoid(), *self.size)
 
     def latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the pixel network is given: z with the label, if there is one. [B, latent + classes]"""
@@ -241,7 +241,7 @@ class Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         h = self.hidden((images + 1) / 2 if self.unit else images)
-        return self.mean(h).float(), self.log_variance(h).float()
+        return self.mean(h), self.log_variance(h)
 
 
 class UnitDiscriminator(DCGANDiscriminator):

@@ -54,8 +54,16 @@ def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """The values of a TOML file; raises UserError when it is missing or is not TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _without_removed(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the recipe '{path}': {error}") from None
+
+
+def _without_removed(values: dict[str, Any]) -> dict[str, Any]:
+    """Runs of version 0.1 have settings that are gone; left out where they had no effect, else refused as unknown."""
+    method = values.get("method")
+    if not isinstance(method, dict) or method.get("lecam") != 0 or method.get("g_steps") == "balance":
+        return values
+    return {**values, "method": {key: v for key, v in method.items() if key not in ("lecam", "most_g_steps")}}

@@ -10,7 +10,7 @@ from ganvas.core.images import ImageSpec
 from ganvas.core.settings import parse, to_toml
 from ganvas.data import DataSettings
 from ganvas.methods import METHODS, Method
-from ganvas.methods.base import MethodSettings
+from ganvas.methods.settings import MethodSettings
 from ganvas.networks import NETWORKS, Networks
 from ganvas.recipes.train_settings import TrainSettings
 
@@ -32,9 +32,9 @@ class Recipe:
     method: MethodSettings
     train: TrainSettings
 
-    def build(self, spec: ImageSpec, compute: Compute) -> Method:
-        """The method with freshly initialised networks for images of `spec`."""
-        return _method_class(self.method.name)(self.method, self.network, spec, compute, self.train.seed)
+    def build(self, spec: ImageSpec, compute: Compute, training: bool = True) -> Method:
+        """The method with freshly initialised networks for images of `spec`; to sample, `training` may be false."""
+        return _method_class(self.method.name)(self.method, self.network, spec, compute, self.train.seed, training)
 
     def total_images(self, data_size: int) -> int:
         """Length of the run in images seen."""
@@ -88,7 +88,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
         method=parse(_method_class(section["method"].get("name", "gan")).Settings, section["method"], "method"),
         train=parse(TrainSettings, section["train"], "train"),
     )
-    values = {key: value for key, value in recipe.method.model_dump().items() if key not in recipe.method.ONCE}
+    values = {key: value for key, value in recipe.method.model_dump().items() if key not in recipe.method.build_time()}
     numbers = [key for key, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)]
     for field, rule in recipe.train.schedule.items():
         if field in values and values[field] is None:
@@ -98,7 +98,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
                 f"setting 'train.schedule' cannot change '{field}' of method '{recipe.method.name}': "
                 f"{nearest(field, numbers)}"
             )
-        if other := recipe.method.idle().get(field):
+        if other := recipe.method.overridden_by().get(field):
             raise UserError(f"setting 'train.schedule' cannot change '{field}': method.{other} takes its place")
         value = values[field] * rule.extreme()
         value = max(min(1, values[field]), round(value)) if isinstance(values[field], int) else value
@@ -113,7 +113,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
 def without_aliases(values: Mapping[str, Any]) -> dict[str, Any]:
     """The sections with each setting of the method under its own name, where an alias was given."""
     section = values.get("method")
-    aliases = {alias: name for method in METHODS.values() for alias, name in method.Settings.ALIASES.items()}
+    aliases = {alias: name for method in METHODS.values() for alias, name in method.Settings.aliases().items()}
     if not isinstance(section, Mapping) or not aliases.keys() & section.keys():
         return dict(values)
     for alias in aliases.keys() & section.keys():

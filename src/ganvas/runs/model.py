@@ -150,6 +150,6 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
         except Damaged as damage:
             raise UserError(f"checkpoint {damage}: choose another one") from None
     compute = choose(device, "fp32")  # an image should not depend on the shortcuts of training
-    method = recipe.build(info.data.spec, compute)
+    method = recipe.build(info.data.spec, compute, training=False)
     unpack(method, state.tensors, state.values, training=False)
     return Model(method, run, state.values["nimg"], info.data.classes, state.sha256, state.values["seconds"])

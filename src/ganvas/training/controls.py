@@ -16,13 +16,13 @@ class Controls:
     def __init__(self, method: Method, schedule: Mapping[str, Rule], total: int) -> None:
         self.method, self.total = method, total
         self.rules = dict(schedule)
-        for field, source in method.follows().items():
+        for field, source in method.settings.inherits_from().items():
             if source in self.rules:
                 self.rules.setdefault(field, self.rules[source])
         self.schedule = Schedule(self.rules, total)
         self.first_values = {field: getattr(method.settings, field) for field in schedule}
-        for brakes in method.brakes().values():
-            self.first_values |= brakes
+        for settings in method.settings.slowdown_settings().values():
+            self.first_values |= settings
 
     def apply(self, nimg: int, rollbacks: Sequence[GuardEvent]) -> None:
         """Change the settings whose value after `nimg` images and these rollbacks is another than now."""

@@ -85,7 +85,7 @@ class Loop:
         """One step of the method, with the settings that are due."""
         before = self.batches.nimg
         self.controls.apply(before, self.rollback.done)
-        self.recorder.add(self.method.advance(self.batches))
+        self.recorder.add(self.method.step(self.batches))
         self.method.update_averages(self.batches.nimg - before, self.batches.nimg)
 
     def record_and_checkpoint(self, due: Due, scheduled: Due) -> Record | None:

@@ -50,7 +50,7 @@ class Rollback:
         enough.
         """
         sides = ("G", "D") if alarm.side == "both" else (alarm.side,)
-        fields = [field for side in sides for field in self.method.brakes().get(side, {})]
+        fields = [field for side in sides for field in self.method.settings.slowdown_settings().get(side, {})]
         event = GuardEvent(
             nimg=nimg,
             kind=alarm.kind,

@@ -47,6 +47,6 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
         batches = Batches(noise, recipe.train.batch_size, 0, compute.device)
         for _ in range(WARM_UP + 1 + steps if method.replay.active else 1 + steps):
             start, before = time.perf_counter(), batches.nimg
-            means([(0, method.advance(batches))])  # reading the losses waits for the device
+            means([(0, method.step(batches))])  # reading the losses waits for the device
             best = min(best, (time.perf_counter() - start) / (batches.nimg - before))
     return best

@@ -1,0 +1,21 @@
+"""Penalties on the gradient of a discriminator that methods share."""
+
+import torch
+from torch import Tensor, nn
+
+from ganvas.core.errors import UserError
+
+
+def r1(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean squared gradient of D's logits [B] at images [B, C, H, W] (Mescheder et al., 2018); has a graph."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.flatten(1).square().sum(1).mean()
+
+
+def refuse_batch_norm(discriminator: nn.Module, what: str) -> None:
+    """Raise UserError if D uses batch norm: `what` is computed for each image by itself."""
+    norms = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
+    if any(isinstance(module, norms) for module in discriminator.modules()):
+        raise UserError(
+            f"{what} needs a D that sees each image by itself: use dcgan or resnet with network.d_norm=none"
+        )

@@ -1,0 +1,107 @@
+"""The GAN of `gan.py` with what helps when images are few; all of it is off by default.
+
+- More updates of G per update of D (`g_steps`). "Robot vs. Robot" (Weaver, 2017) makes them on the latents that D has
+  just seen, and computes the recorded losses after all updates: `g_latents = "same"`, `losses = "after"`.
+- Augmented images for D, which then cannot memorise a small set (`augment`, see `augment.py`).
+- A penalty on D's gradient at real images (`r1`, Mescheder et al., 2018).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from ganvas.methods.augment import Augment
+from ganvas.methods.base import BatchSource, Scalars, frozen, recordable
+from ganvas.methods.gan import GAN, GANSettings
+from ganvas.methods.optim import descend
+from ganvas.methods.penalties import r1, refuse_batch_norm
+from ganvas.methods.settings import AlsoCalled, BuildTime, OverriddenBy
+
+
+class SmallSetGANSettings(GANSettings):
+    """The settings of the GAN, and those for small sets."""
+
+    g_steps: Annotated[PositiveInt, AlsoCalled("g_advantage")] = 1
+    """updates of G per step (g_advantage is another name for it)"""
+    g_latents: Literal["fresh", "same"] = "fresh"
+    """latents of the updates of G after the first: fresh ones each time, or those that D saw last"""
+    losses: Literal["before", "after"] = "before"
+    """when the recorded losses and D's answers are computed: before the update that each causes, or after all updates
+    of the step, on its last batches"""
+    augment: str = ""
+    """how images are changed before D sees them, real and generated alike: some of colour,translation,cutout"""
+    augment_p: Annotated[float, OverriddenBy("augment_target")] = Field(1.0, ge=0, le=1)
+    """probability of each of these changes for each image; with augment_target its initial value"""
+    augment_target: Annotated[float | None, BuildTime()] = Field(None, gt=-1, lt=1)
+    """mean sign of D's logits on real images that the probability aims at (0.6 was published); none: it stays"""
+    r1: NonNegativeFloat = 0.0
+    """weight of half D's squared gradient at real images, added to its loss"""
+
+
+class SmallSetGAN(GAN):
+    Settings = SmallSetGANSettings
+    settings: SmallSetGANSettings
+
+    def build(self) -> None:
+        super().build()
+        s = self.settings
+        if s.r1:
+            refuse_batch_norm(self.D, "method.r1")
+        policy = [word.strip() for word in s.augment.split(",") if word.strip()]
+        p = torch.tensor(s.augment_p, device=self.compute.device)
+        self.augment = Augment(policy, p, s.augment_target, self.noise)
+
+    @recordable
+    def step(self, batches: BatchSource) -> Scalars:
+        s = self.settings
+        if s.g_steps == 1 and s.losses == "before" and not self.augment.changes and not s.r1:
+            return super().step(batches)
+        if s.augment_target is None:
+            self.augment.p.fill_(s.augment_p)
+
+        for k in range(s.d_steps):
+            x, labels = batches.next()
+            y = labels if s.conditional else None
+            z = self.prior(len(x), self.noise)
+            with torch.set_grad_enabled(k == s.d_steps - 1):  # G learns from the last batch only
+                fake = self.G(z, y)
+            seen = self.augment(x).requires_grad_(s.r1 > 0)
+            d_real, d_fake = self.logit(seen, y), self.logit(self.augment(fake.detach()), y)
+            d_loss = self.d_loss(d_real, d_fake)
+            descend(self.optimizers["D"], d_loss + s.r1 / 2 * r1(d_real, seen) if s.r1 else d_loss)
+            self.augment.adapt(d_real)
+
+        for k in range(s.g_steps):
+            if k > 0:
+                z = self.prior(len(x), self.noise) if s.g_latents == "fresh" else z
+                fake = self.G(z, y)
+            with frozen(self.D):
+                g_loss = self.g_loss(self.logit(self.augment(fake), y))
+                descend(self.optimizers["G"], g_loss)
+
+        if s.losses == "after":
+            with torch.no_grad():
+                d_real, d_fake = self.logit(self.augment(x), y), self.logit(self.augment(self.G(z, y)), y)
+                d_loss, g_loss = self.d_loss(d_real, d_fake), self.g_loss(d_fake)
+
+        record = {
+            "d_loss": d_loss.detach(),
+            "g_loss": g_loss.detach(),
+            "d_real": d_real.detach().sigmoid().mean(),
+            "d_fake": d_fake.detach().sigmoid().mean(),
+        }
+        if s.augment_target is not None and self.augment.changes:
+            record["augment_p"] = self.augment.p.clone()
+        return record
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {} if self.settings.augment_target is None else {"augment_p": self.augment.p}
+
+    def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
+        if "augment_p" in tensors:
+            self.augment.p.copy_(tensors["augment_p"])
+        elif "small_sets" in tensors:  # of version 0.1: the probability came first
+            self.augment.p.fill_(tensors["small_sets"][0].item())

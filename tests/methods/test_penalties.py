@@ -1,0 +1,19 @@
+import pytest
+import torch
+from torch import nn
+
+from ganvas.core.errors import UserError
+from ganvas.methods.penalties import r1, refuse_batch_norm
+
+
+def test_r1_is_the_squared_gradient() -> None:
+    images = torch.randn(5, 2, 3, 3, requires_grad=True)
+    weights = torch.randn(2, 3, 3)
+    penalty = r1((images * weights).sum((1, 2, 3)), images)
+    assert penalty.item() == pytest.approx(weights.square().sum().item(), rel=1e-5)
+
+
+def test_batch_norm_is_refused() -> None:
+    refuse_batch_norm(nn.Sequential(nn.Conv2d(1, 2, 3), nn.GroupNorm(1, 2)), "the penalty")
+    with pytest.raises(UserError, match=r"^the penalty needs a D .* network\.d_norm=none"):
+        refuse_batch_norm(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)), "the penalty")
