@@ -48,24 +48,24 @@ def sweep(
     recipe
         A name from `ganvas recipes`, or the path of a .toml file.
     grid
-        Settings and their values, every one with every other: --grid method.g_steps=1,2,4 network.base=32,64.
+        Settings and their values, in all combinations: --grid method.g_steps=1,2,4 network.base=32,64.
     search
-        Instead of --grid: ranges and lists in which to look for the best: --search method.lr=1e-5..1e-3
-        network.base=16,32 (TPE; a range of positive numbers over a factor of 10 or more is searched in its logarithm).
+        Instead of --grid: ranges and lists to search for the best values: --search method.lr=1e-5..1e-3
+        network.base=16,32 (by TPE; positive numbers over a factor of 10 or more are searched on a log scale).
     trials
-        Points that --search tries; 20 when left out.
+        Number of points that --search tries; 20 by default.
     by
         The metric that judges a run.
     seeds
-        Runs of each point, from the seed of the recipe on.
+        Number of seeds for each point, starting from the recipe's seed.
     jobs
-        Runs side by side; they share the cores (OMP_NUM_THREADS, if that is set).
+        Number of runs at a time; they share the cores (or OMP_NUM_THREADS, if that is set).
     on
         here: processes on this machine; ray: tasks of the cluster that RAY_ADDRESS names, or of a local one. --out and
         the data have to be on a disk that all its nodes see, under the same path; with --device cuda each run takes a
         GPU.
     samples
-        How many samples score a run; FID wants 2,000 or more.
+        Number of samples that score a run; FID wants 2,000 or more.
     data
         What to learn: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
     data_dir
@@ -79,9 +79,9 @@ def sweep(
     device
         auto, cpu, cuda, cuda:N or mps.
     retry
-        Take up the runs that failed as well.
+        Run the failed runs again.
     changes
-        Any other setting that all runs share, for example --set train.batch_size=64.
+        Any other settings, the same for all runs, for example --set train.batch_size=64.
     """
     from ganvas import sweeps
     from ganvas.core.settings import merge, parse_assignments
