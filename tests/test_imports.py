@@ -3,19 +3,22 @@
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import ganvas
+from ganvas.recipes.recipe import Recipe
+from ganvas.training.train import train
 from tests.evaluated import make_run
 
 HEAVY = {"torch", "numpy", "matplotlib", "pandas", "scipy", "pyarrow", "PIL", "huggingface_hub"}
 
 
 def imported_by(code: str, folder: Path) -> set[str]:
-    """The top-level packages that a fresh Python has imported after `code`."""
-    program = f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}}, file=sys.stderr)"
+    """The modules that a fresh Python has imported after `code`."""
+    program = f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=folder)
     return set(done.stderr.split("\n")[-2].split())
 
@@ -47,6 +50,13 @@ except SystemExit as end:
 def test_the_list_of_runs_imports_no_pytorch(tmp_path: Path) -> None:
     make_run(tmp_path / "runs" / "one")
     assert not HEAVY & imported_by("from ganvas.cli.looking import runs; runs()", tmp_path)
+
+
+def test_sampling_does_without_the_compiler_that_optimisers_import(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    list(train(tiny(), tmp_path / "run", device="cpu"))
+    sample = f"import ganvas; ganvas.load({str(tmp_path / 'run')!r}, device='cpu').sample(2)"
+    imported = imported_by(sample, tmp_path)
+    assert "torch" in imported and not {"torch._dynamo", "matplotlib"} & imported
 
 
 @pytest.mark.parametrize("name", ganvas.__all__)
