@@ -242,7 +242,7 @@ def test_a_kill_between_a_checkpoint_and_its_evaluation_loses_neither(
     )
     assert [each["checkpoint"]["nimg"] for each in killed] == [80, 160, 240]
     assert [each["scores"] for each in killed] == [each["scores"] for each in straight]
-    assert killed[0]["checkpoint"]["sha256"] == checkpoint.note(tmp_path / "killed" / "checkpoints", 80)["sha256"]
+    assert killed[0]["checkpoint"]["sha256"] == checkpoint.note(tmp_path / "killed" / "checkpoints", 80).sha256
 
 
 def test_a_run_keeps_the_evaluator_that_it_began_with(
