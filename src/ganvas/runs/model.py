@@ -82,10 +82,10 @@ class Model:
         return data
 
     def provenance(self) -> dict[str, Any]:
-        """What an image needs to be made again, to be written into its file."""
+        """What samples need to be drawn again: the fields of `SampleRecipe` that say with which weights."""
         recipe = self.run.recipe().name
         steps = {} if self.method.steps_used is None else {"steps": self.method.steps_used}
-        return {"version": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
+        return {"ganvas": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
 
     def _labels(self, label: int | str | None, n: int) -> np.ndarray | None:
         if not self.method.conditional:

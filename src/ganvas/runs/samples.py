@@ -1,15 +1,53 @@
-"""Samples as files: a grid, arrays, single images."""
+"""Samples as files: a grid, arrays, single images. Each file carries the recipe of its samples."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import ConfigDict, Field, model_validator
 
 from ganvas.core import files, images
+from ganvas.core.documents import Document
 from ganvas.core.errors import UserError
 from ganvas.runs.model import Model, Samples
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class SampleRecipe(Document):
+    """What samples were drawn with. In version 1 the field `version` held the version of ganvas."""
+
+    KIND: ClassVar[str] = "a recipe of samples"
+    VERSION: ClassVar[int] = 2
+
+    model_config = ConfigDict(strict=True)
+
+    version: int = 2
+    ganvas: str
+    """the version of ganvas that drew them"""
+    recipe: str
+    checkpoint: str
+    """sha256"""
+    nimg: Count
+    steps: Count | list[Count] | None = None
+    """functional gradient steps; a list: of each row of a grid"""
+    seeds: list[Count]
+    labels: list[Count] | None = None
+    """left out: the samples have no classes"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_1(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("version"), str):
+            values = {**values, "version": 1, "ganvas": values["version"]}
+            if values.get("labels") == [None]:
+                values["labels"] = None
+        return values
+
+    def values(self) -> dict[str, Any]:
+        """For the file of an image."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
@@ -17,16 +55,19 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
 
     Returns the files written. Raises UserError for another ending.
     """
+    labels = None if samples.labels is None else samples.labels.tolist()
     if out.suffix == ".png":
         grid = images.grid(samples.images, images.square_columns(len(samples.images)))
-        labels = None if samples.labels is None else samples.labels.tolist()
-        images.save_png(out, images.enlarge(grid), {**provenance, "seeds": samples.seeds, "labels": labels})
+        recipe = SampleRecipe(**provenance, seeds=samples.seeds, labels=labels)
+        images.save_png(out, images.enlarge(grid), recipe.values())
         return [out]
     if out.suffix == ".npz":
-        labels = {} if samples.labels is None else {"labels": samples.labels}
+        recipe = SampleRecipe(**provenance, seeds=samples.seeds, labels=labels)
+        arrays: dict[str, Any] = {"images": samples.images, "seeds": np.array(samples.seeds)}
+        if samples.labels is not None:
+            arrays["labels"] = samples.labels
         with files.atomic(out) as file:
-            recipe = np.array(json.dumps(provenance))
-            np.savez_compressed(file, images=samples.images, seeds=np.array(samples.seeds), recipe=recipe, **labels)
+            np.savez_compressed(file, recipe=np.array(recipe.to_json()), **arrays)
         return [out]
     if out.suffix:
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
@@ -34,7 +75,8 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
     for i, (image, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
         label = None if samples.labels is None else int(samples.labels[i])
         written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
-        images.save_png(written[-1], image, {**provenance, "seeds": [seed], "labels": [label]})
+        recipe = SampleRecipe(**provenance, seeds=[seed], labels=None if label is None else [label])
+        images.save_png(written[-1], image, recipe.values())
     return written
 
 
@@ -48,5 +90,5 @@ def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, se
         rows.append(model.sample(n, label, seed))
     grid = images.grid(np.concatenate([row.images for row in rows]), n)
     labels = None if rows[0].labels is None else rows[0].labels.tolist()
-    recipe = {**model.provenance(), "seeds": rows[0].seeds, "labels": labels, "steps": list(steps)}
-    images.save_png(out, images.enlarge(grid), recipe)
+    recipe = SampleRecipe(**{**model.provenance(), "seeds": rows[0].seeds, "labels": labels, "steps": list(steps)})
+    images.save_png(out, images.enlarge(grid), recipe.values())
