@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from ganvas.core.errors import UserError
+from ganvas.methods.small_set_gan import SmallSetGANSettings
 from ganvas.recipes import library
 from ganvas.recipes.recipe import from_dict
 
@@ -71,3 +72,17 @@ def test_another_name_of_a_setting() -> None:
     assert library.load("small-dcgan", {"method": {"g_advantage": 50}}).method.model_dump()["g_steps"] == 50
     with pytest.raises(UserError, match=r"g_advantage' is another name of 'method\.g_steps': give one"):
         library.load("small-dcgan", {"method": {"g_advantage": 50, "g_steps": 2}})
+
+
+def test_recipes_of_earlier_versions(tmp_path: Path) -> None:
+    """Settings that are gone are left out where they had no effect, else they are unknown."""
+    file = tmp_path / "old.toml"
+    old = '[method]\nname = "gan"\ng_steps = {}\nmost_g_steps = 50\nlecam = {}\n'
+    file.write_text(old.format(2, "0.0"))
+    assert library.load(str(file)).method == SmallSetGANSettings(g_steps=2)
+    for g_steps, lecam in ((2, 0.1), ('"balance"', "0.0")):
+        file.write_text(old.format(g_steps, lecam))
+        with pytest.raises(UserError, match=r"^(unknown setting 'method\.\w+'|setting 'method\.g_steps' is 'balance')"):
+            library.load(str(file))
+    with pytest.raises(UserError, match=r"unknown setting 'method\.lecam'"):
+        library.load("small-dcgan", {"method": {"lecam": 0.0}})
