@@ -296,7 +296,7 @@ def test_evaluate_shows_scores_beside_references(run: Path, tmp_path: Path, caps
         == 0
     )
     shown = capsys.readouterr().out
-    for word in ("KID ↓", "recall ↑", "noise", "mean", "FID: FID needs 2,000 pictures", "100 samples"):
+    for word in ("KID ↓", "recall ↑", "noise", "mean", "FID: FID needs 2,000 images", "100 samples"):
         assert word in shown, word
     found = json.loads((tmp_path / "e.json").read_text())
     assert found["scores"]["kid"]["error"] > 0
