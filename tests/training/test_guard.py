@@ -9,7 +9,7 @@ import torch
 
 from ganvas.core.errors import RunFailed
 from ganvas.data import Batch, Batches
-from ganvas.methods import GAN, METHODS
+from ganvas.methods import METHODS, SmallSetGAN
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.guard_journal import GuardJournal
 from ganvas.runs.model import load
@@ -164,15 +164,15 @@ def test_a_generator_that_never_begins() -> None:
 
 def sick(monkeypatch: pytest.MonkeyPatch, healthy_lr: float, at: int = 160) -> None:
     """GAN steps whose losses show domination after `at` images, unless D's learning rate is at most `healthy_lr`."""
-    plain_step = GAN.step
+    plain_step = SmallSetGAN.step
 
-    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+    def step(self: SmallSetGAN, batches: Any) -> dict[str, torch.Tensor]:
         scalars = plain_step(self, batches)
         rate = self.optimizers["D"].param_groups[0]["lr"]
         bad = batches.nimg > at and rate > healthy_lr
         return {**scalars, "d_loss": torch.tensor(0.01 if bad else 1.4), "g_loss": torch.tensor(9.0 if bad else 0.7)}
 
-    monkeypatch.setattr(GAN, "step", step)
+    monkeypatch.setattr(SmallSetGAN, "step", step)
 
 
 @pytest.fixture
@@ -221,14 +221,14 @@ def test_after_a_rollback_the_pictures_come_in_another_order(
 def test_a_stop_while_a_loss_is_no_number_leaves_the_rest_to_the_guard(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain_step = GAN.step
+    plain_step = SmallSetGAN.step
 
-    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+    def step(self: SmallSetGAN, batches: Any) -> dict[str, torch.Tensor]:
         scalars = plain_step(self, batches)
         bad = batches.nimg > 140 and not batches.reshuffles
         return {**scalars, "d_loss": torch.tensor(float("nan"))} if bad else scalars
 
-    monkeypatch.setattr(GAN, "step", step)
+    monkeypatch.setattr(SmallSetGAN, "step", step)
     recipe = watched(log_every=100)
     with warned(match="d_loss became nan .* the checkpoint of 120 images is kept; the same command"):
         train_until(160, recipe, tmp_path / "run")
@@ -242,8 +242,10 @@ def test_what_is_measured_is_recorded_and_not_the_setting_of_the_same_name(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CFG-GAN has an eta that the line search finds, and a setting that is the longest."""
-    plain_step = GAN.step
-    monkeypatch.setattr(GAN, "step", lambda self, batches: plain_step(self, batches) | {"lr": torch.tensor(7.0)})
+    plain_step = SmallSetGAN.step
+    monkeypatch.setattr(
+        SmallSetGAN, "step", lambda self, batches: plain_step(self, batches) | {"lr": torch.tensor(7.0)}
+    )
     records = list(train(watched(schedule={"lr": {"factor": 0.5}}), tmp_path / "run", device="cpu"))
     assert records[-1]["lr"] == 7
     assert load(tmp_path / "run", device="cpu").method.changed["lr"] < 1e-3
@@ -342,9 +344,9 @@ def test_stop_keeps_the_checkpoint_and_the_log(
 def test_before_the_first_checkpoint_it_starts_again(
     watched: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain_step, fresh = GAN.step, {}
+    plain_step, fresh = SmallSetGAN.step, {}
 
-    def step(self: GAN, batches: Any) -> dict[str, torch.Tensor]:
+    def step(self: SmallSetGAN, batches: Any) -> dict[str, torch.Tensor]:
         if batches.nimg == 0:
             fresh[batches.reshuffles] = {key: value.clone() for key, value in self.G.state_dict().items()}
         scalars = plain_step(self, batches)
@@ -354,7 +356,7 @@ def test_before_the_first_checkpoint_it_starts_again(
             else scalars
         )
 
-    monkeypatch.setattr(GAN, "step", step)
+    monkeypatch.setattr(SmallSetGAN, "step", step)
     with warned(match=r"g_loss became nan .*Back to 0 images, with lr × 0.5, d_lr × 0.5"):
         list(train(watched(), tmp_path / "run", device="cpu"))
     assert same_tensors(fresh[0], fresh[1])
@@ -367,7 +369,7 @@ def test_a_checkpoint_from_before_the_trouble_is_kept(
     """Stagnation takes six records to be seen, and there is a checkpoint with every record."""
     plain_call = Watch.__call__
 
-    def still(self: Watch, method: GAN) -> dict[str, float]:
+    def still(self: Watch, method: SmallSetGAN) -> dict[str, float]:
         halves = method.settings.d_lr is not None
         looks.append(1)
         return {**plain_call(self, method), "movement": 0.0 if len(looks) > 10 and not halves else 0.3}
@@ -388,7 +390,7 @@ def test_a_slow_slide_is_gone_back_to_the_top_of(
     plain_call = Watch.__call__
     slide = {20: 0.5, 120: 0.6, 140: 0.55, 160: 0.5, 180: 0.4, 200: 0.2, 220: 0.1}
 
-    def sliding(self: Watch, method: GAN) -> dict[str, float]:
+    def sliding(self: Watch, method: SmallSetGAN) -> dict[str, float]:
         looks.append(1)
         return {**plain_call(self, method), "diversity": slide.get(20 * (len(looks) - 1), 0.9)}
 
