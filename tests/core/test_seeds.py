@@ -4,9 +4,13 @@ import inspect
 from itertools import combinations
 
 import pytest
+import torch
 
+from ganvas.compute.device import choose
 from ganvas.core import seeds
+from ganvas.core.images import ImageSpec
 from ganvas.evaluation.evaluate import evaluate
+from ganvas.recipes.recipe import from_dict
 from ganvas.training.monitor import SCORE_IMAGES, WATCHED
 
 RANGES = {name: value for name, value in vars(seeds).items() if isinstance(value, range)}
@@ -29,3 +33,11 @@ def test_every_range_is_long_enough() -> None:
 
 def test_an_evaluation_has_its_own_seeds() -> None:
     assert inspect.signature(evaluate).parameters["seed"].default == seeds.EVALUATION.start
+
+
+def test_a_run_trains_on_none_of_the_latents_that_people_look_at() -> None:
+    recipe = from_dict({"method": {"name": "gan", "latent_size": 8}, "network": {"name": "mlp"}, "train": {"seed": 3}})
+    method = recipe.build(ImageSpec(1, 4, 4, 0), choose("cpu", "fp32"))
+    first = torch.randn(1, 8, generator=torch.Generator().manual_seed(seeds.TRAINING[3]))
+    assert torch.equal(method.prior(1, method.noise), first)
+    assert not torch.equal(method.latents([3]), first)

@@ -5,8 +5,7 @@ of a seed, so all ranges stay below 2**32.
 """
 
 USER = range(1_000_000)
-"""what people choose: `train.seed`, and `--seed` of samples, sheets, paintings and films. A run draws all its training
-noise from one generator started with `train.seed`; the first of these latents resembles the sample with that seed"""
+"""what people choose as `--seed`: samples, sheets, paintings and films"""
 
 EVALUATION = range(1_000_000, 2_000_000)
 """samples that `ganvas evaluate` scores"""
@@ -19,3 +18,7 @@ WATCHED = range(3_000_000, 4_000_000)
 
 CHECKPOINT_CHOICE = range(4_000_000, 5_000_000)
 """samples that choose the best checkpoint: those of its score, and of the evaluations while a run trains"""
+
+TRAINING = range(2**31, 2**32)
+"""first weights and training noise, which a run draws from one generator; `train.seed` counts from the start. So no
+training latent is one that anybody looks at or scores"""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ganvas.compute.device import Compute
+from ganvas.core import seeds
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.images import ImageSpec
 from ganvas.core.settings import parse, to_toml
@@ -34,7 +35,8 @@ class Recipe:
 
     def build(self, spec: ImageSpec, compute: Compute, training: bool = True) -> Method:
         """The method with freshly initialised networks for images of `spec`; to sample, `training` may be false."""
-        return _method_class(self.method.name)(self.method, self.network, spec, compute, self.train.seed, training)
+        seed = seeds.TRAINING[self.train.seed]
+        return _method_class(self.method.name)(self.method, self.network, spec, compute, seed, training)
 
     def total_images(self, data_size: int) -> int:
         """Length of the run in images seen."""

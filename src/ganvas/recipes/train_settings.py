@@ -65,7 +65,7 @@ class TrainSettings(Settings):
     """length of the run in images seen; overrides epochs"""
     batch_size: PositiveInt = 128
     """images per batch"""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**31)
     """seed of the initial weights, the data order and the noise"""
     precision: Precision = "auto"
     """number format inside the networks; auto = bf16 where it is faster, else fp32"""
