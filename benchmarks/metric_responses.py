@@ -25,7 +25,7 @@ from ganvas import metrics
 from ganvas.core.images import grid
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.evaluation import evaluators
-from ganvas.evaluation.evaluate import Copies
+from ganvas.evaluation.copies import Copies, pixels
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.metrics import METRICS, Moments, Score
 from ganvas.plotting.style import FAKE, RULE
@@ -145,7 +145,7 @@ def reference(evaluator: Evaluator, train: ImageSet, unseen: ImageSet) -> Refere
 def score(evaluator: Evaluator, pictures: np.ndarray, real: Reference) -> dict[str, Score]:
     seen, probabilities = evaluator.measure(pictures)
     classes = probabilities.argmax(1)
-    nearness, usual = real.copies.nearness(evaluators.pixels(pictures)), real.copies.real
+    nearness, usual = real.copies.nearness(pixels(pictures)), real.copies.real
     assert nearness is not None and usual is not None, "there are enough pictures"
     return {
         "fid": metrics.fid(seen, real.moments),

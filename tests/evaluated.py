@@ -25,21 +25,20 @@ def make_run(path: Path, device: str = "cpu") -> Run:
     return run
 
 
-def evaluate(
-    run: Run,
+def content(
     nimg: int,
     scores: dict[str, tuple[float, float | None]],
     *,
     key: str = "a1b2c3d4e5f6",
     seed: int = 0,
     recipe: str = "mnist-cdcgan",
-    identity: str = "",
+    identity: str = "same",
     seconds: float | None = None,
     refused: dict[str, str] | None = None,
     references: dict[str, Any] = REFERENCES,
     **protocol: Any,
-) -> Path:
-    """Write the file that an evaluation leaves behind; `protocol` are entries that differ from the usual."""
+) -> dict[str, Any]:
+    """What an evaluation leaves behind; `protocol` are entries that differ from the usual."""
     usual = {
         "evaluator": {"name": "digits", "sha256": "1a2b3c4d5e6f", "size": 28, "resize": "none"},
         "data": {"sha256": "d1d2d3d4d5d6", "images": 60_000, "channels": 1, "height": 28, "width": 28},
@@ -49,12 +48,12 @@ def evaluate(
         "labels": "as in the data",
         "metrics": {"fid": 1, "kid": 1},
     }
-    content = {
-        "format": 1,
+    return {
+        "version": 2,
         "key": key,
         "protocol": usual | protocol,
         "data_name": "mnist",
-        "run": {"recipe": recipe, "seed": seed, "identity": identity or f"of {run.path.name}"},
+        "run": {"recipe": recipe, "seed": seed, "identity": identity},
         "checkpoint": {
             "nimg": nimg,
             "epoch": nimg / 60_000,
@@ -67,7 +66,13 @@ def evaluate(
         "references": references,
         "provenance": {"ganvas": "0.2.0", "git": "f00d", "at": "2026-11-22T11:00:00+00:00", "device": "cpu"},
     }
+
+
+def evaluate(
+    run: Run, nimg: int, scores: dict[str, tuple[float, float | None]], *, key: str = "a1b2c3d4e5f6", **more: Any
+) -> Path:
+    """Write an evaluation into a made-up run; `more` as in `content`."""
     file = run.path / "evaluations" / f"{nimg:09d}-{key}.json"
     file.parent.mkdir(exist_ok=True)
-    file.write_text(json.dumps(content))
+    file.write_text(json.dumps(content(nimg, scores, key=key, **{"identity": f"of {run.path.name}", **more})))
     return file

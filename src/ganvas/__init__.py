@@ -6,7 +6,7 @@ recipe = ganvas.load_recipe("strokes-cdcgan", {"train": {"epochs": 1}})
 for record in ganvas.train(recipe, "runs/digits"):
     print(record["nimg"], record["d_loss"])
 images = ganvas.load("runs/digits").sample(16, label=3).images
-scores = ganvas.evaluate("runs/digits")["scores"]
+scores = ganvas.evaluate("runs/digits").scores
 """
 
 from importlib import import_module

@@ -22,7 +22,7 @@ from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import Run
 from ganvas.sweeps import Plan, Range, Sweep, Trial, processes
 from ganvas.sweeps.journal import drawn
-from tests.evaluated import make_run
+from tests.evaluated import content, make_run
 from tests.training.test_kill import posix_only, wait_for
 
 
@@ -72,8 +72,7 @@ class Pretended:
         settings = json.loads((Path(words[1]) / "settings.json").read_text())
         result = Path(words[words.index("--json") + 1])
         result.parent.mkdir(exist_ok=True)
-        scores = {"kid": {"value": self.score(settings["method"]), "error": 0.5}}
-        result.write_text(json.dumps({"scores": {**scores, "fid": {"value": None, "error": None}}}))
+        result.write_text(json.dumps(content(60_000, {"kid": (self.score(settings["method"]), 0.5)})))
         return 0
 
 

@@ -1,6 +1,5 @@
 """Scores of runs, and the networks that they look through."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,8 +55,9 @@ def evaluate(
     json_file
         Write the result to this file as well.
     """
-    from ganvas.evaluation import report as reports
+    from ganvas.evaluation.document import to_file
     from ganvas.evaluation.evaluate import evaluate as evaluate_run
+    from ganvas.evaluation.report.terminal import rich_evaluation
 
     found = evaluate_run(
         run,
@@ -71,11 +71,11 @@ def evaluate(
         device=device,
     )
     if json_file:
-        files.write(json_file, (json.dumps(found, indent=1) + "\n").encode())
-    for part in reports.rich_evaluation(found, out.width):
+        files.write(json_file, to_file(found))
+    for part in rich_evaluation(found, out.width):
         out.print(part)
-    cost = found["cost"]
-    line(f"{cost['sampling_seconds']:.0f} s for the samples, {cost['scoring_seconds']:.0f} s for the scores")
+    if found.cost:
+        line(f"{found.cost.sampling_seconds:.0f} s for the samples, {found.cost.scoring_seconds:.0f} s for the scores")
 
 
 @app.command
@@ -158,18 +158,19 @@ def compare(
     json_file
         Write everything, with provenance, as JSON.
     """
-    from ganvas.evaluation import report as reports
     from ganvas.evaluation.compare import compare as compare_runs
+    from ganvas.evaluation.report.export import to_csv, to_json, to_markdown
+    from ganvas.evaluation.report.terminal import rich_tables
 
     compared = compare_runs(runs, at_images, at_seconds)
-    for part in reports.rich_tables(compared, out.width):
+    for part in rich_tables(compared, out.width):
         out.print(part)
-    for file, text in (
-        (html, reports.to_html),
-        (csv, reports.to_csv),
-        (markdown, reports.to_markdown),
-        (json_file, reports.to_json),
-    ):
+    written = {csv: to_csv, markdown: to_markdown, json_file: to_json}
+    if html:  # matplotlib takes a second
+        from ganvas.evaluation.report.page import to_html
+
+        written = {html: to_html, **written}
+    for file, text in written.items():
         if file:
             files.write(file, text(compared).encode())
             line(str(file))

@@ -149,7 +149,7 @@ def _trials(found: Sequence[sweeps.Trial], plan: sweeps.Plan) -> Table:
 
 def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
     """The cells of a run in the table of a sweep."""
-    from ganvas.evaluation import report as reports
+    from ganvas.evaluation.report.cells import number
     from ganvas.metrics import METRICS
 
     last = trial.last
@@ -160,7 +160,7 @@ def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
         trial.state,
         f"{last.get('nimg', 0):,} / {trial.total:,}",
         " ".join(f"{side} {loss:.3f}" for side, loss in losses.items() if loss is not None),
-        f"{METRICS[plan.by].title} {reports.number(score)}" if score else trial.reason or "-",
+        f"{METRICS[plan.by].title} {number(score)}" if score else trial.reason or "-",
         f"{last.get('seconds', 0):.0f} s",
     )
 
@@ -168,10 +168,10 @@ def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
 def _report_sweep(plan: sweeps.Plan, found: Sequence[sweeps.Trial], folder: Path) -> int:
     """Say what came of a sweep and where it is; the exit code, which is 1 when no run came to its end."""
     from ganvas import sweeps
-    from ganvas.evaluation import report as reports
+    from ganvas.evaluation.report.cells import Cell, column_groups
 
     header, body = sweeps.table(plan, found)
-    for columns in reports.column_groups(header, [[reports.Cell(text) for text in row] for row in body], out.width):
+    for columns in column_groups(header, [[Cell(text) for text in row] for row in body], out.width):
         table = Table(Column(header[0], overflow="fold"), box=None, header_style="bold", pad_edge=False)
         for j in columns:
             table.add_column(header[j], justify="right", no_wrap=True)

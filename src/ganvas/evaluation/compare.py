@@ -4,57 +4,77 @@ Only scores of one protocol share a table: the same evaluator, reference picture
 definitions of the metrics. Everything else goes into a table of its own that says what differs.
 """
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import hypot, isfinite
+from math import hypot
 from pathlib import Path
 from shlex import quote
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from ganvas.core.errors import UserError
+from ganvas.evaluation import document
+from ganvas.evaluation.document import Evaluation, ReferenceRow
+from ganvas.evaluation.protocol import Protocol
 from ganvas.metrics import METRICS, Metric, Score
 from ganvas.runs.run import Run
 
 logger = logging.getLogger("ganvas")
 
-FORMAT = 1  # of the evaluation files that this module reads
 REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
-ENTRIES = {"data.unseen": "the set of unseen pictures", "data.trained_on": "the training set", "seed": "the first seed"}
+ENTRIES = {"data.unseen": "the test set", "data.trained_on": "the training set", "seed": "the first seed"}
 GRACE = 1.01  # a budget may be passed by so much: checkpoints come at whole batches
 MISSED = 0.9  # of a budget: who used less should say so
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """One file of a run's `evaluations/`: the scores of one checkpoint under one protocol."""
+class RunEvaluation:
+    """An evaluation, and the run and file that it lies in."""
 
     run: Run
     file: Path
-    key: str  # of the protocol
-    about: str  # the protocol in one line
-    recipe: str
-    identity: str  # of all settings but the seed
-    seed: int
-    nimg: int
-    seconds: float  # of training
-    scores: dict[str, Score]
-    refused: dict[str, str]  # metric: reason
-    raw: dict[str, Any]  # the whole file
+    document: Evaluation
 
     @property
     def name(self) -> str:
         return str(self.run.path)
 
+    @property
+    def scores(self) -> dict[str, Score]:
+        return self.document.scores
+
+    @property
+    def key(self) -> str:
+        return self.document.key
+
+    @property
+    def recipe(self) -> str:
+        return self.document.run.recipe
+
+    @property
+    def identity(self) -> str:
+        return self.document.run.identity
+
+    @property
+    def seed(self) -> int:
+        return self.document.run.seed
+
+    @property
+    def nimg(self) -> int:
+        return self.document.checkpoint.nimg
+
+    @property
+    def seconds(self) -> float:
+        return self.document.checkpoint.seconds
+
 
 class Row(NamedTuple):
     name: str
     kind: str  # run, seeds; or of a reference: real, noise, mean
-    members: tuple[Evaluation, ...]  # one; one per seed; none for a reference
+    members: tuple[RunEvaluation, ...]  # one; one per seed; none for a reference
     scores: dict[str, Score]
 
     @property
@@ -71,14 +91,14 @@ class Table:
     """The scores that may be compared with each other: those of one protocol."""
 
     key: str
-    about: str
+    about: str  # the protocol in one line
     why: str  # what keeps it apart from the first table; "" for the first
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     references: tuple[Row, ...]
     best: frozenset[tuple[str, str]]  # (row name, metric)
     notes: tuple[str, ...]
-    evaluations: tuple[Evaluation, ...]  # all of the protocol, also those outside the budget
+    evaluations: tuple[RunEvaluation, ...]  # all of the protocol, also those outside the budget
 
 
 @dataclass(frozen=True)
@@ -92,56 +112,15 @@ class Comparison:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def read(run: Run) -> list[Evaluation]:
-    """The evaluations of a run, oldest checkpoint first; warns of every file that is damaged or too new."""
+def read(run: Run) -> list[RunEvaluation]:
+    """The evaluations of a run, oldest checkpoint first; logs a warning for every file that cannot be read."""
     found = []
-    for file in sorted((run.path / "evaluations").glob("*.json")):
+    for file in sorted(run.evaluations.glob("*.json")):
         try:
-            found.append(_parse(run, file))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            logger.warning(f"skipped evaluation '{file}', which is damaged or too new ({error!r})")
+            found.append(RunEvaluation(run, file, document.read(file)))
+        except UserError as error:
+            logger.warning("skipped an evaluation: %s", error)
     return found
-
-
-def _parse(run: Run, file: Path) -> Evaluation:
-    raw = json.loads(file.read_text(encoding="utf-8"))
-    if raw["format"] != FORMAT:
-        raise ValueError(f"format {raw['format']}")
-    for reference in raw["references"].values():
-        str(reference["what"]), int(reference["n"]), _scores(reference["scores"])
-    str(raw["provenance"]["at"])
-    return Evaluation(
-        run=run,
-        file=file,
-        key=str(raw["key"]),
-        about=describe(raw),
-        recipe=str(raw["run"]["recipe"]),
-        identity=str(raw["run"]["identity"]),
-        seed=int(raw["run"]["seed"]),
-        nimg=int(raw["checkpoint"]["nimg"]),
-        seconds=float(raw["checkpoint"]["seconds"]),
-        scores=_scores(raw["scores"]),
-        refused=dict(raw["refused"]),
-        raw=raw,
-    )
-
-
-def describe(raw: Mapping[str, Any]) -> str:
-    """The protocol of an evaluation (the content of its file) in one line."""
-    protocol, evaluator, data = raw["protocol"], raw["protocol"]["evaluator"], raw["protocol"]["data"]
-    return (
-        f"{protocol['n']:,} samples (seeds from {protocol['seed']:,}) against {data['images']:,} {protocol['split']} "
-        f"images of {raw['data_name']}, seen through evaluator '{evaluator['name']}' "
-        f"(sha {evaluator['sha256'][:8]}, {evaluator['size']}x{evaluator['size']})"
-    )
-
-
-def _scores(raw: Mapping[str, Any]) -> dict[str, Score]:
-    """The scores that are numbers."""
-    known = {name: score for name, score in raw.items() if score["value"] is not None and isfinite(score["value"])}
-    return {
-        name: Score(float(s["value"]), None if s["error"] is None else float(s["error"])) for name, s in known.items()
-    }
 
 
 # -- comparing --------------------------------------------------------------------------------------------------------
@@ -164,10 +143,10 @@ def compare(paths: Iterable[Path | str], at_images: int | None = None, at_second
         raise UserError("nothing to compare: name the folders of one or more runs")
     if not within:
         raise UserError(missing[0] + (f" (and so on: {len(runs)} runs)" if len(runs) > 1 else ""))
-    protocols: dict[str, list[Evaluation]] = {}
+    protocols: dict[str, list[RunEvaluation]] = {}
     for evaluation in within:
         protocols.setdefault(evaluation.key, []).append(evaluation)
-    by_size = sorted(protocols.values(), key=lambda some: (-some[0].raw["protocol"]["n"], -_runs(some), some[0].key))
+    by_size = sorted(protocols.values(), key=lambda some: (-some[0].document.protocol.n, -_runs(some), some[0].key))
     tables = []
     for some in by_size:
         last = list({e.run: e for e in sorted(some, key=lambda e: e.nimg)}.values())
@@ -178,17 +157,17 @@ def compare(paths: Iterable[Path | str], at_images: int | None = None, at_second
     return Comparison(tuple(tables), missing, at_images, at_seconds)
 
 
-def _within(evaluation: Evaluation, at_images: int | None, at_seconds: float | None) -> bool:
+def _within(evaluation: RunEvaluation, at_images: int | None, at_seconds: float | None) -> bool:
     return (at_images is None or evaluation.nimg <= GRACE * at_images) and (
         at_seconds is None or evaluation.seconds <= GRACE * at_seconds
     )
 
 
-def _runs(evaluations: Iterable[Evaluation]) -> int:
+def _runs(evaluations: Iterable[RunEvaluation]) -> int:
     return len({e.run for e in evaluations})
 
 
-def _missing(run: Run, everything: Iterable[Evaluation]) -> str:
+def _missing(run: Run, everything: Iterable[RunEvaluation]) -> str:
     own = [e for e in everything if e.run is run]
     if not own:
         return f"'{run.path}' has no evaluation: run `ganvas evaluate {quote(str(run.path))}`"
@@ -198,8 +177,8 @@ def _missing(run: Run, everything: Iterable[Evaluation]) -> str:
 
 
 def _table(
-    last: Sequence[Evaluation],
-    points: Sequence[Evaluation],
+    last: Sequence[RunEvaluation],
+    points: Sequence[RunEvaluation],
     why: str,
     runs: Sequence[Run],
     at_images: int | None,
@@ -207,26 +186,32 @@ def _table(
 ) -> Table:
     rows, notes = _rows(last, points, pool_unequal=at_seconds is not None)
     references, more = _references(points)
-    present = {name for row in (*rows, *references) for name in row.scores} | {name for e in last for name in e.refused}
+    present = {name for row in (*rows, *references) for name in row.scores} | {
+        name for e in last for name in e.document.refused
+    }
     metrics = tuple(name for name in METRICS if name in present) + tuple(sorted(present - METRICS.keys()))
-    for name, reason in dict.fromkeys(pair for e in last for pair in e.refused.items()):
+    for name, reason in dict.fromkeys(pair for e in last for pair in e.document.refused.items()):
         notes.append(f"- under {metric_of(name).title}: {reason}")
     absent = [str(run.path) for run in runs if run not in {e.run for e in last}]
     notes += more + _label_note(last) + _budget_notes(last, at_images, at_seconds) + _machine_note(last)
     notes += [f"Not evaluated like this: {', '.join(absent)}."] if absent else []
     best = frozenset(pair for name in metrics for pair in _best(rows, name))
-    return Table(last[0].key, last[0].about, why, metrics, tuple(rows), references, best, tuple(notes), tuple(points))
+    return Table(
+        last[0].key, last[0].document.about(), why, metrics, tuple(rows), references, best, tuple(notes), tuple(points)
+    )
 
 
-def _rows(last: Sequence[Evaluation], points: Sequence[Evaluation], pool_unequal: bool) -> tuple[list[Row], list[str]]:
+def _rows(
+    last: Sequence[RunEvaluation], points: Sequence[RunEvaluation], pool_unequal: bool
+) -> tuple[list[Row], list[str]]:
     """One row per run, or per group of seeds that had the same budget; and what has to be said about them."""
-    groups: dict[tuple[str, int], list[Evaluation]] = {}
+    groups: dict[tuple[str, int], list[RunEvaluation]] = {}
     for evaluation in last:
         groups.setdefault((evaluation.identity, 0 if pool_unequal else evaluation.nimg), []).append(evaluation)
     rows: list[Row] = []
     notes: list[str] = []
     for group in groups.values():
-        seeds: dict[int, Evaluation] = {}
+        seeds: dict[int, RunEvaluation] = {}
         for evaluation in group:
             seeds.setdefault(evaluation.seed, evaluation)
         pool = [seeds[seed] for seed in sorted(seeds)] if len(seeds) > 1 else []
@@ -243,7 +228,7 @@ def _rows(last: Sequence[Evaluation], points: Sequence[Evaluation], pool_unequal
     return rows, notes + _apart_notes(rows, points)
 
 
-def _apart_notes(rows: Sequence[Row], points: Sequence[Evaluation]) -> list[str]:
+def _apart_notes(rows: Sequence[Row], points: Sequence[RunEvaluation]) -> list[str]:
     """Seeds of one recipe that could have been averaged after equally many images."""
     seen: dict[str, list[Row]] = {}
     for row in rows:
@@ -267,23 +252,23 @@ def _mean(scores: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
     return {name: Score(fmean(values), stdev(values)) for name, values in columns.items()}
 
 
-def _references(points: Sequence[Evaluation]) -> tuple[tuple[Row, ...], list[str]]:
+def _references(points: Sequence[RunEvaluation]) -> tuple[tuple[Row, ...], list[str]]:
     """The rows that show where the scale begins and ends, from the newest evaluation that has them."""
-    found: dict[str, dict[str, Any]] = {}
-    for evaluation in sorted(points, key=lambda e: str(e.raw["provenance"]["at"])):
-        found |= evaluation.raw["references"]
+    found: dict[str, ReferenceRow] = {}
+    for evaluation in sorted(points, key=lambda e: e.document.provenance.at):
+        found |= evaluation.document.references
     rows, notes = [], []
     for kind in sorted(found, key=lambda kind: [*REFERENCES, kind].index(kind)):
         name = REFERENCES.get(kind, kind)
-        rows.append(Row(name, kind, (), _scores(found[kind]["scores"])))
-        notes.append(f"{name}: {found[kind]['what']}.")
+        rows.append(Row(name, kind, (), found[kind].scores))
+        notes.append(f"{name}: {found[kind].what}.")
         if kind != "real":
             continue
-        for metric, reason in found[kind].get("refused", {}).items():
+        for metric, reason in found[kind].refused.items():
             notes.append(f"- for the real images under {metric_of(metric).title}: {reason}")
-        n, asked = found[kind]["n"], points[0].raw["protocol"]["n"]
+        n, asked = found[kind].n, points[0].document.protocol.n
         if n != asked:
-            notes.append(f"{name}: {n:,} pictures and not {asked:,}, on which biased scores such as FID depend.")
+            notes.append(f"{name}: {n:,} images and not {asked:,}, on which biased scores such as FID depend.")
     return tuple(rows), notes
 
 
@@ -300,16 +285,16 @@ def _best(rows: Sequence[Row], metric: str) -> list[tuple[str, str]]:
     return [(row.name, metric) for row in having if close(row.scores[metric])]
 
 
-def _label_note(last: Iterable[Evaluation]) -> list[str]:
+def _label_note(last: Iterable[RunEvaluation]) -> list[str]:
     """Conditional and other runs may be compared, but one should know which is which."""
     labels: dict[str, list[str]] = {}
     for evaluation in last:
-        labels.setdefault(str(evaluation.raw["protocol"].get("labels", "unknown")), []).append(evaluation.name)
+        labels.setdefault(evaluation.document.protocol.labels or "unknown", []).append(evaluation.name)
     texts = [f"{what} ({', '.join(names)})" if len(labels) > 1 else what for what, names in labels.items()]
     return [f"Labels that the samples were asked for: {', '.join(texts)}."]
 
 
-def _budget_notes(last: Sequence[Evaluation], at_images: int | None, at_seconds: float | None) -> list[str]:
+def _budget_notes(last: Sequence[RunEvaluation], at_images: int | None, at_seconds: float | None) -> list[str]:
     """Rows that had much less than the budget."""
     notes = []
     for evaluation in last:
@@ -319,7 +304,7 @@ def _budget_notes(last: Sequence[Evaluation], at_images: int | None, at_seconds:
     return notes
 
 
-def _machine_note(last: Iterable[Evaluation]) -> list[str]:
+def _machine_note(last: Iterable[RunEvaluation]) -> list[str]:
     """Seconds of unlike machines are no common scale."""
     machines: dict[str, list[str]] = {}
     for evaluation in last:
@@ -333,10 +318,10 @@ def _machine_note(last: Iterable[Evaluation]) -> list[str]:
     return [f"The seconds are from unlike machines, so compare over images seen ({where})."]
 
 
-def _why_apart(this: Evaluation, first: Evaluation) -> str:
+def _why_apart(this: RunEvaluation, first: RunEvaluation) -> str:
     """In words, the entries of the protocol that differ from the first table's."""
     parts = []
-    a, b = _flat(this.raw["protocol"]), _flat(first.raw["protocol"])
+    a, b = _flat(this.document.protocol), _flat(first.document.protocol)
     for key in dict.fromkeys([*a, *b]):
         mine, other = a.get(key), b.get(key)
         if mine == other or key in ("labels", "evaluator.name"):  # the name comes with the sha256
@@ -354,15 +339,20 @@ def _why_apart(this: Evaluation, first: Evaluation) -> str:
     return f"Not in one column with the first table: {differences}."
 
 
-def _flat(protocol: Mapping[str, Any]) -> dict[str, Any]:
-    nested = {key: value if isinstance(value, dict) else {"": value} for key, value in protocol.items()}
+def _flat(protocol: Protocol) -> dict[str, Any]:
+    values = protocol.model_dump(exclude_none=True)
+    nested = {key: value if isinstance(value, dict) else {"": value} for key, value in values.items()}
     return {f"{key}.{sub}".rstrip("."): value for key, values in nested.items() for sub, value in values.items()}
 
 
-def _which(evaluation: Evaluation, section: str) -> str:
-    entry = evaluation.raw["protocol"][section]
-    name = entry.get("name", evaluation.raw["data_name"])
-    return f"{name} ({entry['sha256'][:8]})"
+def _which(evaluation: RunEvaluation, section: str) -> str:
+    protocol = evaluation.document.protocol
+    name, sha256 = (
+        (protocol.evaluator.name, protocol.evaluator.sha256)
+        if section == "evaluator"
+        else (evaluation.document.data_name, protocol.data.sha256)
+    )
+    return f"{name} ({sha256[:8]})"
 
 
 def _word(value: Any) -> str:

@@ -19,7 +19,8 @@ from ganvas.core.errors import UserError
 from ganvas.core.images import GAP
 from ganvas.data import ImageSet
 from ganvas.evaluation import evaluators
-from ganvas.evaluation.evaluate import PAIRED, measure
+from ganvas.evaluation.copies import pixels
+from ganvas.evaluation.features import PAIRED, measure
 from ganvas.runs import model as sample
 
 NEAR = 0.5  # of the distance between training pictures
@@ -133,8 +134,8 @@ def find(
 
 
 def _pixel_space(pictures: np.ndarray, real: ImageSet, flips: bool, unlike: np.ndarray) -> Space:
-    mirrors = evaluators.pixels(np.ascontiguousarray(real.images[..., ::-1])) if flips else None
-    return _space(evaluators.pixels(pictures), evaluators.pixels(real.images), mirrors, unlike)
+    mirrors = pixels(np.ascontiguousarray(real.images[..., ::-1])) if flips else None
+    return _space(pixels(pictures), pixels(real.images), mirrors, unlike)
 
 
 def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor | None, unlike: np.ndarray) -> Space:

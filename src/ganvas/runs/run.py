@@ -8,8 +8,7 @@ evaluations/   scores of checkpoints, with provenance    guard.json    when the 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -193,12 +192,6 @@ class Run:
         """Those of the checkpoint after `nimg` images, or all."""
         files = self.evaluations.glob("?????????-*.json" if nimg is None else f"{nimg:09d}-*.json")
         return sorted(file for file in files if file.stem[:9].isdecimal())
-
-    def write_evaluation(self, evaluation: Mapping[str, Any], writer: Writer = UNLIMITED) -> Path:
-        """Keep an evaluation; one of the same checkpoint and protocol is replaced."""
-        file = self.evaluations / f"{evaluation['checkpoint']['nimg']:09d}-{evaluation['key']}.json"
-        writer.write(file, (json.dumps(evaluation, indent=1) + "\n").encode())
-        return file
 
     def forget_after(self, nimg: int) -> None:
         """Delete checkpoints, evaluations, records and sheets of more than `nimg` images."""

@@ -25,6 +25,7 @@ from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.data import DataSettings
 from ganvas.data import load as load_data
+from ganvas.evaluation import document
 from ganvas.metrics import Score
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import LOCK_SECONDS, Run
@@ -227,11 +228,8 @@ class Sweep:
     def _scores(self, name: str) -> dict[str, Score]:
         """Of the evaluation that the journal has; none when somebody deleted or damaged it."""
         try:
-            read = json.loads(self._result(name).read_text())["scores"]
-            return {
-                metric: Score(float(s["value"]), s["error"]) for metric, s in read.items() if s["value"] is not None
-            }
-        except (OSError, ValueError, TypeError, KeyError):
+            return document.read(self._result(name)).scores
+        except UserError:
             return {}
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.settings import merge, parse_assignments
-from ganvas.evaluation.evaluate import LEAST_SAMPLES
+from ganvas.evaluation.references import LEAST_SAMPLES
 from ganvas.metrics import METRICS
 from ganvas.recipes import library
 from ganvas.recipes.recipe import SECTIONS, Recipe, from_dict

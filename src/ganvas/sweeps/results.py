@@ -12,7 +12,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from ganvas.core import files
-from ganvas.evaluation import report
+from ganvas.evaluation.report.cells import number
 from ganvas.metrics import METRICS, Score
 from ganvas.plotting import several_runs, style
 from ganvas.runs.log import Record
@@ -84,7 +84,7 @@ def table(plan: Plan, trials: Sequence[Trial]) -> tuple[list[str], list[list[str
     for name, row in rows.items():
         finished = sum(trial.state == "finished" for trial in groups[name])
         runs = f"{finished}" if finished == len(groups[name]) else f"{finished} of {len(groups[name])}"
-        body.append([name, runs, *(report.number(row[c]) if c in row else "-" for c in columns)])
+        body.append([name, runs, *(number(row[c]) if c in row else "-" for c in columns)])
     return ["settings", "runs", *titles], body
 
 

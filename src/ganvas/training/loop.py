@@ -94,7 +94,7 @@ class Loop:
         The schedule of settings sees the scores that are `scheduled`: at its end, a run has some that it would not
         have if it were longer.
         """
-        evaluation = None
+        findings = None
         since = self.recorder.recorded[0]
         try:
             if due.checkpoint:
@@ -108,9 +108,8 @@ class Loop:
         if due.checkpoint:
             record[SCORE] = self.recorder.score(self.method)
         if due.evaluation:
-            evaluation = self.recorder.evaluate()
-            found = {name: score["value"] for name, score in evaluation["scores"].items()}
-            record |= {name: value for name, value in found.items() if value is not None}
+            findings = self.recorder.evaluate()
+            record |= {name: score.value for name, score in findings.scores.items()}
         if self.settings.guard != "off":
             history = [*self.recorder.records, record]
             if alarm := guard.check(history, self.method.logistic, self.method.classifies):
@@ -122,8 +121,8 @@ class Loop:
         self.recorder.log(record)  # before the checkpoint: a record without it is written again, never the reverse
         if due.checkpoint:
             sha256 = self.save(score=record.get(self.settings.best))
-            if evaluation is not None:
-                self.recorder.keep_evaluation(evaluation, record, sha256)
+            if findings is not None:
+                self.recorder.keep_evaluation(findings, record, sha256)
         return record
 
     def refuse_non_finite(self) -> None:

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ganvas.data import Batches
-from ganvas.evaluation.evaluate import RunScorer, origin
+from ganvas.evaluation import document
+from ganvas.evaluation.document import Findings
+from ganvas.evaluation.evaluate import RunScorer
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
 from ganvas.metrics import METRICS
@@ -19,8 +21,6 @@ from ganvas.runs.writer import Writer
 from ganvas.training.monitor import CheckpointScore, Watch, floats, means, norms
 from ganvas.training.sheets import Sheets
 from ganvas.training.timing import Clock
-
-Evaluation = dict[str, Any]
 
 
 class Recorder:
@@ -73,7 +73,7 @@ class Recorder:
         self.recorded = nimg, seconds
         return entry
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> Findings:
         """The scores of the method as it is, on nobody's time."""
         assert self.scorer is not None
         with self.clock.paused():
@@ -83,9 +83,9 @@ class Recorder:
         self.run.log.append(entry, self.writer)
         self.records.append(entry)
 
-    def keep_evaluation(self, evaluation: Evaluation, entry: Record, sha256: str) -> None:
+    def keep_evaluation(self, findings: Findings, entry: Record, sha256: str) -> None:
         """Write the evaluation of the checkpoint with this hash, saved with the record `entry`."""
-        self.run.write_evaluation(evaluation | origin(self.recipe, entry, sha256), self.writer)
+        document.keep(self.run, findings.of(self.recipe, entry, sha256), self.writer)
 
     def recover_missing_evaluation(self) -> None:
         """Write the evaluation of the newest checkpoint, if its record has the scores and a kill took the rest."""

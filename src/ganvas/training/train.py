@@ -170,7 +170,7 @@ def _scorer(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Metho
         seed=CHECKPOINT_CHOICE.start,
         flips=recipe.data.flips,
     )
-    why_not = None if recipe.train.best == SCORE else scorer.refusal(recipe.train.best, method)
+    why_not = None if recipe.train.best == SCORE else scorer.refusals(method).get(recipe.train.best)
     if why_not:
         raise UserError(f"setting 'train.best' is '{recipe.train.best}', which these evaluations will lack: {why_not}")
     return scorer

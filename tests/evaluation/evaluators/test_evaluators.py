@@ -12,11 +12,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ganvas.compute.device import choose
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.data import DataSettings, load
 from ganvas.evaluation import evaluators
+from ganvas.evaluation.evaluators import classifier, inception, lookup
+from ganvas.evaluation.evaluators.classifier import ClassifierSettings
+from ganvas.evaluation.evaluators.evaluator import BATCH
+from ganvas.evaluation.evaluators.files import to_bytes
 
 QUICK = {"widths": [8, 8, 16], "epochs": 12, "batch_size": 18, "shift": 1}
 DIGITS = tuple("0123456789")
@@ -30,9 +35,9 @@ def _no_other_evaluators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize(("name", "limit"), [("digits", 1_000_000), ("cifar10", 4_000_000)])
 def test_bundled_evaluators_are_what_the_code_says(name: str, limit: int) -> None:
-    data = (resources.files("ganvas.evaluation") / "weights" / f"{name}.safetensors").read_bytes()
+    data = (resources.files("ganvas.evaluation.evaluators") / "weights" / f"{name}.safetensors").read_bytes()
     assert len(data) < limit
-    assert hashlib.sha256(data).hexdigest() == evaluators.BUNDLED[name]
+    assert hashlib.sha256(data).hexdigest() == lookup.BUNDLED[name]
     evaluator = evaluators.load(name, "cpu")
     assert evaluator.name == name
     assert len(evaluator.classes) == 10
@@ -48,10 +53,10 @@ def test_bundled_evaluators_know_real_pictures(name: str, data: str, least: floa
 
 def test_a_picture_is_measured_the_same_in_any_company() -> None:
     evaluator = evaluators.load("digits", "cpu")
-    pictures = np.random.default_rng(0).integers(0, 256, (evaluators.BATCH + 7, 1, 28, 28), dtype=np.uint8)
+    pictures = np.random.default_rng(0).integers(0, 256, (BATCH + 7, 1, 28, 28), dtype=np.uint8)
     all_together = evaluator.measure(pictures)
     one_by_one = evaluator.measure(pictures[-1:])
-    assert all_together.features.shape == (evaluators.BATCH + 7, 128)
+    assert all_together.features.shape == (BATCH + 7, 128)
     assert torch.allclose(all_together.features[-1:], one_by_one.features, rtol=1e-4, atol=1e-4)
     assert torch.allclose(all_together.probabilities.sum(1), torch.ones(len(pictures)), atol=1e-5)
 
@@ -65,14 +70,6 @@ def test_other_sizes_and_colours_are_brought_to_the_evaluators() -> None:
     assert evaluator.measure(large).features.shape == (2, 128)
     assert evaluator.resize(ImageSpec(1, 28, 28, 0)) == "none"
     assert evaluator.resize(ImageSpec(1, 56, 56, 0)) == "bilinear, antialiased"
-
-
-def test_pixels_are_scaled_down_but_never_up() -> None:
-    pictures = np.full((3, 3, 64, 48), 7, np.uint8)
-    assert evaluators.pixels(pictures).shape == (3, 3 * 32 * 24)
-    assert evaluators.pixels(pictures).unique().tolist() == [7]
-    small = np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28), dtype=np.uint8)
-    assert np.array_equal(evaluators.pixels(small).numpy(), small.reshape(2, -1))
 
 
 def test_the_evaluator_is_chosen_by_the_data(pictures: Path) -> None:
@@ -102,7 +99,7 @@ def test_an_evaluator_of_ones_own_is_trained_once_and_listed(pictures: Path) -> 
     assert not training.file.with_suffix(".training").exists()
     evaluator = evaluators.load(str(training.file), "cpu")
     assert evaluator.facts["test"] == {
-        "what": "pictures held out of the training set",
+        "what": "images held out of the training set",
         "images": 6,
         "accuracy": evaluators.accuracy(evaluator, training._unseen),
     }
@@ -111,7 +108,7 @@ def test_an_evaluator_of_ones_own_is_trained_once_and_listed(pictures: Path) -> 
     assert list(again) == []
     assert evaluators.load(str(pictures), "cpu").sha256 == evaluator.sha256  # by the name of its data
     assert [row[0] for row in evaluators.available()] == ["digits", "cifar10", str(pictures)]
-    assert "54 pictures" in evaluators.available()[2][1]
+    assert "54 images" in evaluators.available()[2][1]
 
 
 def test_a_test_split_is_used_where_there_is_one(tmp_path: Path) -> None:
@@ -128,7 +125,7 @@ def test_a_test_split_is_used_where_there_is_one(tmp_path: Path) -> None:
     list(training)
     evaluator = evaluators.load(str(tmp_path / "mine.safetensors"), "cpu")
     assert evaluator.name == "mine"
-    assert evaluator.facts["test"] == {"what": "test pictures", "images": 10, "accuracy": 1.0}
+    assert evaluator.facts["test"] == {"what": "test images", "images": 10, "accuracy": 1.0}
     assert evaluator.facts["data"]["images"] == 40
 
 
@@ -157,19 +154,19 @@ def test_missing_and_damaged_evaluators(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
         evaluators.load(str(rubbish))
     assert [row[0] for row in evaluators.available()] == ["digits", "cifar10"]  # others are not in the way
-    whole = (resources.files("ganvas.evaluation") / "weights" / "digits.safetensors").read_bytes()
+    whole = (resources.files("ganvas.evaluation.evaluators") / "weights" / "digits.safetensors").read_bytes()
     rubbish.write_bytes(whole[:-100])
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
         evaluators.load(str(rubbish))
     evaluator = evaluators.load("digits", "cpu")
     evaluator.facts["settings"]["invented_later"] = 1
     spec = ImageSpec(1, 28, 28, 10)
-    settings = evaluators.ClassifierSettings(widths=(32, 64, 128))
-    network = evaluators.classifier.build(settings, spec, evaluators.choose("cpu"))
-    rubbish.write_bytes(evaluators._to_bytes(network, evaluator.facts))
+    settings = ClassifierSettings(widths=(32, 64, 128))
+    network = classifier.build(settings, spec, choose("cpu"))
+    rubbish.write_bytes(to_bytes(network, evaluator.facts))
     with pytest.raises(UserError, match=r"unknown setting .*invented_later"):
         evaluators.load(str(rubbish))
-    monkeypatch.setitem(evaluators.BUNDLED, "digits", "0" * 64)
+    monkeypatch.setitem(lookup.BUNDLED, "digits", "0" * 64)
     with pytest.raises(UserError, match="install ganvas again"):
         evaluators.load("digits")
 
@@ -196,17 +193,17 @@ def torch_fidelity(monkeypatch: pytest.MonkeyPatch) -> None:
     vars(module).update(URL_INCEPTION_V3="https://example.org/weights.pth", FeatureExtractorInceptionV3=FakeInception)
     monkeypatch.setitem(sys.modules, "torch_fidelity", package)
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", module)
-    monkeypatch.setattr(evaluators, "find_spec", lambda name: types.SimpleNamespace())
+    monkeypatch.setattr(inception, "find_spec", lambda name: types.SimpleNamespace())
 
 
 def test_inception_is_never_fetched(torch_fidelity: None) -> None:
-    with pytest.raises(UserError, match=r"fetch https://example.org/weights.pth as '.*6726825d.pth'"):
+    with pytest.raises(UserError, match=r"download https://example.org/weights.pth as '.*6726825d.pth'"):
         evaluators.load("inception")
     assert "inception" not in [row[0] for row in evaluators.available()]
 
 
 def test_inception_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluators, "find_spec", lambda name: None)
+    monkeypatch.setattr(inception, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'ganvas\[inception\]'"):
         evaluators.load("inception")
 
@@ -215,7 +212,7 @@ def test_inception_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_inception_is_used_where_its_weights_are(torch_fidelity: None, place: str, tmp_path: Path) -> None:
     file = {"evaluators": cache_dir() / "evaluators", "hub": tmp_path / "hub" / "checkpoints"}[place]
     file.mkdir(parents=True)
-    file /= evaluators.INCEPTION_FILE
+    file /= inception.FILE
     torch.save({"scale": torch.tensor(2.0)}, file)
     evaluator = evaluators.load("inception", "cpu")
     seen = evaluator.measure(np.full((3, 1, 28, 28), 50, np.uint8))
@@ -227,8 +224,8 @@ def test_inception_is_used_where_its_weights_are(torch_fidelity: None, place: st
 
 
 def test_weights_that_would_run_code_are_refused(torch_fidelity: None) -> None:
-    file = cache_dir() / "evaluators" / evaluators.INCEPTION_FILE
+    file = cache_dir() / "evaluators" / inception.FILE
     file.parent.mkdir()
     torch.save({"scale": types.SimpleNamespace()}, file)
-    with pytest.raises(UserError, match="is not the weights of inception"):
+    with pytest.raises(UserError, match="does not hold the weights of inception"):
         evaluators.load("inception", "cpu")

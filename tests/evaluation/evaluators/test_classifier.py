@@ -11,8 +11,8 @@ import torch
 from ganvas.compute.device import choose
 from ganvas.core.images import ImageSpec
 from ganvas.data import DataSettings, ImageSet, load
-from ganvas.evaluation import classifier
-from ganvas.evaluation.classifier import Classifier, ClassifierSettings
+from ganvas.evaluation.evaluators import classifier
+from ganvas.evaluation.evaluators.classifier import Classifier, ClassifierSettings
 from tests.conftest import same_tensors
 
 QUICK = ClassifierSettings(

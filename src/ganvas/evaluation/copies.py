@@ -1,0 +1,90 @@
+"""Which samples are copies of training images, told by their pixels."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+from torch import Tensor
+
+from ganvas import metrics
+from ganvas.core import files
+from ganvas.core.cache import cache_dir
+from ganvas.data import ImageSet
+from ganvas.evaluation.features import CHUNK, PAIRED, read_tensors
+
+LEAST_SEEN = 4  # training images needed to tell copies if there are no others
+LARGEST = 32  # pixels a side: larger images are scaled down before they are compared
+
+
+class Copies:
+    """Tells copies of training images from new images.
+
+    The nearness of an image is its distance to the nearest training image divided by its distance to the nearest unseen
+    real image. Without a test split, each half of the training images is the unseen one for images near the other half.
+    An image that occurs twice counts once, and is not unseen. With `flips` a mirror image is as good as the image.
+    `real` is the nearness of unseen real images, float32 [N]; None if there are too few to tell.
+    """
+
+    def __init__(
+        self, train: ImageSet, test: ImageSet | None, flips: bool = False, device: torch.device | str = "cpu"
+    ) -> None:
+        self.key = f"2-{train.fingerprint[:16]}-{test.fingerprint[:16] if test else 'alone'}{'-flips' * flips}"
+        seen = train.images[train.distinct()]
+        unseen = test.images[test.distinct(but=train)] if test is not None else seen
+        order = np.random.default_rng(2).permutation(len(unseen))
+        self._alone = test is None
+        if self._alone:
+            seen, unseen = seen[order[::2]], seen[order[1::2]]
+        else:
+            unseen = unseen[order[:PAIRED]]
+        self.real: Tensor | None = None
+        if len(unseen) < 2 or (self._alone and len(order) < LEAST_SEEN):
+            return
+        sides = (1, -1) if flips else (1,)  # as they are, and mirrored
+        self._seen, self._unseen = (
+            [pixels(np.ascontiguousarray(each[..., ::side])).to(device) for side in sides] for each in (seen, unseen)
+        )
+        file = cache_dir() / "evaluations" / f"nearness-{self.key}.safetensors"
+        cached = read_tensors(file, "real")
+        if cached is None:
+            cached = {"real": self._quotient(self._unseen[0][:PAIRED], known=True)}
+            files.write(file, save(cached))
+        self.real = cached["real"]
+
+    def refusal(self) -> str | None:
+        """Why copies cannot be told; None if they can."""
+        if self.real is not None:
+            return None
+        return (
+            f"copies cannot be told with fewer than {LEAST_SEEN} different training images, "
+            "or if every test image is a training image too"
+        )
+
+    def nearness(self, pixels: Tensor) -> Tensor | None:
+        """The nearness of images, uint8 [N, F] from `pixels`, float32 [N]; 0 for an exact copy.
+
+        None if there are too few real images to tell.
+        """
+        return None if self.real is None else self._quotient(pixels[:PAIRED], known=False)
+
+    def _quotient(self, pixels: Tensor, known: bool) -> Tensor:
+        """`known`: the images are the first of the unseen ones, and not their own neighbours."""
+        pixels = pixels.to(self._seen[0].device)
+        seen = torch.stack([metrics.nearest_distances(pixels, each) for each in self._seen]).amin(0)
+        unseen = torch.stack([metrics.nearest_distances(pixels, each, known) for each in self._unseen]).amin(0)
+        if self._alone:
+            seen, unseen = torch.minimum(seen, unseen), torch.maximum(seen, unseen)
+        return (seen / unseen.clamp_min(1e-6)).cpu()
+
+
+def pixels(images: np.ndarray, largest: int = LARGEST) -> Tensor:
+    """uint8 [N, C, H, W] -> uint8 [N, C*h*w], scaled down to at most `largest` pixels a side."""
+    height, width = images.shape[-2:]
+    parts = []
+    for at in range(0, len(images), CHUNK):
+        part = torch.tensor(images[at : at + CHUNK])
+        if max(height, width) > largest:
+            small = (max(1, height * largest // max(height, width)), max(1, width * largest // max(height, width)))
+            part = F.interpolate(part.float(), small, mode="area").round().to(torch.uint8)
+        parts.append(part.flatten(1))
+    return torch.cat(parts)

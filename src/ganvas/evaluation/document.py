@@ -1,0 +1,132 @@
+"""An evaluation as a document: the scores of one checkpoint with all that decides whether they can be compared."""
+
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import AfterValidator, AliasChoices, Field, PlainSerializer
+
+from ganvas.core.documents import Document
+from ganvas.core.errors import UserError
+from ganvas.core.version import VERSION
+from ganvas.evaluation.protocol import Part, Protocol, short_hash
+from ganvas.metrics import Score
+from ganvas.recipes.recipe import Recipe
+from ganvas.runs.provenance import git_commit, now
+from ganvas.runs.run import Run
+from ganvas.runs.writer import UNLIMITED, Writer
+
+
+def _finite(scores: dict[str, Score]) -> dict[str, Score]:
+    return {name: score for name, score in scores.items() if isfinite(score.value)}
+
+
+Scores = Annotated[
+    dict[str, Annotated[Score, PlainSerializer(lambda score: score._asdict())]], AfterValidator(_finite)
+]  # by metric; those that are finite
+
+
+class ReferenceRow(Part):
+    """The same scores of images that are no samples: real images, noise, the mean image."""
+
+    what: str
+    n: int
+    scores: Scores
+    refused: dict[str, str] = Field(default_factory=dict)
+
+
+class Cost(Part):
+    device: str
+    sampling_seconds: float
+    scoring_seconds: float
+    peak_memory_mb: int | None = None
+
+
+class RunUsed(Part):
+    recipe: str
+    seed: int
+    identity: str  # a hash of all settings but the seed
+
+
+class CheckpointUsed(Part):
+    nimg: int
+    epoch: float
+    seconds: float  # of training
+    sha256: str
+
+
+class Provenance(Part):
+    ganvas: str
+    git: str | None = None
+    torch: str | None = None
+    at: str
+
+
+class Findings(Document):
+    """The scores of a method, before it is said which run and checkpoint they belong to."""
+
+    KIND: ClassVar[str] = "an evaluation"
+    VERSION: ClassVar[int] = 2
+
+    version: int = Field(2, validation_alias=AliasChoices("version", "format"))  # the first version calls it `format`
+    key: str  # of the protocol
+    protocol: Protocol
+    data_name: str
+    scores: Scores
+    refused: dict[str, str]  # why a metric that one would expect is missing
+    counts: list[int] | None = None  # samples of each class
+    classes: tuple[str, ...] = ()
+    references: dict[str, ReferenceRow]
+    cost: Cost | None = None
+
+    def of(self, recipe: Recipe, at: Mapping[str, Any], sha256: str) -> "Evaluation":
+        """The evaluation of a checkpoint with this hash; `at` has its nimg, epoch and seconds."""
+        settings = {key: value for key, value in recipe.marks().items() if key != "train.seed"}
+        return Evaluation(
+            **dict(self),
+            run=RunUsed(recipe=recipe.name, seed=recipe.train.seed, identity=short_hash(settings)),
+            checkpoint=CheckpointUsed(
+                nimg=at["nimg"], epoch=round(at["epoch"], 4), seconds=round(at["seconds"], 3), sha256=sha256
+            ),
+            provenance=Provenance(ganvas=VERSION, git=git_commit(), torch=torch.__version__, at=now()),
+        )
+
+
+class Evaluation(Findings):
+    """The file `evaluations/NIMG-KEY.json` of a run."""
+
+    run: RunUsed
+    checkpoint: CheckpointUsed
+    provenance: Provenance
+
+    def about(self) -> str:
+        """The protocol in one line."""
+        protocol, evaluator = self.protocol, self.protocol.evaluator
+        return (
+            f"{protocol.n:,} samples (seeds from {protocol.seed:,}) against {protocol.data.images:,} {protocol.split} "
+            f"images of {self.data_name}, seen through evaluator '{evaluator.name}' "
+            f"(sha {evaluator.sha256[:8]}, {evaluator.size}x{evaluator.size})"
+        )
+
+
+def read(file: Path) -> Evaluation:
+    """The evaluation in a file; raises UserError with one line if it is missing, damaged or something else."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read '{file}': {error.strerror}") from None
+    return Evaluation.from_json(content, file)
+
+
+def to_file(evaluation: Evaluation) -> bytes:
+    """The content of its file."""
+    return (evaluation.to_json(indent=1) + "\n").encode()
+
+
+def keep(run: Run, evaluation: Evaluation, writer: Writer = UNLIMITED) -> Path:
+    """Write an evaluation into its run; one of the same checkpoint and protocol is replaced."""
+    file = run.evaluations / f"{evaluation.checkpoint.nimg:09d}-{evaluation.key}.json"
+    writer.write(file, to_file(evaluation))
+    return file

@@ -1,0 +1,74 @@
+"""What an evaluator is: a fixed network that turns images into features and class probabilities."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganvas.compute.device import deterministic
+from ganvas.core.images import ImageSpec
+
+BATCH = 250
+LUMA = (0.299, 0.587, 0.114)  # Rec. 601: how much red, green and blue count in grey
+
+
+class Measured(NamedTuple):
+    """What an evaluator sees in N images, on the CPU."""
+
+    features: Tensor  # float32 [N, F]
+    probabilities: Tensor  # float32 [N, classes]
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A fixed network; scores are computed from what it sees in images.
+
+    name, sha256: which one it is; scores of two evaluators cannot be compared
+    size, channels: of the images it takes; others are scaled to the size, and made grey or colour
+    scaling: how they are scaled, in words
+    classes: of its probabilities, in their order; empty if the network's own classes are not named
+    facts: its recipe, data and test accuracy
+    network: uint8 [B, channels, H, W] on its device -> features [B, F], probabilities [B, classes]
+    """
+
+    name: str
+    sha256: str
+    size: int
+    channels: int
+    scaling: str
+    classes: tuple[str, ...]
+    facts: dict[str, Any]
+    network: Callable[[Tensor], tuple[Tensor, Tensor]]
+    device: torch.device
+
+    def measure(self, images: np.ndarray) -> Measured:
+        """uint8 [N, C, H, W] -> features and probabilities; those of one image do not depend on the others (but for
+        rounding)."""
+        found = []
+        with torch.no_grad(), deterministic():
+            for start in range(0, len(images), BATCH):
+                pixels = torch.tensor(images[start : start + BATCH], device=self.device)
+                found.append([part.float().cpu() for part in self.network(_with_channels(pixels, self.channels))])
+        features, probabilities = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return Measured(features, probabilities)
+
+    def resize(self, spec: ImageSpec) -> str:
+        """How images of `spec` are scaled to its size, in words."""
+        return "none" if (spec.height, spec.width) == (self.size, self.size) else self.scaling
+
+    def knows(self, classes: Sequence[str]) -> bool:
+        """Whether its probabilities are of these classes."""
+        return bool(classes) and self.classes == tuple(classes)
+
+
+def _with_channels(pixels: Tensor, channels: int) -> Tensor:
+    """uint8 [B, 1 or 3, H, W] -> uint8 [B, channels, H, W]."""
+    if pixels.shape[1] == channels:
+        return pixels
+    if channels == 3:
+        return pixels.expand(-1, 3, -1, -1)
+    luma = torch.tensor(LUMA, device=pixels.device)[:, None, None]
+    return (pixels * luma).sum(1, keepdim=True).round().to(torch.uint8)

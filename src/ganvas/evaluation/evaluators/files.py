@@ -1,0 +1,72 @@
+"""An evaluator as a .safetensors file: half-precision weights, and facts in the header."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from ganvas.compute.device import Compute
+from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec, from_uint8
+from ganvas.core.settings import parse
+from ganvas.evaluation.evaluators import classifier
+from ganvas.evaluation.evaluators.classifier import Classifier, ClassifierSettings
+from ganvas.evaluation.evaluators.evaluator import Evaluator
+
+
+def to_bytes(network: Classifier, facts: Mapping[str, Any]) -> bytes:
+    """An evaluator as a file: half-precision weights, `facts` in the header."""
+    tensors = {
+        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in network.state_dict().items()
+    }
+    return save_tensors(tensors, metadata={"ganvas": json.dumps(facts)})
+
+
+def read_facts(data: bytes, name: object) -> dict[str, Any]:
+    """What the header says: name, settings, classes, training data and test accuracy. Raises UserError if damaged."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts: dict[str, Any] = json.loads(header["__metadata__"]["ganvas"])
+        _ = facts["name"], facts["classes"], facts["channels"], facts["settings"], facts["data"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"'{name}' is not an evaluator, or it is damaged: train it again") from None
+    return facts
+
+
+def from_bytes(data: bytes, name: str, compute: Compute) -> Evaluator:
+    """The evaluator in a file; `name` is what messages call it. Raises UserError if it is damaged."""
+    facts = read_facts(data, name)
+    settings = parse(ClassifierSettings, facts["settings"], f"{name}: evaluator")
+    spec = ImageSpec(facts["channels"], settings.size, settings.size, len(facts["classes"]))
+    network = classifier.build(settings, spec, compute)
+    try:
+        network.load_state_dict(load_tensors(data))
+    except (SafetensorError, RuntimeError):
+        raise UserError(f"'{name}' is not an evaluator, or it is damaged: train it again") from None
+    network.eval().requires_grad_(False)
+    return Evaluator(
+        name=facts["name"],
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=settings.size,
+        channels=facts["channels"],
+        scaling="bilinear, antialiased",
+        classes=tuple(facts["classes"]),
+        facts=facts,
+        network=lambda pixels: _views(network, settings, from_uint8(pixels)),
+        device=compute.device,
+    )
+
+
+def _views(network: Classifier, settings: ClassifierSettings, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Features and probabilities, averaged over the image and its mirror image if the network was trained on both."""
+    images = classifier.resized(images, settings.size)
+    views = [network(view) for view in ((images, images.flip(3)) if settings.mirror else (images,))]
+    features = torch.stack([view.features for view in views]).mean(0)
+    return features, torch.stack([view.logits.softmax(1) for view in views]).mean(0)

@@ -1,0 +1,54 @@
+"""InceptionV3 as the published FID uses it, from weights that the user has put in place."""
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganvas.compute.device import Compute
+from ganvas.core.cache import cache_dir
+from ganvas.core.errors import UserError
+from ganvas.evaluation.evaluators.evaluator import Evaluator
+
+NAME = "inception"
+FILE = "weights-inception-2015-12-05-6726825d.pth"
+SIZE = 299
+SCALING = "bilinear as in TensorFlow 1"
+
+
+def weights_file() -> Path:
+    """Where the weights of Inception are looked for: the cache of ganvas, then that of PyTorch."""
+    own = cache_dir() / "evaluators" / FILE
+    return own if own.is_file() else Path(torch.hub.get_dir()) / "checkpoints" / FILE
+
+
+def load(compute: Compute) -> Evaluator:
+    """InceptionV3 with the weights and the scaling of TensorFlow, from torch-fidelity.
+
+    Raises UserError if torch-fidelity or the weights are missing, or the weights are damaged.
+    """
+    file = weights_file()
+    if find_spec("torch_fidelity") is None:
+        raise UserError("the inception evaluator needs torch-fidelity: pip install 'ganvas[inception]'")
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+
+    if not file.is_file():
+        raise UserError(f"the weights of inception are missing: download {URL_INCEPTION_V3} as '{file}'")
+    data = file.read_bytes()
+    try:  # torch-fidelity unpickles the file as it is: make sure first that it holds nothing but tensors
+        torch.load(file, weights_only=True)
+    except Exception as error:
+        raise UserError(
+            f"'{file}' does not hold the weights of inception ({type(error).__name__}): download them again"
+        ) from None
+    network = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=file)
+    network = network.to(compute.device)
+
+    def measure(pixels: Tensor) -> tuple[Tensor, Tensor]:
+        features, logits = network(pixels)
+        return features, logits.softmax(1)
+
+    digest = hashlib.sha256(data).hexdigest()
+    return Evaluator(NAME, digest, SIZE, 3, SCALING, (), {"data": {"sha256": ""}}, measure, compute.device)

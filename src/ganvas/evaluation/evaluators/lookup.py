@@ -1,0 +1,110 @@
+"""Finding an evaluator: by the training images, by name, by file or by hash."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ganvas.compute.device import choose
+from ganvas.core.cache import cache_dir
+from ganvas.core.errors import UserError, nearest
+from ganvas.core.images import ImageSpec
+from ganvas.evaluation.evaluators import files, inception
+from ganvas.evaluation.evaluators.evaluator import Evaluator
+
+# The evaluators that come with ganvas, each with its sha256. `cifar10` is the mean of the weights of three networks
+# that continued one training of 18 epochs: with plain_epochs=4, with plain_epochs=14, and with plain_epochs=0 and
+# average_epochs=10 (a model soup: Wortsman et al., 2022).
+BUNDLED = {
+    "digits": "d3b15bae88118be7f4c3b2792d5113d6f963e58cee9259d244ec4d0d72477bb3",
+    "cifar10": "56f9b5b83aeff97fb88301aa9ee8878a0b86e953b17a3558b720bc01b81f200a",
+}
+
+
+def choose_for(
+    spec: ImageSpec, classes: Sequence[str], sha256: str, device: str = "auto", name: str | None = None
+) -> Evaluator:
+    """The evaluator for a training set: the one of this name or file if given, else one trained on exactly these
+    images, else one that knows these classes, else general features of colour (`cifar10`) or grey images (`digits`)."""
+    if name:
+        return load(name, device)
+    bundled = [load(name, device) for name in BUNDLED]
+    for evaluator in bundled:
+        if evaluator.facts["data"]["sha256"] == sha256:
+            return evaluator
+    for file, facts in _trained():
+        if facts["data"]["sha256"] == sha256:
+            return load(str(file), device)
+    for evaluator in bundled:
+        if evaluator.knows(classes) and evaluator.channels == spec.channels:
+            return evaluator
+    return next(evaluator for evaluator in bundled if evaluator.channels == spec.channels)
+
+
+def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
+    """The evaluator with this hash if it comes with ganvas or is in the cache, else None."""
+    for name, known in BUNDLED.items():
+        if known == sha256:
+            return load(name, device)
+    for file, _ in _trained():
+        if hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+            return load(str(file), device)
+    return None
+
+
+def load(name: str, device: str = "auto") -> Evaluator:
+    """An evaluator by name (`digits`, `cifar10`, `inception`, or a set that one was trained for) or by file.
+
+    Raises UserError if there is none, or if its file is damaged.
+    """
+    compute = choose(device, "fp32")  # scores should not depend on the number format of training
+    if name == inception.NAME:
+        return inception.load(compute)
+    if name in BUNDLED:
+        data = (resources.files(__package__ or "") / "weights" / f"{name}.safetensors").read_bytes()
+        if hashlib.sha256(data).hexdigest() != BUNDLED[name]:
+            raise UserError(f"the evaluator '{name}' of this installation is damaged: install ganvas again")
+        return files.from_bytes(data, name, compute)
+    path = Path(name).expanduser()
+    if path.suffix == ".safetensors":
+        try:
+            return files.from_bytes(path.read_bytes(), name, compute)
+        except OSError as error:
+            raise UserError(f"cannot read the evaluator '{name}': {error.strerror}") from None
+    named = {facts["name"]: file for file, facts in _trained()}
+    if name in named:
+        return load(str(named[name]), device)
+    raise UserError(
+        f"there is no evaluator '{name}': {nearest(name, [*BUNDLED, *named, inception.NAME])} "
+        "(`ganvas evaluator train --data X` makes one)"
+    )
+
+
+def available() -> list[tuple[str, str, str]]:
+    """(name, what it was trained on and how good it is, where it is) of every evaluator that can be used now."""
+    rows = [(name, _in_words(load(name, "cpu").facts), "comes with ganvas") for name in BUNDLED]
+    rows += [(facts["name"], _in_words(facts), str(file)) for file, facts in _trained()]
+    weights = inception.weights_file()
+    return [*rows, (inception.NAME, "the network of the published FID", str(weights))] if weights.is_file() else rows
+
+
+def describe(file: Path) -> str:
+    """What the evaluator in a file was trained on and how good it is."""
+    return _in_words(files.read_facts(file.read_bytes(), file))
+
+
+def _in_words(facts: Mapping[str, Any]) -> str:
+    data, test = facts["data"], facts["test"]
+    tested = f"{test['images']:,} {test['what'].replace('pictures', 'images')}"  # the word of earlier versions
+    return f"trained on {data['images']:,} images of {data['name']}, accuracy {test['accuracy']:.2%} on {tested}"
+
+
+def _trained() -> list[tuple[Path, dict[str, Any]]]:
+    """The evaluators in the cache with their facts, without damaged ones."""
+    found = []
+    for file in sorted((cache_dir() / "evaluators").glob("*.safetensors")):
+        with suppress(UserError):
+            found.append((file, files.read_facts(file.read_bytes(), file)))
+    return found
