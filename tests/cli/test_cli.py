@@ -342,7 +342,7 @@ def test_an_evaluator_of_ones_own(pictures: Path, tmp_path: Path, capsys: pytest
     words = ["evaluator", "train", "--data", pictures, "--device", "cpu", "--out", file]
     assert ganvas(*words, "--set", *quick) == 0
     shown = capsys.readouterr().out
-    assert f"{file}: trained on 54 pictures" in shown and "held out" in shown
+    assert f"{file}: trained on 54 images" in shown and "held out" in shown
     assert ganvas(*words, "--set", *quick) == 0  # there already
     assert capsys.readouterr().out == shown
     assert ganvas("evaluator", "list") == 0
