@@ -60,7 +60,7 @@ def test_copies_are_found_with_the_picture_that_they_are_of(
     assert found.pixels.near.tolist() == [False] * 7 + [True] * 3
     assert found.pixels.index[7:].tolist() == [7, 3, 7]
     assert found.figures["near_copies_pixels"] == pytest.approx(0.3)
-    assert found.figures["pictures_copied"] == 2
+    assert found.figures["images_copied"] == 2
     assert found.features.index[7:].tolist() == [7, 3, 7]
 
     gap, sheet = 2, found.sheet()  # copies come first: a sample, and its picture at its right

@@ -1,4 +1,4 @@
-"""Scores of runs, and the networks that they look through."""
+"""Scores of runs, and evaluators."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,7 +41,7 @@ def evaluate(
     n
         How many samples to score; FID wants 2,000 or more.
     split
-        The real pictures to compare with: those it was trained on, or the test pictures.
+        The real images to compare with: those that it was trained on, or the test images.
     seed
         Seed of the first sample; the next sample has the next seed.
     evaluator
@@ -90,9 +90,9 @@ def neighbours(
     device: str = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("neighbours.png"),
 ) -> None:
-    """Show samples beside the training pictures nearest to them: has the run learned its pictures by heart?
+    """Show samples beside the nearest training images: has the run memorised them?
 
-    In every triple: a sample, the picture nearest to it by pixels, the one nearest by features; likely copies first.
+    Each triple: a sample, the training image nearest by pixels, the one nearest by features; likely copies first.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def compare(
     markdown: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Compare evaluated runs in one table (one per protocol: unlike scores never share a column), or as a report.
+    """Compare evaluated runs in one table (one per protocol, as other scores cannot be compared), or as a report.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def train_evaluator(
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
     changes: Words = None,
 ) -> None:
-    """Train an evaluator for labelled pictures; runs on the same pictures are then scored with it.
+    """Train an evaluator for labelled images; runs on the same images are then scored with it.
 
     Parameters
     ----------

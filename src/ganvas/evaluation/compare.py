@@ -1,6 +1,6 @@
 """Runs side by side: tables from the evaluations that lie in the run directories.
 
-Only scores of one protocol share a table: the same evaluator, reference pictures, number of samples, first seed and
+Only scores of one protocol share a table: the same evaluator, real images, number of samples, first seed and
 definitions of the metrics. Everything else goes into a table of its own that says what differs.
 """
 
@@ -242,7 +242,7 @@ def _apart_notes(rows: Sequence[Row], points: Sequence[RunEvaluation]) -> list[s
         common = set.intersection(*({p.nimg for p in points if p.run is e.run} for e in members))
         what = f"use --at-images {max(common)}" if common else "evaluate them after equally many images"
         name, count = members[0].recipe, len({e.seed for e in members})
-        notes.append(f"{name}: {count} seeds are not averaged, as they saw unlike numbers of images: {what}.")
+        notes.append(f"{name}: {count} seeds are not averaged, as they saw different numbers of images: {what}.")
     return notes
 
 
@@ -305,7 +305,7 @@ def _budget_notes(last: Sequence[RunEvaluation], at_images: int | None, at_secon
 
 
 def _machine_note(last: Iterable[RunEvaluation]) -> list[str]:
-    """Seconds of unlike machines are no common scale."""
+    """Seconds on different machines cannot be compared."""
     machines: dict[str, list[str]] = {}
     for evaluation in last:
         with suppress(UserError):
@@ -315,7 +315,7 @@ def _machine_note(last: Iterable[RunEvaluation]) -> list[str]:
     if len(machines) < 2:
         return []
     where = "; ".join(f"{', '.join(names)}: {machine or 'unknown'}" for machine, names in machines.items())
-    return [f"The seconds are from unlike machines, so compare over images seen ({where})."]
+    return [f"The seconds are from different machines: compare over images seen ({where})."]
 
 
 def _why_apart(this: RunEvaluation, first: RunEvaluation) -> str:

@@ -1,9 +1,9 @@
-"""A small image classifier and its training: what scores look through when no one has a bigger network at hand.
+"""A small image classifier and its training.
 
-Three stages of two 3x3 convolutions with batch norm, each stage halving the picture; the features are the strongest
-answers of the last stage over all positions. SGD with Nesterov momentum, a triangular learning rate, label smoothing,
+Three stages of two 3x3 convolutions with batch norm; each stage halves the image. The features are the maximum of the
+last stage over all positions. SGD with Nesterov momentum, a triangular learning rate, label smoothing,
 random shifts, mirroring, cutout (DeVries & Taylor, 2017) and averaged weights (Izmailov et al., 2018), with the first
-epochs at three quarters of the size, which cost half: 22 epochs over 50,000 colour pictures of 32x32 take two hours on
+epochs at three quarters of the size, which cost half: 22 epochs over 50,000 colour images of 32x32 take two hours on
 one core.
 """
 
@@ -26,20 +26,20 @@ from ganvas.runs.checkpoint import Damaged
 from ganvas.runs.state import below, optimizer_groups, optimizer_tensors, restore_optimizer
 
 SETTLE_IMAGES = 10_000  # that the final statistics of batch norm are measured on
-LARGEST = 32  # pixels: larger pictures are scaled down unless asked otherwise
+LARGEST = 32  # pixels: larger images are scaled down unless asked otherwise
 
 
 class ClassifierSettings(Settings):
     """The network and how it learns."""
 
     size: int = Field(32, ge=8)
-    """side of the pictures it looks at, in pixels; others are scaled to it"""
+    """side of the images that it takes, in pixels; others are scaled to it"""
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256)
     """filters of the three stages; the last is the number of features"""
     epochs: PositiveInt = 18
     """passes over the data"""
     small_epochs: NonNegativeInt = 10
-    """how many of them, the first, see pictures of three quarters of the size"""
+    """so many of the first epochs use images of three quarters of the size"""
     plain_epochs: NonNegativeInt = 0
     """more passes at the end, without cutout, from a quarter of the highest learning rate down to nothing"""
     average_epochs: NonNegativeInt = 0
@@ -57,9 +57,9 @@ class ClassifierSettings(Settings):
     shift: NonNegativeInt = 4
     """random shifts by up to so many pixels"""
     mirror: bool = True
-    """mirror left and right at random; answers are then averaged over both views"""
+    """mirror left and right at random; results are then averaged over both views"""
     cutout: NonNegativeInt = 8
-    """side of the square cut out of every picture, in pixels; 0 = none"""
+    """side of the square cut out of every image, in pixels; 0 = none"""
     seed: int = Field(0, ge=0, lt=2**31)
     """decides the initial weights, the order of the data and the augmentation"""
 
@@ -72,7 +72,7 @@ class ClassifierSettings(Settings):
 
 
 def usual(spec: ImageSpec) -> ClassifierSettings:
-    """Settings that suit pictures of `spec`: grey ones are drawings, which a mirror changes, and need less."""
+    """Settings that suit images of `spec`: grey ones are taken for drawings, without mirroring, for a small network."""
     size = max(8, min(LARGEST, spec.height, spec.width))
     if spec.channels == 1:
         few = {"widths": (32, 64, 128), "epochs": 12, "small_epochs": 0, "mirror": False, "cutout": 0}
@@ -90,7 +90,7 @@ class Classifier(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
-        narrow = max(8, widths[0] // 3)  # at full size every filter is dear
+        narrow = max(8, widths[0] // 3)  # a filter is expensive at full size
         layers: list[nn.Module] = [*_convolution(channels, narrow)]
         for inputs, outputs in zip((narrow, *widths[:2]), widths, strict=True):
             layers += [*_convolution(inputs, outputs, pool=True), *_convolution(outputs, outputs)]
@@ -114,7 +114,7 @@ class Progress(NamedTuple):
 
 
 def build(settings: ClassifierSettings, spec: ImageSpec, compute: Compute) -> Classifier:
-    """The untrained network for pictures of `spec`."""
+    """The untrained network for images of `spec`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         network = Classifier(spec.channels, spec.num_classes, settings.widths)
@@ -126,7 +126,7 @@ def train(
 ) -> Iterator[Progress]:
     """Train `network` on labelled `data`; yields after every step, and leaves the network ready to be used.
 
-    `folder` keeps the state after every epoch: called again with the same network, settings and data, it goes on.
+    `folder` keeps the state after every epoch: a call with the same network, settings and data continues from there.
     """
     batches = Batches(data, settings.batch_size, settings.seed, compute.device)
     per_epoch = max(1, len(data) // settings.batch_size)
@@ -179,7 +179,7 @@ def _schedule(step: int, main: int, single: int) -> float:
 
 @torch.no_grad()
 def _settle(network: Classifier, settings: ClassifierSettings, batches: Batches) -> None:
-    """Measure the statistics of batch norm on pictures as they are: the running ones lag, and are of augmented ones."""
+    """Measure the statistics of batch norm on unaugmented images: the running ones are of augmented images, and lag."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
@@ -190,7 +190,7 @@ def _settle(network: Classifier, settings: ClassifierSettings, batches: Batches)
 
 
 def augmented(images: Tensor, settings: ClassifierSettings, random: torch.Generator) -> Tensor:
-    """Each of the images [B, C, S, S] shifted, mirrored and with a square cut out, by chance."""
+    """Each of the images [B, C, S, S] randomly shifted and mirrored, with a random square cut out."""
     count, _, side, _ = images.shape
     device = images.device
 
