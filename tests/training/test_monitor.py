@@ -68,7 +68,7 @@ def test_classes_are_counted_where_an_evaluator_knows_them(
         return torch.zeros(len(pixels), 1), torch.eye(3)[torch.arange(len(pixels)) % 2]
 
     def evaluator(*classes: str) -> Evaluator:
-        return Evaluator("halves", "", 16, 1, classes, {}, halves, torch.device("cpu"))
+        return Evaluator("halves", "", 16, 1, "none", classes, {}, halves, torch.device("cpu"))
 
     monkeypatch.setattr(evaluators, "choose_for", lambda *_: evaluator("across", "down", "slanted"))
     assert list(train(tiny(), tmp_path / "known", device="cpu"))[-1]["classes"] == pytest.approx(1)
