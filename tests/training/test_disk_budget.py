@@ -302,7 +302,7 @@ def test_the_weights_are_those_of_a_run_without_a_budget(
 def test_everything_reads_a_thinned_run(trained: tuple[Path, Meter], capsys: pytest.CaptureFixture[str]) -> None:
     path, _ = trained
     assert load(path, "best", "cpu").sample(3).images.shape == (3, 16, 16, 1)
-    assert evaluate(path, "best", n=100, device="cpu")["scores"]["kid"]
+    assert evaluate(path, "best", n=100, device="cpu").scores["kid"]
     assert compare([path]).tables
     assert {"losses", "monitors", "score", "epochs", "metrics"} <= {file.stem for file in draw_figures(path)}
     assert ganvas("runs", path.parent) == 0
