@@ -141,7 +141,7 @@ CASES: dict[str, dict[str, Any]] = {
     "gan dcgan": {"method": {"name": "gan", "latent_size": 8, "ema_images": 100, "g_steps": 2}},
     "gan dcgan conditional": {"method": {"name": "gan", "latent_size": 8, "conditional": True, "d_steps": 2}},
     "gan cppn conditional": {
-        "network": {"name": "cppn", "kind": "tanh", "width": 8, "std": 0.2},
+        "network": {"name": "cppn", "kind": "tanh", "width": 8, "std": 0.4},
         "method": {"name": "gan", "latent_size": 8, "conditional": True},
     },
     "cppn_vae_gan": {

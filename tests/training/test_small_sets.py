@@ -47,7 +47,7 @@ def test_any_folder_is_trained_on_and_measured(
     said = capsys.readouterr()
     if len(SETS[kind]) < 8:
         assert code == 2
-        assert "training pictures are too few to compare: 8 or more are needed" in said.err
+        assert "training images are too few to compare: 8 or more are needed" in said.err
     else:
         assert code == 0
         assert (tmp_path / "neighbours.png").is_file()
