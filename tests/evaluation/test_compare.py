@@ -90,6 +90,9 @@ def test_runs_without_an_evaluation_are_named(evaluated: list[Path], tmp_path: P
     bare = make_run(tmp_path / "bare run")
     (line,) = compare([*evaluated, bare.path]).missing
     assert line == f"'{bare.path}' has no evaluation: run `ganvas evaluate '{bare.path}'`"
+    other = make_run(tmp_path / "also bare")
+    with pytest.raises(UserError, match=r"has no evaluation: .* \(none of the 2 runs has one\)"):
+        compare([bare.path, other.path])
     evaluate(bare, 90_000, {"fid": (3.0, 0.1)})
     (line,) = compare([*evaluated, bare.path], at_images=60_000).missing
     assert "no evaluation within the budget: its first is at 90,000 images" in line

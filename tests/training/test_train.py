@@ -66,8 +66,10 @@ def test_newest_and_best_checkpoints_are_kept(
 def test_a_longer_run_goes_on_from_a_finished_one(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu"))
     assert list(train(tiny(train={"images": 120}), tmp_path / "run", device="cpu")) == []
-    records = list(train(tiny(train={"images": 240}), tmp_path / "run", device="cpu"))
+    said: list[str] = []
+    records = list(train(tiny(train={"images": 240}), tmp_path / "run", device="cpu", say=said.append))
     assert records[0]["nimg"] > 120
+    assert said[-1].startswith("goes on after 1")
     assert len(Run(tmp_path / "run").info().sessions) == 3
 
 

@@ -150,7 +150,7 @@ def _report_end(run: Run, trained: bool) -> int:
         return 130
     if not trained:
         out.print(
-            f"'{run.path}' is finished already ({nimg:,} images): a larger --epochs goes on.",
+            f"'{run.path}' is finished already ({nimg:,} images): to go on, give a larger --epochs or --images.",
             soft_wrap=True,
             markup=False,
         )

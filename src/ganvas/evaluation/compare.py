@@ -142,7 +142,7 @@ def compare(paths: Iterable[Path | str], at_images: int | None = None, at_second
     if not runs:
         raise UserError("nothing to compare: name the folders of one or more runs")
     if not within:
-        raise UserError(missing[0] + (f" (and so on: {len(runs)} runs)" if len(runs) > 1 else ""))
+        raise UserError(missing[0] + (f" (none of the {len(runs)} runs has one)" if len(runs) > 1 else ""))
     protocols: dict[str, list[RunEvaluation]] = {}
     for evaluation in within:
         protocols.setdefault(evaluation.key, []).append(evaluation)

@@ -1,4 +1,7 @@
-"""Training rules. A name in a recipe becomes a class in this table and nowhere else."""
+"""Training rules. A name in a recipe becomes a class in this table and nowhere else.
+
+`gan` is the textbook GAN of `gan.py` with what helps on small sets added, all of it off by default.
+"""
 
 from ganvas.methods.base import Method
 from ganvas.methods.cfg_gan import CFGGAN

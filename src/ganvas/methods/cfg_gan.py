@@ -3,18 +3,19 @@
 There is no game: a discriminator d says in which direction an image is more real, and the image goes there,
 x <- x + η ∇d(x). G starts the way, `steps` stored discriminators d_0, d_1, ... go on with it. One step is one stage:
 
-- approximate: G learns by regression to make, from the same latents, what the whole way of the stage before ends with;
+- approximate: G learns by regression to draw at once, from the same latents, what the stage before ended with;
 - then for each t: `d_steps` times d learns, by logistic regression, to tell real images from G(z) moved through
-  d_0 ... d_(t-1); a copy of it is stored as d_t. It begins each t, and each stage, where it stood.
+  d_0 ... d_(t-1); a copy of it is stored as d_t. d itself is never reset: it learns on through every t and stage.
 
 A step that is too long lowers d instead of raising it, and then d tells moved images at a glance. With `rise`, η is
 what a backtracking line search finds (Armijo, 1966): halved, from `eta` on, until d rises by that share of what its
-gradient promises. The steps that are left become short as d grows steep and bent; `penalty` keeps d smooth, so that
-images move on (it is that of Mescheder et al., 2018, at real and at moved images).
+gradient promises. As d becomes steep and bent, the search finds only short steps; `penalty` keeps d smooth, so that
+they stay long (it is that of Mescheder et al., 2018, at real and at moved images).
 
 A stage moves all its images together: those that d learns from later, and the `pool` that G will learn from.
 With `fakes = "fresh"` every update of d has latents of its own, as published for xICFG; with `"pool"` they are drawn
-from the pool (as in the ICML paper), which saves two fifths of the gradients.
+from the pool (as in the ICML paper), which saves two fifths of the image gradients with the default settings (fresh
+batches of 64 are moved 0 to 14 times, beside the pool of 640 that is moved 15 times).
 
 Deviations: RMSprop adds eps to the root instead of under it, as the authors' PyTorch program does. Their order is kept:
 the stage ends before G has learned what it ends with, since the discriminators belong to the G that they started from.
@@ -37,8 +38,8 @@ from ganvas.methods.penalties import r1, refuse_batch_norm
 from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows
 
 CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the result is the same for any other number
-PROBE = 64  # images on which the length of a step is tried
-MOST_HALVINGS = 12  # of η; then the gradient is no guide at all
+PROBE = 64  # images of the pool on which η is tried, enough for a mean
+TRIED_ETAS = 12  # the last is `eta` / 2048: if d does not rise enough even there, that one is taken
 
 
 class CFGGANSettings(MethodSettings):
@@ -50,7 +51,7 @@ class CFGGANSettings(MethodSettings):
     d_steps: PositiveInt = 1
     """updates of the discriminator per functional gradient step, each on a new batch (U)"""
     eta: Annotated[PositiveFloat, Slows("D")] = 2.5
-    """length of a functional gradient step, times the gradient (η); with `rise`, the greatest"""
+    """factor of d's gradient in a functional gradient step (η); with `rise`, the largest that is tried"""
     rise: float | None = Field(None, ge=0, lt=1)
     """least share of the rise that d's gradient promises; η is halved until a step brings it (none: η stays)"""
     penalty: NonNegativeFloat = 0.0
@@ -88,7 +89,7 @@ class CFGGAN(Method):
         refuse_batch_norm(self.D, "a functional gradient")
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)
-        self.moves = 0  # how many discriminators are stored
+        self.moves = 0  # of an image that is decoded: none before the first stage, then `steps`
         self.etas = [s.eta] * s.steps
         self.chunk = CHUNK if self.compute.device.type == "cpu" else GPU_CHUNK
         pixels = spec.channels * spec.height * spec.width
@@ -119,7 +120,7 @@ class CFGGAN(Method):
             d = self.stored[t]
             d.load_state_dict(self.D.state_dict())
             self.etas[t] = s.eta
-            if s.rise is not None or t == s.steps - 1:
+            if s.rise is not None or t == s.steps - 1:  # without a search, once a stage, for the log
                 self.etas[t], records[-1]["rise"] = self.step_size(pool[:PROBE], d)
             x = torch.cat([pool, *fakes])
             moved = self.move(x, d, self.etas[t])
@@ -141,7 +142,7 @@ class CFGGAN(Method):
                 cuts, rate = cuts + 1, rate * s.g_cut
                 set_rate(self.fitter, rate)
             before = mean
-        return torch.tensor(2 * mean / target[0].numel())
+        return torch.tensor(2 * mean / target[0].numel())  # the loss is half the sum over an image
 
     @recordable
     def fit(self, z: Tensor, target: Tensor) -> Scalars:
@@ -179,7 +180,7 @@ class CFGGAN(Method):
         s = self.settings
         before, gradient = self.ascent(x, d, exact=True)  # small differences of large logits
         slope = gradient.flatten(1).square().sum(1).mean()
-        for halvings in range(MOST_HALVINGS):
+        for halvings in range(TRIED_ETAS):
             eta = s.eta / 2**halvings
             rise = (self.logit(d, x + eta * gradient, exact=True) - before).mean()
             share = torch.where(slope > 0, rise / (eta * slope), 0.0)  # where d is flat, nothing was promised

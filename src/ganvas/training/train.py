@@ -117,6 +117,8 @@ def train(
             )
             if say and batches.nimg < loop.total:
                 say(expected_space(recipe, method, data))
+                if found is not None:
+                    say(f"goes on after {batches.nimg:,} images")
             yield from loop.go(tick or (lambda nimg, total: None), stop or (lambda: False))
 
 
