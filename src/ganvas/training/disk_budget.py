@@ -108,7 +108,8 @@ def sizes(folder: Path) -> dict[str, int]:
     """Bytes of each file in a folder, and of each folder in it with all that is below; what vanishes counts nothing."""
     found: dict[str, int] = {}
     try:
-        entries = list(os.scandir(folder))
+        with os.scandir(folder) as there:
+            entries = list(there)
     except OSError:
         return found
     for entry in entries:
