@@ -592,6 +592,8 @@ def test_all_splits_are_the_training_pictures_and_then_the_test_pictures(tmp_pat
     test = load_from(tmp_path, "test")
     assert (everything.images == np.concatenate([train.images, test.images])).all()
     assert everything.labels is not None and everything.labels.tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 1, 1]
+    assert len(load_from(tmp_path, splits="all", limit=4)) == 4
+    assert len(load_from(tmp_path, splits="all", limit=8)) == 8
     settings = DataSettings(name=str(tmp_path), splits="all")
     assert ganvas.data.load_unseen(settings, everything) is None
     assert ganvas.data.load_unseen(DataSettings(name=str(tmp_path)), train) is not None

@@ -65,7 +65,7 @@ def load(settings: DataSettings, split: Split = "train", data_dir: Path | None =
     """
     source = find(settings, split, data_dir)
     if settings.splits == "all" and split == "train" and (test := _find_test(settings, data_dir)):
-        source = source.and_then(test)
+        source = source.and_then(test).first(settings.limit)
     images, kept, _, skipped = decode(source, settings.size, settings.channels, settings.fit)
     if len(skipped) > TOLERATED * source.count:
         raise UserError(
