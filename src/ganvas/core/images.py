@@ -46,29 +46,29 @@ def square_columns(count: int) -> int:
     return max(1, int(np.ceil(np.sqrt(count))))
 
 
-def enlarge(picture: np.ndarray, least: int = 640) -> np.ndarray:
+def enlarge(image: np.ndarray, least: int = 640) -> np.ndarray:
     """Repeat pixels (never blur) by the smallest whole factor that brings the longer side to `least` pixels."""
-    factor = max(1, -(-least // max(picture.shape[:2])))
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    factor = max(1, -(-least // max(image.shape[:2])))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def save_png(path: Path, picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
+def save_png(path: Path, image: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
     """Write uint8 [H, W, 1 or 3] as PNG, whole or not at all; `recipe` (JSON values) travels in the file."""
-    files.write(path, png(picture, recipe))
+    files.write(path, png(image, recipe))
 
 
-def png(picture: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
+def png(image: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
     """The PNG file of uint8 [H, W, 1 or 3] with its `recipe`."""
     info, buffer = PngInfo(), io.BytesIO()
     if recipe is not None:
         info.add_text(RECIPE_KEY, json.dumps(recipe))
-    Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(buffer, "PNG", pnginfo=info)
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
 
 
 def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
     """An image written by `save_png`: uint8 [H, W, C] and its recipe."""
-    with Image.open(path) as image:
-        text = image.info.get(RECIPE_KEY)
-        pixels = np.asarray(image)
+    with Image.open(path) as file:
+        text = file.info.get(RECIPE_KEY)
+        pixels = np.asarray(file)
     return pixels.reshape(*pixels.shape[:2], -1), json.loads(text) if text else None

@@ -33,15 +33,15 @@ def sheets_of(sheets: Sequence[tuple[str, Mapping[int, Path]]], at: Sequence[int
     stands below. A sheet that cannot be read leaves its place empty.
     """
     chosen = [[min(found, key=lambda nimg: abs(nimg - n)) for n in at] for _, found in sheets]
-    pictures = [[_read(found[nimg]) for nimg in row] for (_, found), row in zip(sheets, chosen, strict=True)]
-    shapes = [next((p.shape[:2] for p in row if p is not None), (1, 1)) for row in pictures]
+    images = [[_read(found[nimg]) for nimg in row] for (_, found), row in zip(sheets, chosen, strict=True)]
+    shapes = [next((image.shape[:2] for image in row if image is not None), (1, 1)) for row in images]
     heights = [min(1.0, height / width) for height, width in shapes]  # tall ones, of few classes, become smaller
     figure = Figure(figsize=(0.4 + 2.3 * len(at), 0.4 + 2.3 * sum(heights) + 0.25 * len(sheets)), layout="constrained")
     grid = figure.subplots(len(sheets), len(at), squeeze=False, height_ratios=heights)
     for i, (name, _) in enumerate(sheets):
         grid[i, 0].set_ylabel(textwrap.fill(name, max(12, round(30 * heights[i]))), fontsize=9).set_parse_math(False)
         for j, n in enumerate(at):
-            _show(grid[i, j], pictures[i][j])
+            _show(grid[i, j], images[i][j])
             if i == 0:
                 grid[i, j].set_title(f"{n:,}", fontsize=10)
             if chosen[i][j] != n:
@@ -59,10 +59,10 @@ def _spread(epochs: Sequence[float]) -> list[int]:
     return sorted(near | {len(epochs) - 1})
 
 
-def _show(axes: Axes, picture: np.ndarray | None) -> None:
-    """A picture, uint8 [h, w, C], without a frame; None leaves its place empty."""
-    if picture is not None:
-        axes.imshow(picture[..., 0] if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+def _show(axes: Axes, image: np.ndarray | None) -> None:
+    """Show an image, uint8 [h, w, C], without axes; None leaves its place empty."""
+    if image is not None:
+        axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

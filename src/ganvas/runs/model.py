@@ -54,19 +54,19 @@ class Model:
         return Samples(decode(self.method, seeds, labels), labels, seeds)
 
     @deterministic()
-    def encode(self, pictures: np.ndarray) -> torch.Tensor:
+    def encode(self, pixels: np.ndarray) -> torch.Tensor:
         """uint8 [N, H, W, C], of the size of the training images -> latents [N, latent_size].
 
         An image has the same latent, bit for bit, in any company. Raises UserError for images of another kind, and
         for a method without encoder.
         """
         spec = self.method.spec
-        if pictures.dtype != np.uint8 or pictures.shape[1:] != (spec.height, spec.width, spec.channels):
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (spec.height, spec.width, spec.channels):
             wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
-            raise UserError(f"cannot encode {pictures.dtype} {list(pictures.shape)}: images of this run are {wanted}")
+            raise UserError(f"cannot encode {pixels.dtype} {list(pixels.shape)}: images of this run are {wanted}")
         parts = []
-        for start in range(0, len(pictures), DECODE_BATCH):
-            chunk = np.moveaxis(pictures[start : start + DECODE_BATCH], -1, 1)
+        for start in range(0, len(pixels), DECODE_BATCH):
+            chunk = np.moveaxis(pixels[start : start + DECODE_BATCH], -1, 1)
             filled = np.concatenate([chunk, np.zeros((DECODE_BATCH - len(chunk), *chunk.shape[1:]), np.uint8)])
             z = self.method.encode(images.from_uint8(torch.from_numpy(filled).to(self.method.compute.device)))
             parts.append(z[: len(chunk)])

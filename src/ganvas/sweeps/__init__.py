@@ -90,7 +90,7 @@ class Sweep:
         optuna()
         if self.on == "ray":
             import_ray()
-        for point in self.plan.examples():  # missing pictures are noticed here, and decoded once
+        for point in self.plan.examples():  # missing images are noticed here, and decoded once
             self._images(self.plan.recipe_of(point))
         with self._lock():
             self._write_plan()

@@ -97,7 +97,7 @@ def _over_seeds(found: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
 
 LEGEND = (
     "balance: mean of ln(loss of G : loss of D) over the last quarter of the records; above 0 that of G is "
-    "larger. diversity: distance between samples over that between real pictures. seconds: of training. After ±: over "
+    "larger. diversity: distance between samples over that between real images. seconds: of training. After ±: over "
     "several seeds their standard deviation, for one run the uncertainty from the finite number of samples."
 )
 

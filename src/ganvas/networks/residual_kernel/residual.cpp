@@ -1,7 +1,7 @@
 // The residual pixel network on a CPU: its logits, and their gradients.
 //
 // A layer of this network is WIDTH numbers a pixel, a few instructions, so a framework that takes one layer after the
-// other over a whole picture mostly waits for memory. Here a tile of pixels goes through all the layers while its
+// other over a whole image mostly waits for memory. Here a tile of pixels goes through all the layers while its
 // activations stay in the cache; the backward pass computes them again instead of keeping them from the forward pass.
 // Pixels lie side by side in the lanes of a vector, and a tile is an array [row][vector]: one row per unit.
 //
