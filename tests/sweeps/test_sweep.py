@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from ganvas.plotting.several_runs import BAND
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import Run
 from ganvas.sweeps import Plan, Range, Sweep, Trial, processes
-from ganvas.sweeps.journal import drawn
+from ganvas.sweeps.info import write_plan
+from ganvas.sweeps.journal import to_setting
+from ganvas.sweeps.results import to_csv
 from tests.evaluated import content, make_run
 from tests.training.test_kill import posix_only, wait_for
 
@@ -36,7 +39,7 @@ def search(recipe: Recipe, *words: str, trials: int = 4, **more: Any) -> Plan:
 
 def last(sweeping: Sweep) -> dict[str, Trial]:
     """Run a sweep to its end; its trials by name."""
-    *_, found = sweeping.go()
+    *_, found = sweeping.run()
     return {trial.name: trial for trial in found}
 
 
@@ -156,6 +159,55 @@ def test_a_mistake_in_a_search(tiny: Callable[..., Recipe], word: str, message: 
         search(tiny(), word)
 
 
+# -- its file ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_read_as_it_was_written(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    plan = search(tiny(), "method.lr=1e-5..1e-3", "method.g_steps=1..3", "network.base=4,8", seeds=2, by="fid")
+    write_plan(plan, tmp_path)
+    read = sweeps.read_plan(tmp_path)
+    assert read == plan
+    steps = read.varied["method.g_steps"]
+    assert isinstance(steps, Range) and type(steps.low) is int  # whole numbers stay whole
+
+
+def test_a_plan_of_version_1_can_be_read(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    plan = search(tiny(), "method.lr=1e-05..0.001", "network.base=4,8")
+    write_plan(plan, tmp_path)
+    varied = {"method.lr": {"low": 1e-05, "high": 0.001}, "network.base": [4, 8]}
+    old = {"format": 1, "varied": varied, "trials": 4, "seeds": 1, "by": "kid", "samples": 100}
+    (tmp_path / "sweep.json").write_text(json.dumps(old))
+    assert sweeps.read_plan(tmp_path) == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("{", "is not the plan of a sweep"),
+        ("[]", "is not the plan of a sweep"),
+        ({"varied": {}}, "is damaged .*nothing to vary"),
+        ({"varied": {"method.g_steps": []}}, "is not the plan of a sweep: varied.method.g_steps"),
+        ({"varied": {"method.g_steps": {"low": 1}}}, "is not the plan of a sweep: varied.method.g_steps"),
+        ({"varied": {"method.g_step": [1]}}, "is damaged .*did you mean 'g_steps'"),
+        ({"seeds": "two"}, "is not the plan of a sweep: seeds"),
+        ({"samples": 1}, "is damaged .*--samples is 1"),
+        ({"version": 99}, "was written by a later ganvas"),
+    ],
+)
+def test_another_file_is_refused(
+    tiny: Callable[..., Recipe], tmp_path: Path, change: str | dict[str, Any], message: str
+) -> None:
+    write_plan(grid(tiny(), "method.g_steps=1,2"), tmp_path)
+    file = tmp_path / "sweep.json"
+    file.write_text(change if isinstance(change, str) else json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(UserError, match=message) as refused:
+        sweeps.read_plan(tmp_path)
+    assert "\n" not in str(refused.value)
+    file.unlink()
+    with pytest.raises(UserError, match="cannot read"):
+        sweeps.read_plan(tmp_path)
+
+
 # -- the journal ------------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +257,7 @@ def test_what_a_kill_leaves_behind(tiny: Callable[..., Recipe], tmp_path: Path, 
     """A trial that runs in the journal, a line cut short, and the lock of the journal."""
     plan = grid(tiny(), "method.g_steps=1,2")
     sweeping = Sweep(plan, tmp_path / "s")
-    steps = sweeping.go()
+    steps = sweeping.run()
     next(steps)
     killed = sweeping.journal.study.ask().user_attrs["name"]
     steps.close()
@@ -242,15 +294,12 @@ def test_another_sweep_in_the_folder_is_refused(
             last(Sweep(plan, folder))
         assert message in str(refused.value) and "\n" not in str(refused.value)
     assert before == {file: file.read_bytes() for file in folder.iterdir() if file.is_file()}
-    (folder / "sweep.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged"):
-        last(Sweep(asked["method.lr=0.0002, not 0.1"], folder))
 
 
 def test_one_process_to_a_folder(tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended) -> None:
     plan = grid(tiny(), "method.g_steps=1")
     (tmp_path / "s").mkdir()
-    with filelock.FileLock(tmp_path / "s" / ".lock"), pytest.raises(UserError, match="is being swept by another"):
+    with filelock.FileLock(tmp_path / "s" / ".lock"), pytest.raises(UserError, match="in use by another sweep"):
         last(Sweep(plan, tmp_path / "s"))
     make_run(tmp_path / "run")
     with pytest.raises(UserError, match="holds a run"):
@@ -283,9 +332,9 @@ def test_a_search_finds_its_way_and_goes_on(tiny: Callable[..., Recipe], tmp_pat
 def test_a_drawn_value_is_rounded_within_its_range() -> None:
     optuna = pytest.importorskip("optuna")
     near_one = optuna.distributions.FloatDistribution(0.999, 0.99999)
-    assert drawn(0.99998, near_one) == 0.99999
-    assert drawn(0.123456, optuna.distributions.FloatDistribution(0, 1)) == pytest.approx(0.1235, abs=1e-3)
-    assert drawn("[1, 2]", near_one) == [1, 2]
+    assert to_setting(0.99998, near_one) == 0.99999
+    assert to_setting(0.123456, optuna.distributions.FloatDistribution(0, 1)) == pytest.approx(0.1235, abs=1e-3)
+    assert to_setting("[1, 2]", near_one) == [1, 2]
 
 
 def test_a_search_ends_when_it_has_seen_every_point(
@@ -310,16 +359,16 @@ def test_a_search_over_lists_tries_every_point_once_and_then_lets_the_journal_be
 
 def test_the_reason_is_that_of_the_last_command(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    assert processes.reason(log) == "it said nothing"
+    assert processes.failure_reason(log) == "it printed nothing"
     assert processes.run_ganvas(["recipes", "nowhere"], log, 1, tmp_path, lambda: 0) == 2
-    assert processes.reason(log).startswith("unknown recipe 'nowhere'")
+    assert processes.failure_reason(log).startswith("unknown recipe 'nowhere'")
     with log.open("a") as file:
         file.write("$ ganvas train\nTraceback\nRuntimeError: no such kernel\n")
-    assert processes.reason(log) == "RuntimeError: no such kernel"
+    assert processes.failure_reason(log) == "RuntimeError: no such kernel"
 
 
 def test_a_gpu_by_number_is_of_this_machine_alone(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="give cuda"):
+    with pytest.raises(UserError, match="use --device cuda"):
         Sweep(grid(tiny(), "method.g_steps=1"), tmp_path / "s", device="cuda:1", on="ray")
 
 
@@ -368,6 +417,16 @@ def test_tables_and_figure(tiny: Callable[..., Recipe], tmp_path: Path, pretende
     shown = {text.get_text() for text in drawn.legends[0].get_texts()}
     assert shown == {"g_steps=1, mean of 2 seeds", "g_steps=4, mean of 2 seeds", BAND}
     assert (tmp_path / "s" / "sweep.png").stat().st_size > 1000 and (tmp_path / "s" / "sweep.svg").is_file()
+
+
+def test_no_cell_of_the_csv_is_a_formula(tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended) -> None:
+    plan = grid(tiny(), "method.g_steps=1,2")
+    (trial, other) = last(Sweep(plan, tmp_path / "s")).values()
+    bad = replace(trial, state="failed", reason='=HYPERLINK("x")', point={"method.g_steps": "@SUM(A1)"})
+    rows = list(csv.reader(to_csv(plan, [bad, replace(other, point={"method.g_steps": -0.5})]).splitlines()))
+    for cell in (cell for row in rows for cell in row):
+        assert cell[:1] not in ("=", "+", "@") and (cell[:1] != "-" or float(cell) < 0)
+    assert rows[1][4] == '\'=HYPERLINK("x")' and rows[2][1] == "-0.5"
 
 
 def test_losses_without_a_balance_leave_the_scores(
@@ -433,7 +492,7 @@ def test_stopped_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     said, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
-    assert "Stopped after 0 whole runs. The same command goes on from here." in said
+    assert "Stopped after 0 runs. The same command continues from here." in said
     assert run.state() == "stopped"
     seen = run.records()[-1]["nimg"]
     assert 0 < seen < 6000

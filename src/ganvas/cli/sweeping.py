@@ -1,4 +1,4 @@
-"""A recipe with other settings, run by run."""
+"""The command `sweep`."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def sweep(
     retry: Annotated[bool, Parameter(negative=())] = False,
     changes: Words = None,
 ) -> int:
-    """Train and score a recipe with other settings, run by run; the same command goes on with a sweep that was stopped.
+    """Train and score a recipe with different settings, run by run.
 
-    With more values, seeds or trials it extends the sweep. It ends with a table (table.md, sweep.csv) and a figure.
+    The same command continues a sweep that was stopped; with more values, seeds or trials it extends the sweep. At the
+    end it writes a table (table.md, sweep.csv) and a figure.
 
     Parameters
     ----------
@@ -55,27 +56,26 @@ def sweep(
     trials
         Number of points that --search tries; 20 by default.
     by
-        The metric that judges a run.
+        The metric that --search optimises.
     seeds
         Number of seeds for each point, starting from the recipe's seed.
     jobs
-        Number of runs at a time; they share the cores (or OMP_NUM_THREADS, if that is set).
+        Number of runs at a time; they share the cores (or OMP_NUM_THREADS threads, if that is set).
     on
-        here: processes on this machine; ray: tasks of the cluster that RAY_ADDRESS names, or of a local one. --out and
-        the data have to be on a disk that all its nodes see, under the same path; with --device cuda each run takes a
-        GPU.
+        here: processes on this machine; ray: tasks on the cluster at RAY_ADDRESS, or on a local one. All nodes must see
+        --out and the data under the same path; with --device cuda each run takes one GPU.
     samples
-        Number of samples that score a run; FID wants 2,000 or more.
+        Number of samples that each run is scored on; FID needs 2,000 or more.
     data
-        What to learn: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
+        The data: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
     data_dir
-        Folder where named sets are looked for first.
+        Folder in which named sets are looked for first.
     out_dir
-        Folder of the sweep, with a run directory for each run; sweeps/RECIPE when left out.
+        Folder of the sweep, with a run directory for each run; default: sweeps/RECIPE.
     epochs
-        Length of each run, in passes over the data.
+        Length of each run in passes over the data.
     images
-        Length of each run, in images seen; overrides --epochs.
+        Length of each run in images seen; overrides --epochs.
     device
         auto, cpu, cuda, cuda:N or mps.
     retry
@@ -90,7 +90,7 @@ def sweep(
     if (grid is None) == (search is None):
         raise UserError("say what to vary: either --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
     if search is None and trials is not None:
-        raise UserError("--trials does nothing with --grid, which has all its points: leave it out")
+        raise UserError("--trials is for --search; a grid runs all its points: leave it out")
     asked: dict[str, Any] = {"train": {"epochs": epochs, "images": images}, "data": {"name": data}}
     given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
     given = {part: values for part, values in given.items() if values}
@@ -103,52 +103,52 @@ def sweep(
         samples=samples,
     )
     folder = out_dir or Path("sweeps") / plan.recipe.name
-    sweeping = sweeps.Sweep(plan, folder, jobs=jobs, data_dir=data_dir, device=device, on=on, retry=retry)
-    found = _watch(sweeping, plan)
-    if sweeping.stop:
-        line(f"Stopped after {sum(trial.done for trial in found)} whole runs. The same command goes on from here.")
+    running = sweeps.Sweep(plan, folder, jobs=jobs, data_dir=data_dir, device=device, on=on, retry=retry)
+    trials_now = _watch(running, plan)
+    if running.stop:
+        line(f"Stopped after {sum(trial.done for trial in trials_now)} runs. The same command continues from here.")
         return 130
-    return _report_sweep(plan, found, folder)
+    return _report(plan, trials_now, folder)
 
 
-def _watch(sweeping: sweeps.Sweep, plan: sweeps.Plan) -> list[sweeps.Trial]:
-    """Run a sweep to its end: a table that lives, or on no terminal a line for each run that ends."""
+def _watch(running: sweeps.Sweep, plan: sweeps.Plan) -> list[sweeps.Trial]:
+    """Run a sweep, showing a live table or, without a terminal, a line for each run that ends; returns its trials."""
     from rich.live import Live
 
-    found: list[sweeps.Trial] = []
-    said: set[str] | None = None
+    trials: list[sweeps.Trial] = []
+    reported: set[str] | None = None  # names of the trials that have ended and had their line
     live = Live(console=err, auto_refresh=False, transient=True)
     with live if err.is_terminal else nullcontext():
-        for found in sweeping.go():
-            done = {trial.name: trial for trial in found if trial.done}
-            if said is None:
-                said = set(done)
+        for trials in running.run():
+            done = {trial.name: trial for trial in trials if trial.done}
+            if reported is None:
+                reported = set(done)
                 if done:
-                    say("[bold]going on:[/]", f"{len(done)} runs are done already")
+                    say("[bold]resuming:[/]", f"{len(done)} runs are already done")
             if err.is_terminal:
-                live.update(_trials(found, plan), refresh=True)
+                live.update(_trials(trials, plan), refresh=True)
             else:
-                for trial in (done[name] for name in done if name not in said):
+                for trial in (done[name] for name in done if name not in reported):
                     err.print("  ".join(_cells(trial, plan)), markup=False, soft_wrap=True)
-            said |= set(done)
-    return found
+            reported |= set(done)
+    return trials
 
 
-def _trials(found: Sequence[sweeps.Trial], plan: sweeps.Plan) -> Table:
-    """The trials of a sweep: those that run, those that are done, newest first, and those that wait."""
+def _trials(trials: Sequence[sweeps.Trial], plan: sweeps.Plan) -> Table:
+    """A table of the trials: first those that run, then those that have ended, latest first, then those that wait."""
     states = ["training", "scoring", "stopping", "finished", "failed", "waiting"]
-    count = {state: sum(trial.state == state for trial in found) for state in states}
-    said = ", ".join(f"{n} {state}" for state, n in count.items() if n)
+    count = {state: sum(trial.state == state for trial in trials) for state in states}
+    counts = ", ".join(f"{n} {state}" for state, n in count.items() if n)
     columns = (Column("run", overflow="fold"), "state", "images", "losses", "score", "seconds")
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False, title=f"{len(found)} runs: {said}")
-    active, done = [t for t in found if t.active], [t for t in found if t.done]
-    for trial in [*active, *reversed(done), *(t for t in found if t.state == "waiting")]:
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False, title=f"{len(trials)} runs: {counts}")
+    active, done = [t for t in trials if t.active], [t for t in trials if t.done]
+    for trial in [*active, *reversed(done), *(t for t in trials if t.state == "waiting")]:
         table.add_row(*(escape(cell) for cell in _cells(trial, plan)))
     return table
 
 
 def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
-    """The cells of a run in the table of a sweep."""
+    """The cells of a trial in that table."""
     from ganvas.evaluation.report.cells import number
     from ganvas.metrics import METRICS
 
@@ -165,12 +165,12 @@ def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
     )
 
 
-def _report_sweep(plan: sweeps.Plan, found: Sequence[sweeps.Trial], folder: Path) -> int:
-    """Say what came of a sweep and where it is; the exit code, which is 1 when no run came to its end."""
+def _report(plan: sweeps.Plan, trials: Sequence[sweeps.Trial], folder: Path) -> int:
+    """Print the results of a sweep and their files; returns the exit code, 1 if every run failed."""
     from ganvas import sweeps
     from ganvas.evaluation.report.cells import Cell, column_groups
 
-    header, body = sweeps.table(plan, found)
+    header, body = sweeps.table(plan, trials)
     for columns in column_groups(header, [[Cell(text) for text in row] for row in body], out.width):
         table = Table(Column(header[0], overflow="fold"), box=None, header_style="bold", pad_edge=False)
         for j in columns:
@@ -179,10 +179,10 @@ def _report_sweep(plan: sweeps.Plan, found: Sequence[sweeps.Trial], folder: Path
             table.add_row(*(escape(row[j]) for j in (0, *columns)))
         out.print(table)
         out.print()
-    failed = [trial for trial in found if trial.state == "failed"]
+    failed = [trial for trial in trials if trial.state == "failed"]
     for trial in failed:
         say("[yellow]failed:[/]", f"{trial.name}: {trial.reason}")
-    for name, what in {"table.md": "this table", "sweep.csv": "a line per run", "sweep.png": "figure"}.items():
+    for name, what in {"table.md": "this table", "sweep.csv": "one line per run", "sweep.png": "figure"}.items():
         if (folder / name).is_file():
             line(f"  {folder / name}  ({what})")
-    return 1 if len(failed) == len(found) else 0
+    return 1 if len(failed) == len(trials) else 0

@@ -1,6 +1,5 @@
 """Optimisers that a GPU can record, and what methods do with them."""
 
-import warnings
 from typing import TypeVar
 
 import torch
@@ -65,7 +64,5 @@ def _recordable(optimizer: Opt) -> Opt:
     """The optimiser, on a GPU with its learning rate in a tensor that a recording reads."""
     for group in optimizer.param_groups:
         if group["capturable"]:
-            # The first steps are not recorded, and those of some methods never.
-            warnings.filterwarnings("ignore", ".*capturable=True.* running without CUDA graph capture", UserWarning)
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
     return optimizer

@@ -1,4 +1,4 @@
-"""What a sweep is: which settings it varies, and how its runs are scored."""
+"""The plan of a sweep: which settings it varies, and how its runs are scored."""
 
 import itertools
 import json
@@ -18,16 +18,15 @@ from ganvas.recipes.recipe import SECTIONS, Recipe, from_dict
 
 Point = dict[str, Any]  # section.key -> value
 
-FORMAT = 1  # of sweep.json
-FEW = 10_000  # points that somebody might want to try all of
-LOG_RANGE = 10  # from this ratio of its ends on, a range is searched evenly in its logarithm
+MOST_POINTS = 10_000  # a search can run out of points only if it has no more than these
+LOG_RANGE = 10  # a range of positive numbers is searched on a log scale if its ends have at least this ratio
 
 
 class Range(NamedTuple):
-    """Numbers from `low` to `high`; whole ones if both are."""
+    """Numbers from `low` to `high`; integers if both ends are."""
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
 
     @property
     def log(self) -> bool:
@@ -38,15 +37,15 @@ Varied = dict[str, list[Any] | Range]
 
 
 def read_varied(words: Sequence[str], ranges: bool = False) -> Varied:
-    """`["method.g_steps=1,2", "network.name=dcgan,mlp"]` as key -> values; with `ranges`, 1e-5..1e-3 is one as well.
+    """Parse `["method.g_steps=1,2", "network.name=dcgan,mlp"]` into key -> values.
 
-    Raises UserError for what cannot be read.
+    With `ranges`, 1e-5..1e-3 becomes a Range. Raises UserError for a word that cannot be parsed.
     """
     varied: Varied = {}
     example = "method.lr=1e-5..1e-3 or network.base=16,32" if ranges else "method.g_steps=1,2,4"
     for word in words:
         key, equals, text = word.partition("=")
-        parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]  # not at a comma inside brackets
+        parts = [part.strip() for part in re.split(r",(?![^\[]*\])", text)]  # a comma in brackets does not separate
         if not equals or not re.fullmatch(r"\w+(\.\w+)+", key) or not all(parts):
             raise UserError(f"cannot read '{word}': write it as {example}")
         if key == "train.seed":
@@ -74,13 +73,13 @@ def _read_range(word: str, text: str, ranges: bool) -> Range:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep is: raises UserError for settings that do not exist or cannot have such values."""
+    """What a sweep varies, and how its runs are scored. Raises UserError for unknown settings and invalid values."""
 
     recipe: Recipe
     varied: Varied
-    trials: int | None = None  # points of a search; None: a grid, which has all points
-    seeds: int = 1  # of each point, from that of the recipe on
-    by: str = "kid"  # the metric that judges a trial
+    trials: int | None = None  # points of a search; None: a grid, which has every point
+    seeds: int = 1  # of each point, counting from the seed of the recipe
+    by: str = "kid"  # the metric that a search optimises
     samples: int = 10_000  # of each evaluation
 
     def __post_init__(self) -> None:
@@ -96,7 +95,7 @@ class Plan:
             self.recipe_of(point)
 
     def points(self) -> list[Point]:
-        """All points of a grid, the last key moving fastest."""
+        """All points of a grid; the last key varies fastest."""
         points = [dict(zip(self.varied, values, strict=True)) for values in itertools.product(*self.varied.values())]
         named: dict[str, Point] = {}
         for point in points:
@@ -105,13 +104,13 @@ class Plan:
         return list(named.values())
 
     def size(self) -> int | None:
-        """How many points there are; None: too many to try them all."""
+        """The number of possible points; None if there are too many to try them all."""
         counts = [1 + v.high - v.low if isinstance(v, Range) else len(v) for v in self.varied.values()]
         size = math.prod(counts)
-        return size if isinstance(size, int) and size <= FEW else None
+        return size if isinstance(size, int) and size <= MOST_POINTS else None
 
     def examples(self) -> list[Point]:
-        """All points of a grid; of a search, some that have every end and every choice in them."""
+        """All points of a grid; for a search, points that cover the ends of each range and the values of each list."""
         if self.trials is None:
             return self.points()
         first = {key: values[0] for key, values in self.varied.items()}
@@ -122,23 +121,17 @@ class Plan:
         return from_dict(merge(self.recipe.as_dict(), changes))
 
     def name(self, point: Point, seed: int | None = None) -> str:
-        """Each key as short as the others allow, with its value; a folder can have this name."""
+        """The point as text that can name a folder; keys are shortened where they stay distinct."""
         last = [key.rpartition(".")[2] for key in self.varied]
         short = {key: key if last.count(end) > 1 else end for key, end in zip(self.varied, last, strict=True)}
-        parts = [f"{short[key]}={shown(point[key])}" for key in self.varied]
+        parts = [f"{short[key]}={value_text(point[key])}" for key in self.varied]
         return ",".join([*parts, *([] if seed is None else [f"seed={seed}"])])
 
     def all_seeds(self) -> range:
         return range(self.recipe.train.seed, self.recipe.train.seed + self.seeds)
 
-    def as_dict(self) -> dict[str, Any]:
-        """All but the recipe, for sweep.json."""
-        varied = {k: values._asdict() if isinstance(values, Range) else values for k, values in self.varied.items()}
-        numbers = {name: getattr(self, name) for name in ("trials", "seeds", "by", "samples")}
-        return {"format": FORMAT, "varied": varied, **numbers}
-
-    def refuse_unless_more(self, old: "Plan", folder: Path) -> None:
-        """Raise UserError unless this is the sweep `old`, or one with more values, seeds or trials."""
+    def check_extends(self, old: "Plan", folder: Path) -> None:
+        """Raise UserError unless this plan equals `old`, the one in `folder`, or has more values, seeds or trials."""
 
         def refuse(there: str, asked: str) -> None:
             raise UserError(f"'{folder}' is a sweep with {there}, not {asked}: use another --out for another sweep")
@@ -156,7 +149,7 @@ class Plan:
         for key, values in old.varied.items():
             lost = [value for value in values if value not in self.varied[key]]
             if lost or (self.trials is not None and values != self.varied[key]):
-                refuse(f"{key}={_texts(values)}", _texts(self.varied[key]))
+                refuse(f"{key}={_values_text(values)}", _values_text(self.varied[key]))
         for name in ("by", "samples"):
             if getattr(self, name) != getattr(old, name):
                 refuse(f"--{name} {getattr(old, name)}", str(getattr(self, name)))
@@ -168,30 +161,17 @@ class Plan:
                 )
 
 
-def read_plan(folder: Path) -> Plan:
-    """The plan of the sweep in a folder; raises UserError when it is damaged."""
-    file = folder / "sweep.json"
-    try:
-        read = json.loads(file.read_text())
-        if read.pop("format") != FORMAT:
-            raise ValueError("written by another version of ganvas")
-        varied = {k: Range(**v) if isinstance(v, dict) else list(v) for k, v in read.pop("varied").items()}
-        return Plan(from_dict(library.read_toml(folder / "recipe.toml")), varied, **read)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"'{file}' is damaged ({error!r}): use another --out") from None
-
-
 def assignments(point: Point) -> list[str]:
-    """A point as words for --set."""
+    """A point as arguments of --set."""
     return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in point.items()]
 
 
-def shown(value: Any) -> str:
-    """A value in the name of a folder."""
+def value_text(value: Any) -> str:
+    """The value of a setting as text that can be part of a folder's name."""
     if isinstance(value, list):
-        return "x".join(map(shown, value))
+        return "x".join(map(value_text, value))
     return re.sub(r"[^\w.+-]+", "-", value if isinstance(value, str) else json.dumps(value))
 
 
-def _texts(values: list[Any] | Range) -> str:
-    return f"{values.low}..{values.high}" if isinstance(values, Range) else ",".join(map(shown, values))
+def _values_text(values: list[Any] | Range) -> str:
+    return f"{values.low}..{values.high}" if isinstance(values, Range) else ",".join(map(value_text, values))

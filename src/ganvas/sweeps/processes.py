@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are trained and scored: in processes of this machine, or of a Ray cluster."""
+"""Running the commands of a sweep, in processes on this machine or on a Ray cluster."""
 
 import os
 import shlex
@@ -15,35 +15,35 @@ from typing import Any, Literal
 from ganvas.core import files
 from ganvas.core.errors import UserError
 
-Execute = Callable[[Sequence[str], Path], int]  # the words of a `ganvas` command, its log -> its exit code
+CommandRunner = Callable[[Sequence[str], Path], int]  # the arguments of `ganvas`, a log file -> the exit code
 
-PROMPT = "$ ganvas "  # before each command in a log
-POLL_SECONDS = 0.1  # between two looks at a process
+PROMPT = "$ ganvas "  # precedes each command in a log
+POLL_SECONDS = 0.1  # between two checks of a process
 
 
-class Stop:
-    """How often somebody asked the processes to stop: 1 lets the runs checkpoint, 2 does not."""
+class StopSignal:
+    """Counts the requests to stop: the first lets the runs save a checkpoint, the second kills their processes."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """The count is kept in `file`, if given, where processes on other nodes see it."""
-        self.times, self.file = 0, file
+        """If `file` is given, the count is also written there, for processes on other nodes."""
+        self.count, self.file = 0, file
 
     def __bool__(self) -> bool:
-        return self.times > 0
+        return self.count > 0
 
-    def ask(self) -> None:
-        self.times += 1
+    def request(self) -> None:
+        self.count += 1
         if self.file is not None:
-            files.write(self.file, str(self.times).encode())
+            files.write(self.file, str(self.count).encode())
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM ask to stop; the processes have sessions of their own, and hear it from here alone."""
+        """Let Ctrl-C and SIGTERM request a stop. The processes run in their own sessions and do not get the signals."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         wanted = (signal.SIGINT, signal.SIGTERM)
-        previous = {number: signal.signal(number, lambda *_: self.ask()) for number in wanted}
+        previous = {number: signal.signal(number, lambda *_: self.request()) for number in wanted}
         try:
             yield
         finally:
@@ -52,23 +52,24 @@ class Stop:
 
 
 @contextmanager
-def executor(on: Literal["here", "ray"], jobs: int, device: str, stop: Stop) -> Iterator[Execute]:
-    """What runs the processes of `jobs` runs side by side, each with a fair share of the cores."""
+def command_runner(on: Literal["here", "ray"], jobs: int, device: str, stop: StopSignal) -> Iterator[CommandRunner]:
+    """Gives a function that runs a command; each of `jobs` commands at a time gets an equal share of the cores."""
     here = Path.cwd()
     if on == "ray":
-        assert stop.file is not None, "the other nodes look at it"
+        assert stop.file is not None, "the other nodes read it"
         stop.file.unlink(missing_ok=True)
         with _ray(jobs, device) as (threads, run):
             yield lambda words, log: run(words, log, threads, here, stop.file)
     else:
         threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or _cores()) // jobs)
-        yield lambda words, log: run_ganvas(words, log, threads, here, lambda: stop.times)
+        yield lambda words, log: run_ganvas(words, log, threads, here, lambda: stop.count)
 
 
 def run_ganvas(words: Sequence[str], log: Path, threads: int, folder: Path, stop: Callable[[], int]) -> int:
-    """Run `ganvas` with `words` in a process with so many `threads`, in `folder`; its exit code.
+    """Run `ganvas` with the arguments `words` and this number of `threads` in `folder`; returns the exit code.
 
-    What it says goes to the end of `log`. It is asked to end (and checkpoints) when `stop()` is 1, and killed at 2.
+    The output is appended to `log`. When `stop()` is 1 the process is terminated (a run saves a checkpoint); at 2 it is
+    killed.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("ab") as output:
@@ -83,38 +84,38 @@ def run_ganvas(words: Sequence[str], log: Path, threads: int, folder: Path, stop
             env=environment,
             start_new_session=True,
         )
-        asked = 0
+        handled = 0
         try:
             while process.poll() is None:
-                if stop() > asked:
-                    asked = stop()
-                    process.terminate() if asked == 1 else process.kill()
+                if stop() > handled:
+                    handled = stop()
+                    process.terminate() if handled == 1 else process.kill()
                 time.sleep(POLL_SECONDS)
         finally:
             if process.poll() is None:
                 process.kill()
-        if process.returncode < 0 and not asked:
+        if process.returncode < 0 and not handled:
             output.write(f"error: killed by signal {-process.returncode} (was the memory full?)\n".encode())
     return process.returncode
 
 
-def reason(log: Path) -> str:
-    """The last line of a log that tells what went wrong with the last of its commands."""
-    said = f"\n{log.read_text(errors='replace')}" if log.is_file() else ""
-    _, prompt, last = said.rpartition(f"\n{PROMPT}")
-    lines = [line.strip() for line in (last if prompt else said).splitlines()[1:]]
+def failure_reason(log: Path) -> str:
+    """The line of a log that says why its last command failed: its last error, or else its last line."""
+    text = f"\n{log.read_text(errors='replace')}" if log.is_file() else ""
+    _, prompt, last = text.rpartition(f"\n{PROMPT}")
+    lines = [line.strip() for line in (last if prompt else text).splitlines()[1:]]
     lines = [line for line in lines if line]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return [*(lines[-1:] or ["it said nothing"]), *errors][-1]
+    return [*(lines[-1:] or ["it printed nothing"]), *errors][-1]
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def import_ray() -> Any:
-    """Ray, which reports nothing to anybody; raises UserError when it is not installed."""
+    """The module ray, with usage statistics off; raises UserError when it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -125,17 +126,17 @@ def import_ray() -> Any:
 
 @contextmanager
 def _ray(jobs: int, device: str) -> Iterator[tuple[int, Callable[..., int]]]:
-    """A Ray cluster (that of RAY_ADDRESS, or a local one): threads of a task, and `run_ganvas` as a task.
+    """Connect to a Ray cluster (RAY_ADDRESS, or a local one); gives the threads per task and `run_ganvas` as a task.
 
-    Its last argument is a file that says whether to stop.
+    The last argument of the task is the file with the number of requests to stop.
     """
     ray = import_ray()
     ray.init(log_to_driver=False, logging_level="error")
     nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
     threads = max(1, int(min(sum(nodes) // jobs, max(nodes))))
-    # Without asking for a GPU, a task would see none.
+    # A task that requests no GPU sees none.
     gpus = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-    task = ray.remote(num_cpus=threads, num_gpus=int(gpus), max_retries=0)(_execute_on_node)
+    task = ray.remote(num_cpus=threads, num_gpus=int(gpus), max_retries=0)(_run_on_node)
 
     def run(*words: Any) -> int:
         try:
@@ -151,8 +152,8 @@ def _ray(jobs: int, device: str) -> Iterator[tuple[int, Callable[..., int]]]:
         ray.shutdown()
 
 
-def _execute_on_node(words: Sequence[str], log: Path, threads: int, folder: Path, stop_file: Path) -> int:
-    """`run_ganvas` on whatever node Ray chose; all of them see the folder of the sweep."""
+def _run_on_node(words: Sequence[str], log: Path, threads: int, folder: Path, stop_file: Path) -> int:
+    """`run_ganvas` on the node that Ray chose; every node must see the folder of the sweep."""
 
     def stop() -> int:
         return int(stop_file.read_text()) if stop_file.is_file() else 0

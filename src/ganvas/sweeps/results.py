@@ -1,4 +1,4 @@
-"""What came of a sweep: its runs as they are now, and the table, the lines and the figure made of them."""
+"""The results of a sweep: the state of its trials, and the table, the CSV file and the figure made from them."""
 
 import csv
 import io
@@ -7,24 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
 from ganvas.core import files
 from ganvas.evaluation.report.cells import number
+from ganvas.evaluation.report.export import plain_cell
 from ganvas.metrics import METRICS, Score
 from ganvas.plotting import several_runs, style
 from ganvas.runs.log import Record
 from ganvas.runs.run import Run
-from ganvas.sweeps.plan import Plan, Point, shown
+from ganvas.sweeps.plan import Plan, Point, value_text
 
-SCORES = ("kid", "fid", "vendi", "copy_rate", "coverage")  # of the table
+SCORES = ("kid", "fid", "vendi", "copy_rate", "coverage")  # columns of the table
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a sweep, as it is now."""
+    """A run of a sweep and its current state."""
 
     name: str
     point: Point
@@ -32,8 +33,8 @@ class Trial:
     number: int  # in the journal
     run: Run
     state: Literal["waiting", "training", "scoring", "stopping", "finished", "failed"]
-    total: int  # images that it will see
-    last: Record = field(default_factory=dict)  # of its log
+    total: int  # images seen at its end
+    last: Record = field(default_factory=dict)  # the last record of its log
     scores: dict[str, Score] = field(default_factory=dict)
     reason: str = ""  # why it failed
 
@@ -47,27 +48,29 @@ class Trial:
 
 
 def balance_at_end(records: Sequence[Record]) -> float | None:
-    """The mean of ln(loss of G / loss of D) over the last quarter of the records; None where none has it."""
+    """The mean of ln(loss of G / loss of D) over the last quarter of the records; None if it has no such ratio."""
     ratios = [ratio for _, ratio in several_runs.log_ratios(records[-max(1, len(records) // 4) :])]
     return fmean(ratios) if ratios else None
 
 
-def facts(trial: Trial) -> dict[str, Score]:
-    """All numbers of a trial: balance, scores, and what its last record has; those that it has."""
-    found = {"balance": balance_at_end(trial.run.records())}
-    found |= {name: trial.last.get(name) for name in ("diversity", "seconds")}
-    return {name: Score(value, None) for name, value in found.items() if value is not None} | trial.scores
+def measurements(trial: Trial) -> dict[str, Score]:
+    """The balance, diversity, training seconds and scores of a trial, as far as it has them."""
+    values = {"balance": balance_at_end(trial.run.records())}
+    values |= {name: trial.last.get(name) for name in ("diversity", "seconds")}
+    return {name: Score(value, None) for name, value in values.items() if value is not None} | trial.scores
 
 
 def table(plan: Plan, trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
-    """Headings, and a row per point with the mean ± standard deviation over its finished seeds.
+    """The headings, and a row per point with the mean ± standard deviation over its finished seeds.
 
-    One seed alone has the uncertainty of its own scores. The points of a search come best first.
+    A single seed is shown with the uncertainty of its scores. The points of a search are sorted, best first.
     """
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(plan.name(trial.point), []).append(trial)
-    rows = {name: _over_seeds([facts(t) for t in group if t.state == "finished"]) for name, group in groups.items()}
+    rows = {
+        name: _over_seeds([measurements(t) for t in group if t.state == "finished"]) for name, group in groups.items()
+    }
     scores = [name for name in dict.fromkeys((plan.by, *SCORES)) if any(name in row for row in rows.values())]
     columns = [
         "balance",
@@ -88,22 +91,22 @@ def table(plan: Plan, trials: Sequence[Trial]) -> tuple[list[str], list[list[str
     return ["settings", "runs", *titles], body
 
 
-def _over_seeds(found: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
-    if len(found) < 2:
-        return dict(found[0]) if found else {}
-    values = {name: [each[name].value for each in found if name in each] for each in found for name in each}
+def _over_seeds(seeds: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
+    if len(seeds) < 2:
+        return dict(seeds[0]) if seeds else {}
+    values = {name: [each[name].value for each in seeds if name in each] for each in seeds for name in each}
     return {name: Score(fmean(some), stdev(some) if len(some) > 1 else None) for name, some in values.items()}
 
 
 LEGEND = (
-    "balance: mean of ln(loss of G : loss of D) over the last quarter of the records; above 0 that of G is "
-    "larger. diversity: distance between samples over that between real images. seconds: of training. After ±: over "
-    "several seeds their standard deviation, for one run the uncertainty from the finite number of samples."
+    "balance: mean of ln(loss of G : loss of D) over the last quarter of the records; above 0, the loss of G is the "
+    "larger one. diversity: mean distance between samples relative to real images. seconds: training time. "
+    "±: standard deviation over seeds; for a single run, the uncertainty from the finite number of samples."
 )
 
 
 def write_results(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
-    """Write sweep.csv, table.md and, when there is something to draw, sweep.png and sweep.svg."""
+    """Write sweep.csv, table.md and, if there is anything to draw, sweep.png and sweep.svg."""
     header, body = table(plan, trials)
     lines = [f"| {' | '.join(header)} |", f"| --- |{' ---: |' * (len(header) - 1)}"]
     lines += [f"| {' | '.join(row)} |" for row in body]
@@ -111,30 +114,42 @@ def write_results(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
     lines += ["", *failed, *([""] if failed else []), LEGEND]
     files.write(folder / "table.md", ("\n".join(lines) + "\n").encode())
     files.write(folder / "sweep.csv", to_csv(plan, trials).encode())
-    if drawn := figure(plan, trials):
-        style.save({"sweep": drawn}, folder)
+    if chart := figure(plan, trials):
+        style.save({"sweep": chart}, folder)
 
 
 def to_csv(plan: Plan, trials: Sequence[Trial]) -> str:
-    """A line per run: its settings, its state, and every number with its error."""
-    found = [facts(trial) for trial in trials]
-    names = [name for name in ("balance", "diversity", *METRICS) if any(name in row for row in found)]
+    """One line per run: its settings, its state, and its measurements, scores with their errors."""
+    rows = [measurements(trial) for trial in trials]
+    names = [name for name in ("balance", "diversity", *METRICS) if any(name in row for row in rows)]
     columns = [part for name in names for part in ([name, f"{name}_error"] if name in METRICS else [name])]
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["run", *plan.varied, "seed", "state", "reason", "nimg", "seconds", *columns])
-    for trial, row in zip(trials, found, strict=True):
-        settings = [shown(trial.point[key]) for key in plan.varied]
+    for trial, row in zip(trials, rows, strict=True):
+        settings = [_csv_cell(trial.point[key]) for key in plan.varied]
         numbers = {name: score.value for name, score in row.items()}
         numbers |= {f"{name}_error": score.error for name, score in row.items() if score.error is not None}
         seen = [trial.last.get("nimg", 0), trial.last.get("seconds", 0)]
-        cells = [*settings, trial.seed, trial.state, trial.reason, *seen, *(numbers.get(c, "") for c in columns)]
+        cells = [
+            *settings,
+            trial.seed,
+            trial.state,
+            plain_cell(trial.reason),
+            *seen,
+            *(numbers.get(c, "") for c in columns),
+        ]
         writer.writerow([trial.name, *cells])
-    return written.getvalue()
+    return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    """The value of a setting in a CSV file: a number, or text that a spreadsheet does not take for a formula."""
+    return value if type(value) in (int, float) else plain_cell(value_text(value))
 
 
 def figure(plan: Plan, trials: Sequence[Trial]) -> Figure | None:
-    """The balance of the losses of a grid, a colour per point; of a search, or without such losses, the scores."""
+    """For a grid, the balance of the losses with a colour per point; for a search, or without losses, the scores."""
     curves = [(trial, trial.run.records()) for trial in trials if trial.last and trial.run.is_run()]
     if plan.trials is None and any(several_runs.log_ratios(records) for _, records in curves):
         return several_runs.balance(

@@ -129,6 +129,7 @@ def checkpoint_size(method: Method) -> int:
     for name, optimizer in method.optimizers.items():
         if not optimizer.state:
             tried = copy.deepcopy(optimizer)
+            tried._warned_capturable_if_run_uncaptured = True  # which the copy has lost: this step is not recorded
             for weight in (weight for group in tried.param_groups for weight in group["params"]):
                 weight.grad = torch.zeros_like(weight)
             tried.step()
