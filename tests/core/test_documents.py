@@ -30,7 +30,7 @@ def test_a_document_comes_back_as_it_was_written() -> None:
         ('{"nimg": "many"}', "nimg: Input should be a valid integer"),
         ('{"nimg": ' + "[" * 5000 + "]" * 5000 + "}", "recursion limit"),
         ('{"nimg": ' + "9" * 5000 + "}", "out of range"),
-        ('{"nimg": 1, "version": 3}', "written by a later ganvas"),
+        ('{"nimg": 1, "version": 3}', "written by a later version of ganvas"),
     ],
 )
 def test_what_is_no_document_is_refused_in_one_line(text: str, said: str) -> None:

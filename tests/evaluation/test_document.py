@@ -46,7 +46,7 @@ def test_scores_that_are_not_numbers_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": 3}, "was written by a later ganvas"),
+        ({"version": 3}, "was written by a later version of ganvas"),
         ({"scores": {"fid": {"error": 1.0}}}, r"is not an evaluation: scores\.fid\.value: "),
         ({"scores": None}, "is not an evaluation: scores: "),
         ({"checkpoint": {"nimg": "many"}}, r"is not an evaluation: checkpoint\.nimg: "),

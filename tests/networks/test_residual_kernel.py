@@ -209,7 +209,7 @@ def test_what_the_kernel_is_not_made_for() -> None:
     assert residual_kernel.residual_forward(*double(v, place, weights)).dtype == torch.float64
     wide = example(33, blocks=1)
     torch.testing.assert_close(residual_kernel.residual_forward(*wide), plain(*wide), atol=1e-4, rtol=0)
-    assert residual_kernel.status(33) == (False, "it is made for up to 32 units, not 33")
+    assert residual_kernel.status(33) == (False, "it supports up to 32 units, not 33")
     place.requires_grad_()
     residual_kernel.residual(v, place, weights).sum().backward()
     assert place.grad is not None
@@ -259,7 +259,7 @@ def test_no_compiler(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_the_compiler_asked_for_is_not_there(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler -O1")
-    falls_back("'no-such-compiler', which CXX asks for")
+    falls_back("'no-such-compiler', the compiler set in CXX")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the broken compilers are shell scripts")
@@ -292,7 +292,7 @@ def test_a_compiler_that_hangs(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp
 def test_no_place_for_the_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "file"))
-    falls_back("cannot make the cache folder")
+    falls_back("cannot create the cache folder")
 
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
@@ -323,7 +323,7 @@ def test_without_openmp_it_has_one_thread(fresh: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CXX", str(compiler(tmp_path, f'{refuse}; exec {real_compiler()} "$@"')))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     active, why = residual_kernel.status()
-    assert active and "for want of OpenMP" in why
+    assert active and "OpenMP is missing" in why
     arguments = example(6, blocks=1)
     torch.testing.assert_close(residual_kernel.residual_forward(*arguments), plain(*arguments), atol=1e-5, rtol=0)
     for a, b in zip(gradients(residual_kernel.residual, *arguments), gradients(plain, *arguments), strict=True):

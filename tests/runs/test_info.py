@@ -47,7 +47,7 @@ def test_a_run_of_an_earlier_version_is_read_and_changed(tmp_path: Path) -> None
 )
 def test_a_damaged_one_is_one_message(content: Any, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"run\.json' (is not the run.json of a run|was written by a later ganvas)"
+        UserError, match=r"run\.json' (is not the run.json of a run|was written by a later version of ganvas)"
     ) as it:
         run_with(tmp_path, content).info()
     assert "\n" not in str(it.value)

@@ -41,7 +41,7 @@ def test_recipes_of_an_earlier_version_are_read() -> None:
         ({"seeds": ["7"]}, "seeds.0: Input should be a valid integer"),
         ({"nimg": -1}, "nimg: Input should be greater than or equal to 0"),
         ({"checkpoint": None}, "checkpoint: Input should be a valid string"),
-        ({"version": 9}, "was written by a later ganvas"),
+        ({"version": 9}, "was written by a later version of ganvas"),
     ],
 )
 def test_recipes_that_are_damaged_are_refused(change: dict[str, object], said: str) -> None:

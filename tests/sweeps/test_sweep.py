@@ -191,7 +191,7 @@ def test_a_plan_of_version_1_can_be_read(tiny: Callable[..., Recipe], tmp_path: 
         ({"varied": {"method.g_step": [1]}}, "is damaged .*did you mean 'g_steps'"),
         ({"seeds": "two"}, "is not the plan of a sweep: seeds"),
         ({"samples": 1}, "is damaged .*--samples is 1"),
-        ({"version": 99}, "was written by a later ganvas"),
+        ({"version": 99}, "was written by a later version of ganvas"),
     ],
 )
 def test_another_file_is_refused(

@@ -1,8 +1,8 @@
-"""A GPU runs a small layer faster than Python can ask for it: work that stays the same is recorded once and replayed.
+"""CUDA graphs behind a function call: work that stays the same is recorded once and replayed.
 
-This is a CUDA graph behind a function call. What is recorded is what the device does, so all that a function decides in
-Python (which loss, how many updates) is as it was then; `forget` makes it be asked again. Random numbers and images do
-not come from the device: a function takes them as arguments or through `fresh`.
+A GPU runs a small layer faster than Python can launch it. A recording contains what the device does, so everything that
+a function decides in Python (which loss, how many updates) is fixed when it is recorded; `forget` discards the
+recordings. Random numbers and images do not come from the device: a function takes them as arguments or from `fresh`.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -11,31 +11,31 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # calls before the recording, in which libraries choose their ways and optimisers make their state
+WARM_UP = 3  # calls before the recording, in which libraries choose algorithms and optimisers create their state
 
 T = TypeVar("T", bound=tuple[Tensor | None, ...])
 Scalars = dict[str, Tensor]
 
 
 class Replay:
-    """Calls functions that return named tensors; on a CUDA device it records them at the fourth call, then replays.
+    """Calls functions that return named tensors; on a CUDA device, records the fourth call and then replays it.
 
-    A function must change tensors in place, if any, and never wait for the device (`item`, `if` of a tensor).
+    A function may change tensors only in place, and must never wait for the device (`item`, `if` of a tensor).
     """
 
     def __init__(self, device: torch.device) -> None:
         self.active = device.type == "cuda"
-        # One for all, as libraries may choose other ways on another stream.
+        # One stream for all functions, as libraries may choose other algorithms on another stream.
         self._stream = torch.cuda.Stream(device) if self.active else None
         self.forget()
 
     def forget(self) -> None:
-        """Record anew, because what functions decide or which tensors they change is no longer the same."""
+        """Discard the recordings, because the functions will decide differently or change other tensors."""
         self._takes: dict[Hashable, _Take] = {}
         self._now: _Take | None = None
 
     def __call__(self, name: Hashable, function: Callable[..., Scalars], *tensors: Tensor) -> Scalars:
-        """`function(*tensors)`; a recording is known by `name` and by the shapes of the tensors."""
+        """Return `function(*tensors)`; a recording is identified by `name` and the shapes of the tensors."""
         if not self.active or self._stream is None:
             return function(*tensors)
         key = name, *(tensor.shape for tensor in tensors)
@@ -48,12 +48,12 @@ class Replay:
             self._now = None
 
     def fresh(self, make: Callable[[], T]) -> T:
-        """`make()`, which is called again for every replay of the function that asks for it."""
+        """Return `make()`; for every replay of the calling function, `make` is called again."""
         return make() if self._now is None else self._now.fresh(make)
 
 
 class _Take:
-    """One function for one set of shapes."""
+    """The recording of one function for one set of shapes."""
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self.stream = stream
@@ -85,7 +85,7 @@ class _Take:
     def _warm_up(self, function: Callable[..., Scalars], tensors: tuple[Tensor, ...]) -> Scalars:
         self.sources.clear()
         here = torch.cuda.current_stream(self.stream.device)
-        self.stream.wait_stream(here)  # what belongs to the gradients must not remember another stream
+        self.stream.wait_stream(here)  # autograd must not remember another stream
         with torch.cuda.stream(self.stream):
             outputs = function(*tensors)
         here.wait_stream(self.stream)
@@ -97,7 +97,7 @@ class _Take:
         self.inputs = [*arguments, *_flat(made)]
         self.given = iter(made)
         graph = torch.cuda.CUDAGraph()
-        # Only this thread's calls are recorded; others, such as a display's, may go on.
+        # Only the calls of this thread are recorded; other threads, such as that of a display, are not disturbed.
         with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self.outputs = function(*arguments)
         self.given, self.graph = None, graph

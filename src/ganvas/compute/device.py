@@ -1,4 +1,4 @@
-"""Which device, which number format, which fast paths, and why."""
+"""Choosing the device and the number format, and listing the fast paths in use, with reasons."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ class Compute:
     why: str = ""
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Networks called inside compute in `dtype`; call losses outside, in float32."""
+        """A context in which networks compute in `dtype`; losses belong outside it, in float32."""
         return nullcontext() if self.dtype == torch.float32 else torch.autocast(self.device.type, self.dtype)
 
     @property
@@ -34,7 +34,7 @@ class Compute:
 
 
 def choose(device: str = "auto", precision: Precision = "auto") -> Compute:
-    """The compute for a device word (auto, cpu, cuda, cuda:1, mps); raises UserError when it is not here."""
+    """The compute for a device (auto, cpu, cuda, cuda:1, mps); raises UserError if this machine does not have it."""
     chosen = _device(device)
     if precision != "auto":
         return Compute(chosen, torch.bfloat16 if precision == "bf16" else torch.float32, "asked for")
@@ -68,7 +68,7 @@ def _bf16_is_fast(device: torch.device) -> tuple[bool, str]:
 
 
 def _bf16_is_fast_on_cpu(can: Mapping[str, Any]) -> tuple[bool, str]:
-    """Measured, since having the instructions says little: without any, bf16 is twenty times slower than fp32."""
+    """From measurements: having bf16 instructions says little, and without any, bf16 is 20 times slower than fp32."""
     if can.get("amx_bf16"):
         return True, "the processor has AMX"
     if can.get("avx512_bf16") and str(can.get("cpu_name", "")).startswith("AMD"):
@@ -77,20 +77,21 @@ def _bf16_is_fast_on_cpu(can: Mapping[str, Any]) -> tuple[bool, str]:
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A fresh CPU tensor on `device`, without waiting for the work that is queued there.
+    """Copy a new CPU tensor to `device` without waiting for the work that is queued there.
 
-    Only CUDA copies pageable memory before it returns; elsewhere an asynchronous copy might read memory freed by then.
+    This is done on CUDA only, which reads pageable memory before it returns; elsewhere, an asynchronous copy might read
+    memory that has been freed meanwhile.
     """
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Inside, a GPU gives the same bits again: no choice of algorithm by timing, and fp32 that is not TF32."""
+    """A context in which a GPU gives reproducible bits: no algorithm is chosen by timing, and fp32 is not TF32."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
     cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False, False
-    # Read when the first matrix product is asked for; without it cuBLAS may sum in another order on another stream.
+    # cuBLAS reads this at the first matrix product; without it, it may sum in another order on another stream.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         yield
@@ -99,10 +100,10 @@ def deterministic() -> Iterator[None]:
 
 
 def keep_freed_memory(keep: bool = True) -> bool:
-    """Let the C allocator keep freed memory for the next step instead of handing it back; True where that works.
+    """Let the C allocator keep freed memory for the next step; returns whether that worked.
 
-    glibc returns every large block to the system at once, so each step pays for fresh zeroed pages: 15 % of a
-    DCGAN step on a CPU. Process-wide; elsewhere than on glibc nothing happens.
+    glibc returns every large block to the system at once, so each step pays for new zeroed pages: 15 % of a DCGAN step
+    on a CPU. The setting is process-wide; without glibc nothing happens.
     """
     if platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
@@ -115,7 +116,7 @@ def keep_freed_memory(keep: bool = True) -> bool:
 
 
 def fast_paths(compute: Compute) -> list[tuple[str, bool, str]]:
-    """(name, active, why) of everything that makes training faster here than the textbook loop."""
+    """(name, active, reason) of everything that makes training faster than the textbook loop."""
     glibc = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
     on_cpu = compute.device.type == "cpu"
     return [
@@ -125,11 +126,11 @@ def fast_paths(compute: Compute) -> list[tuple[str, bool, str]]:
         (
             "recorded steps",
             compute.device.type == "cuda",
-            "methods gan, wgan_gp and cfg_gan: the GPU repeats a recording"
+            "methods gan, wgan_gp and cfg_gan: the GPU replays a recording"
             if compute.device.type == "cuda"
             else "CUDA only: Python keeps up with other devices",
         ),
-        ("frozen discriminator in G's step", True, "gradients that nobody reads are not computed"),
+        ("frozen discriminator in G's step", True, "unused gradients are not computed"),
         (
             "one gather per batch",
             True,
@@ -138,6 +139,6 @@ def fast_paths(compute: Compute) -> list[tuple[str, bool, str]]:
         (
             "freed memory kept",
             glibc and on_cpu,
-            "glibc allocator" if glibc and on_cpu else "matters to glibc on a CPU only",
+            "glibc allocator" if glibc and on_cpu else "for glibc on a CPU only",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Random numbers: drawn on the CPU by one generator, so that a seed gives the same numbers on every device."""
+"""Random numbers, drawn on the CPU by one generator, so that a seed gives the same numbers on every device."""
 
 from collections.abc import Callable
 
@@ -30,11 +30,11 @@ class Noise:
         return self._draw(lambda: torch.rand(*shape, generator=self.generator))
 
     def integers(self, high: int, *shape: int) -> Tensor:
-        """Whole numbers from 0 to `high` - 1, int64."""
+        """Integers from 0 to `high` - 1, int64."""
         return self._draw(lambda: torch.randint(high, shape, generator=self.generator))
 
     def permutation(self, count: int) -> Tensor:
-        """The numbers from 0 to `count` - 1 in random order, int64 [count]."""
+        """The integers from 0 to `count` - 1 in random order, int64 [count]."""
         return self._draw(lambda: torch.randperm(count, generator=self.generator))
 
     def get_state(self) -> Tensor:
@@ -42,7 +42,7 @@ class Noise:
         return self.generator.get_state()
 
     def set_state(self, state: Tensor) -> None:
-        """Continue from what `get_state` returned."""
+        """Restore a state that `get_state` returned."""
         self.generator.set_state(state)
 
     def _draw(self, draw: Callable[[], Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Networks that compute in the number format of a run, and whose callers see float32 only."""
+"""Networks that compute in the number format of a run and return float32."""
 
 import functools
 from typing import Any, TypeVar
@@ -12,9 +12,9 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def in_format(network: M, compute: Compute) -> M:
-    """Make `network` compute in the format of `compute` when it is called; returns it.
+    """Make `network` compute in the format of `compute` when it is called; returns the same network.
 
-    Its weights, their names and its copies stay what they are. It returns float32, or what is wider. A call with
+    Its weights, their names and its copies do not change. It returns float32 (float64 stays float64). A call with
     `exact=True` computes in the format of its inputs.
     """
     placed: Any = network
@@ -25,7 +25,7 @@ def in_format(network: M, compute: Compute) -> M:
 
 
 class _InFormat:
-    """Placed in front of the class of a network."""
+    """A mixin placed before the class of a network."""
 
     number_format: torch.dtype
 

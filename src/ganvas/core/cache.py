@@ -1,4 +1,4 @@
-"""Where things are kept that can be fetched, drawn, measured or compiled again."""
+"""The cache folder, for files that can be downloaded, computed or compiled again."""
 
 import os
 from pathlib import Path
@@ -9,13 +9,13 @@ from ganvas.core.errors import UserError
 
 
 def cache_dir() -> Path:
-    """$GANVAS_CACHE, or the user's cache folder; made if it is missing.
+    """The cache folder: $GANVAS_CACHE, or the user's cache folder. It is created if it is missing.
 
-    Raises UserError where it cannot be made.
+    Raises UserError if it cannot be created.
     """
     folder = Path(os.environ.get("GANVAS_CACHE") or platformdirs.user_cache_dir("ganvas"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the cache folder {folder} ({error.strerror}): set GANVAS_CACHE") from None
+        raise UserError(f"cannot create the cache folder {folder} ({error.strerror}): set GANVAS_CACHE") from None
     return folder

@@ -1,4 +1,4 @@
-"""Writing a file so that it is whole or not there; sizes of files, read and said."""
+"""Writing files atomically; parsing and formatting file sizes."""
 
 import os
 import re
@@ -10,9 +10,9 @@ from typing import IO
 
 @contextmanager
 def atomic(path: Path) -> Iterator[IO[bytes]]:
-    """Write to a temporary file that takes the place of `path` once all of it is on the disk: the old file or the new.
+    """Write to a temporary file that replaces `path` once all of it is on the disk, so no partial file is ever seen.
 
-    Raises OSError when the disk is full; what was there before stays as it was.
+    Raises OSError when the disk is full; the old file then stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -34,13 +34,13 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """The whole of `data` as the file `path`, atomically."""
+    """Write `data` to the file `path`, atomically."""
     with atomic(path) as file:
         file.write(data)
 
 
 def read_size(text: str) -> int:
-    """Bytes from words: "2GB", "500 MB", "1.5GiB" or a number of bytes; raises ValueError for anything else."""
+    """Parse a size in bytes: "2GB", "500 MB", "1.5GiB" or a number of bytes; raises ValueError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?))?b?", text.strip(), re.IGNORECASE)
     if found:
         number, letter, binary = found.groups()
@@ -51,7 +51,7 @@ def read_size(text: str) -> int:
 
 
 def say_size(size: float) -> str:
-    """Bytes in words: 2 GB, 14.2 MB."""
+    """Format a number of bytes: 2 GB, 14.2 MB."""
     for power, unit in ((3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 0.9995 * 1000**power:
             return f"{size / 1000**power:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""The one place where ranges and layouts convert; grids; PNG files that carry their own recipe."""
+"""Converting the value ranges and layouts of images; grids; PNG files that contain their own recipe."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 
 def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255) -> np.ndarray:
-    """uint8 [B, H, W, C] -> one uint8 image [H', W', C], row by row, `gap` pixels between, short last row filled."""
+    """uint8 [B, H, W, C] -> one uint8 image [H', W', C], row by row, with a gap in pixels and a filled-up last row."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), background, np.uint8)
@@ -42,23 +42,23 @@ def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255
 
 
 def square_columns(count: int) -> int:
-    """Columns of the most nearly square grid that holds `count` images."""
+    """The number of columns of the most nearly square grid that holds `count` images."""
     return max(1, int(np.ceil(np.sqrt(count))))
 
 
 def enlarge(image: np.ndarray, least: int = 640) -> np.ndarray:
-    """Repeat pixels (never blur) by the smallest whole factor that brings the longer side to `least` pixels."""
+    """Repeat pixels (no blur) by the smallest integer factor that makes the longer side at least `least` pixels."""
     factor = max(1, -(-least // max(image.shape[:2])))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def save_png(path: Path, image: np.ndarray, recipe: Mapping[str, Any] | None = None) -> None:
-    """Write uint8 [H, W, 1 or 3] as PNG, whole or not at all; `recipe` (JSON values) travels in the file."""
+    """Write uint8 [H, W, 1 or 3] as a PNG file, atomically; `recipe` (JSON values) is stored in the file."""
     files.write(path, png(image, recipe))
 
 
 def png(image: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
-    """The PNG file of uint8 [H, W, 1 or 3] with its `recipe`."""
+    """The content of a PNG file of uint8 [H, W, 1 or 3] with its `recipe`."""
     info, buffer = PngInfo(), io.BytesIO()
     if recipe is not None:
         info.add_text(RECIPE_KEY, json.dumps(recipe))
@@ -67,7 +67,7 @@ def png(image: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
 
 
 def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """An image written by `save_png`: uint8 [H, W, C] and its recipe."""
+    """Read an image written by `save_png`: uint8 [H, W, C] and its recipe."""
     with Image.open(path) as file:
         text = file.info.get(RECIPE_KEY)
         pixels = np.asarray(file)

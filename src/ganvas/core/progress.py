@@ -1,4 +1,4 @@
-"""A progress bar for work that takes a while, after its first second; without a terminal one line after ten."""
+"""A progress bar for slow work, shown after one second; without a terminal, one line after ten seconds."""
 
 import sys
 import time
@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 DELAY_SECONDS = 1.0
 LINE_SECONDS = 10.0
 
-_said: set[str] = set()  # what a log has a line of already
+_said: set[str] = set()  # texts that already have a line in the log
 
 
 @contextmanager
 def progress(text: str, total: float | None, *columns: ProgressColumn) -> Iterator[Callable[[float], None]]:
-    """Gives a function that moves the bar on stderr by an amount; `columns` say how far it is (default: 3/10)."""
+    """Gives a function that advances the bar on stderr; `columns` show how far it is (default: 3/10)."""
     console = Console(stderr=True)
     amounts = columns or (MofNCompleteColumn(),)
     words = TextColumn("{task.description}", markup=False)

@@ -1,24 +1,24 @@
-"""Which seeds are used for what. The ranges do not overlap: no checkpoint is scored on the samples that chose it.
+"""Which seeds are used for what. The ranges do not overlap, so no checkpoint is scored on the samples that selected it.
 
-Every sample has a generator of its own, started with the sample's seed. On a CPU, PyTorch reads only the lowest 32 bits
-of a seed, so all ranges stay below 2**32.
+Every sample has a random generator of its own, initialised with the sample's seed. On a CPU, PyTorch uses only the
+lowest 32 bits of a seed, so all ranges stay below 2**32.
 """
 
 USER = range(1_000_000)
-"""what people choose as `--seed`: samples, sheets, paintings and films"""
+"""seeds that users choose with `--seed`: samples, sheets, paintings and films"""
 
 EVALUATION = range(1_000_000, 2_000_000)
-"""samples that `ganvas evaluate` scores"""
+"""samples scored by `ganvas evaluate`"""
 
 VALIDATION = range(2_000_000, 3_000_000)
 """latents on which D's confidence is measured while a run trains"""
 
 WATCHED = range(3_000_000, 4_000_000)
-"""samples whose diversity and movement the log records, and which the guard judges"""
+"""samples whose diversity and movement are logged and watched by the guard"""
 
 CHECKPOINT_CHOICE = range(4_000_000, 5_000_000)
-"""samples that choose the best checkpoint: those of its score, and of the evaluations while a run trains"""
+"""samples that select the best checkpoint: for its score, and for the evaluations during training"""
 
 TRAINING = range(2**31, 2**32)
-"""first weights and training noise, which a run draws from one generator; `train.seed` counts from the start. So no
-training latent is one that anybody looks at or scores"""
+"""initial weights and training noise, which a run draws from one generator; `train.seed` is an index into this range.
+So no training latent is ever shown or scored"""

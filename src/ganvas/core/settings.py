@@ -1,4 +1,4 @@
-"""Settings: declared once as typed, documented fields; read from TOML and `key=value` words, written back as TOML."""
+"""Settings: declared once as typed, documented fields; read from TOML and `key=value` arguments, written as TOML."""
 
 import re
 import tomllib
@@ -12,9 +12,9 @@ from ganvas.core.errors import UserError, nearest
 
 
 class Settings(BaseModel):
-    """A frozen group of named, validated fields; the docstring under a field is its help line, with its unit.
+    """A frozen group of named, validated fields. The docstring below a field is its help text, with its unit.
 
-    A field that may be without a value takes "none", as TOML and the command line have no word for it.
+    A field whose default is None accepts "none", as TOML and the command line cannot express None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
@@ -22,7 +22,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_value(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping):  # pydantic says what is wrong with it
+        if not isinstance(values, Mapping):  # pydantic reports the error
             return values
         optional = {name for name, field in cls.model_fields.items() if field.default is None}
         return {key: value for key, value in values.items() if value != "none" or key not in optional}
@@ -34,9 +34,9 @@ S = TypeVar("S", bound=Settings)
 
 
 def parse(cls: type[S], values: Mapping[str, Any], where: str) -> S:
-    """`values` as a checked `cls`. `where` names the section in messages: `method`, `train`, ...
+    """Validate `values` as a `cls`. `where` names the section in messages: `method`, `train`, ...
 
-    Raises UserError with one line that names the field, what it got and what it takes (or the nearest right name).
+    Raises UserError with one line that names the field, its value and what it accepts (or the most similar name).
     """
     try:
         return cls.model_validate(dict(values))
@@ -50,14 +50,14 @@ def parse(cls: type[S], values: Mapping[str, Any], where: str) -> S:
         if first["type"] == "missing":
             raise UserError(f"setting '{name}' is missing: {_help_of(cls, key)}") from None
         message = first["msg"].removeprefix("Value error, ")
-        for other in errors[1:]:  # what else the setting takes
+        for other in errors[1:]:  # the other types that the setting accepts
             if _place(other["loc"]) == place:
                 message += " or " + other["msg"].removeprefix("Input should be ")
         raise UserError(f"setting '{name}' is {first['input']!r}: {message[0].lower()}{message[1:]}") from None
 
 
 def _place(loc: tuple[int | str, ...]) -> list[str]:
-    """The keys on the way to a value, without the names that pydantic gives to the members of a union."""
+    """The keys that lead to a value, without the names that pydantic gives to the members of a union."""
     return [str(part) for part in loc if re.fullmatch(r"\w+", str(part))]
 
 
@@ -67,9 +67,9 @@ def _help_of(cls: type[Settings], key: str) -> str:
 
 
 def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
-    """`["method.lr=1e-3", "data.size=32"]` as a nested mapping; values are TOML, or else plain text.
+    """Parse `["method.lr=1e-3", "data.size=32"]` into a nested mapping; values are TOML, or else plain text.
 
-    Raises UserError for a word without `=` or without a section.
+    Raises UserError for an argument without `=` or with an empty key.
     """
     nested: dict[str, Any] = {}
     for word in words:
@@ -87,7 +87,7 @@ def parse_assignments(words: Iterable[str]) -> dict[str, Any]:
 
 
 def typed(value: Any) -> str:
-    """A value as it is typed behind `section.key=`."""
+    """A value as it is typed after `section.key=`."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)
@@ -101,9 +101,9 @@ def _value(text: str) -> Any:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` laid over it, section by section.
+    """`base` updated with the values of `over`, section by section.
 
-    A section that is given another `name` starts afresh: the settings of a DCGAN mean nothing to an MLP.
+    A network or method with another `name` replaces the whole section: the settings of a DCGAN mean nothing to an MLP.
     """
     merged = dict(base)
     for key, value in over.items():
@@ -118,7 +118,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
-    """A mapping of plain values and sections, nested as deep as may be, as TOML; None is left out."""
+    """Nested mappings of plain values as TOML; None is left out."""
     return tomli_w.dumps(_without_none(values))
 
 

@@ -1,8 +1,8 @@
-"""Scores: pure functions of features, probabilities, labels and pixels. METRICS says what each one means.
+"""Metrics: pure functions of features, probabilities, labels and pixels. METRICS says what each one means.
 
-Features are float tensors [N, F] on a device that has float64. Sums run in float64. All pairs are compared block by
-block, so memory grows with N x F and never with N x N. A score is a value with the uncertainty that comes from the
-finite number of samples; `Score.error` is a standard error unless the function says otherwise.
+Features are float tensors [N, F] on a device that supports float64. Sums are computed in float64. Pairs are compared
+block by block, so memory grows with N x F, not with N x N. A score is a value with the uncertainty from the finite
+number of samples; `Score.error` is a standard error unless the function says otherwise.
 """
 
 from importlib import import_module
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A function that needs torch, imported when it is first used: the table of metrics alone needs none."""
+    """A function that needs PyTorch, imported when it is first used; the table of metrics does not need it."""
     if name in __all__:
         for module in ("classes", "copies", "distances", "diversity", "moments", "neighbourhoods", "pixels"):
             functions = vars(import_module(f"{__name__}.{module}"))

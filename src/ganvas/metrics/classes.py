@@ -1,4 +1,4 @@
-"""Scores of the classes that an evaluator sees."""
+"""Metrics of the classes that an evaluator predicts."""
 
 import math
 
@@ -15,7 +15,7 @@ PRESENT = 0.1  # a class with less than this share of the samples it should have
 def inception_score(probabilities: Tensor, splits: int = 10) -> Score:
     """exp of the mean KL divergence of each image's class probabilities from their mean (Salimans et al., 2016).
 
-    The value is the mean over `splits` consecutive parts of the samples, the error their standard deviation (not a
+    The value is the mean over `splits` consecutive parts of the samples; the error is their standard deviation (not a
     standard error), as in the paper.
     """
     values = []
@@ -41,17 +41,17 @@ def class_kl(predicted: Tensor, shares: Tensor) -> Score:
 
 
 def classes_present(predicted: Tensor, shares: Tensor) -> Score:
-    """Number of classes with at least a tenth of the samples that their share of the data would give them."""
+    """Number of classes with at least a tenth of the samples that they would have by their share of the data."""
     counts = torch.bincount(predicted, minlength=len(shares))
     return Score(float(((counts >= PRESENT * shares * len(predicted)) & (shares > 0)).sum()), None)
 
 
 def effective_classes(predicted: Tensor) -> float:
-    """Effective number of the classes predicted, int64 [N]: exp of the entropy of their shares."""
+    """Effective number of predicted classes, int64 [N]: exp of the entropy of their shares."""
     shares = torch.bincount(predicted).double() / len(predicted)
     return math.exp(-torch.special.xlogy(shares, shares).sum().item())
 
 
 def label_accuracy(predicted: Tensor, labels: Tensor) -> Score:
-    """Share of the samples whose most likely class, int64 [N], is the label that was asked for, int64 [N]."""
+    """Share of the samples whose predicted class, int64 [N], is the label they were drawn with, int64 [N]."""
     return mean_with_error(predicted == labels)

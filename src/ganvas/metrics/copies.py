@@ -1,12 +1,12 @@
-"""How many samples are copies of training images."""
+"""The share of samples that are copies of training images."""
 
 from torch import Tensor
 
 from ganvas.metrics.table import Score
 from ganvas.metrics.uncertainty import mean_with_error
 
-CLOSE, FAR = 0.01, 1.5  # the quantile of the real images that sets the threshold, and its power
-SURELY, MAYBE = 0.25, 0.5  # of any set: quotients below which an image is always a copy, and may be one
+CLOSE, FAR = 0.01, 1.5  # the quantile of the real images from which the threshold is computed, and the exponent
+SURELY, MAYBE = 0.25, 0.5  # limits of the threshold, for any data: below the first a sample is always a copy
 
 
 def copy_rate(samples: Tensor, real: Tensor) -> Score:
@@ -14,10 +14,10 @@ def copy_rate(samples: Tensor, real: Tensor) -> Score:
 
     samples, real: for each image, its distance to the nearest training image divided by its distance to the nearest
     unseen image (other than itself), float32 [N]. Unlike the distance alone, this quotient does not mistake plain
-    images, which are near to everything, for copies (Meehan et al., 2020, compare the same two distances). With q the
-    quotient that 1 % of the real images stay below, a sample below q^1.5 is a copy; the margin allows for samples that
-    are plainer than any real image. A small set tells little about q, and near duplicates in it mislead, so a quotient
-    of more than a half is never a copy and one of less than a quarter always is.
+    images, which are near to everything, for copies (Meehan et al., 2020, compare the same two distances). Let q be the
+    1 % quantile of the quotients of the real images; a sample whose quotient is below q^1.5 is a copy. The exponent
+    allows for samples that are plainer than any real image. Because q is uncertain for small sets and misleading for
+    sets with near duplicates, the threshold is kept between 0.25 and 0.5.
     """
     q = real.double().quantile(CLOSE).clamp_max(1)
     return mean_with_error(samples < (q**FAR).clamp(SURELY, MAYBE))

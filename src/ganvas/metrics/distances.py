@@ -10,12 +10,12 @@ from ganvas.metrics.moments import Moments, total
 from ganvas.metrics.table import Score
 from ganvas.metrics.uncertainty import GROUPS, jackknife
 
-EXTRAPOLATED_GROUPS = 10  # of the jackknife of an extrapolation, which costs many distances
+EXTRAPOLATED_GROUPS = 10  # jackknife groups of an extrapolation: fewer, because each needs many distances
 FID_LEAST, FID_LEAST_PER_FEATURE = 2_000, 4
 
 
 def frechet(a: Moments, b: Moments) -> float:
-    """Squared Fréchet distance between the Gaussians of both moments: |m - n|² + tr(A + B - 2 (A^½ B A^½)^½)."""
+    """Squared Fréchet distance between two Gaussians: |m - n|² + tr(A + B - 2 (A^½ B A^½)^½)."""
     return _frechet(_root(b.covariance), b, a)
 
 
@@ -26,7 +26,7 @@ def _root(matrix: Tensor) -> Tensor:
 
 
 def _frechet(root: Tensor, b: Moments, a: Moments) -> float:
-    """`frechet(a, b)` with the root of b's covariance, which is computed once for many `a`."""
+    """`frechet(a, b)`, given the square root of b's covariance, so that it can be computed once for many `a`."""
     covariance = a.covariance
     mixed = torch.linalg.eigvalsh(root @ covariance @ root).clamp_min(0).sqrt().sum()
     traces = covariance.trace() + b.covariance.trace()
@@ -46,8 +46,8 @@ def fid_refusal(samples: int, reference: int, features: int) -> str | None:
 def fid(features: Tensor, reference: Moments) -> Score:
     """Fréchet inception distance (Heusel et al., 2017) of samples to the moments of real features.
 
-    The error is a delete-a-group jackknife over the samples; it does not include the bias, which grows as the samples
-    become fewer.
+    The error is a delete-a-group jackknife over the samples; it does not include the bias, which is larger for fewer
+    samples.
     """
     parts = [Moments.of(part) for part in features.tensor_split(GROUPS)]
     whole, root = total(parts), _root(reference.covariance)
@@ -58,8 +58,9 @@ def fid(features: Tensor, reference: Moments) -> Score:
 def fid_infinity(features: Tensor, reference: Moments, points: int = 15, seed: int = 0) -> Score:
     """FID extrapolated to infinitely many samples (Chong & Forsyth, 2020).
 
-    FID at `points` sample counts from a tenth of the samples to all, each a random subset, is nearly linear in
-    1 / count: the score is the intercept of that line. The error is a delete-a-group jackknife over the samples.
+    FID is computed for random subsets of `points` sizes, from a tenth of the samples to all of them. It is nearly
+    linear in 1 / size, and the score is the intercept of that line. The error is a delete-a-group jackknife over the
+    samples.
     """
     root, generator = _root(reference.covariance), torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(features), generator=generator) for _ in range(points)]
@@ -113,7 +114,7 @@ def _own_kernel(a: Tensor) -> Tensor:
 
 
 def _kernel_sums(a: tuple[Tensor, ...], b: tuple[Tensor, ...] | None = None) -> Tensor:
-    """The sum of the kernel over each pair of groups (of `a` with itself without `b`), float64 [groups, groups]."""
+    """The sum of the kernel over each pair of groups from `a` and `b` (default: `a`), float64 [groups, groups]."""
     sums = torch.zeros(len(a), len(b or a), dtype=torch.float64)
     for i, left in enumerate(a):
         for j, right in enumerate(b or a):

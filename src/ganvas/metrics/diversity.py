@@ -1,4 +1,4 @@
-"""How many different images there are among the samples."""
+"""The effective number of different images among the samples."""
 
 import math
 
@@ -13,7 +13,7 @@ from ganvas.metrics.uncertainty import GROUPS, jackknife
 def vendi(features: Tensor) -> Score:
     """Vendi score (Friedman & Dieng, 2023) with the cosine kernel: exp of the entropy of the kernel's eigenvalues.
 
-    These are also the eigenvalues of the second moment of the normalised features, so no N x N matrix is needed.
+    They equal the eigenvalues of the second moment of the normalised features, so no N x N matrix is needed.
     """
     unit = features.double()
     unit = (unit / unit.norm(dim=1, keepdim=True).clamp_min(1e-12)).float()

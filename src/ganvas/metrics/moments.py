@@ -1,4 +1,4 @@
-"""Moments of features: what the Fréchet distance and the Vendi score need to know of a set."""
+"""Moments of features, from which the Fréchet distance and the Vendi score are computed."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ BLOCK = 1_000  # vectors in float64 at once
 
 @dataclass(frozen=True)
 class Moments:
-    """Count, sum and sum of outer products of any number of vectors, in float64."""
+    """Count, sum and sum of outer products of vectors, in float64."""
 
     count: int
     total: Tensor  # [F]
@@ -41,7 +41,7 @@ class Moments:
 
 
 def total(parts: list[Moments]) -> Moments:
-    """The moments of all the parts together."""
+    """The moments of all parts together."""
     whole = parts[0]
     for part in parts[1:]:
         whole = whole + part

@@ -1,4 +1,4 @@
-"""Neighbourhoods of features: precision, recall, density and coverage; and the nearest of many vectors."""
+"""Precision, recall, density and coverage, from neighbourhoods of features; nearest neighbours."""
 
 import math
 
@@ -9,7 +9,7 @@ from ganvas.core.errors import UserError
 from ganvas.metrics.table import Score
 from ganvas.metrics.uncertainty import mean_with_error
 
-K_SUPPORT, K_DENSITY = 3, 5  # neighbours: of precision and recall, of density and coverage
+K_SUPPORT, K_DENSITY = 3, 5  # neighbours for precision and recall, and for density and coverage
 BLOCK = 1_000  # rows compared with all others at once
 
 
@@ -17,9 +17,8 @@ def manifold(features: Tensor, reference: Tensor, radii: Tensor | None = None) -
     """Precision and recall (Kynkäänniemi et al., 2019; 3 neighbours), density and coverage (Naeem et al., 2020; 5).
 
     The neighbourhood of an image is the ball that reaches to its k-th nearest neighbour in its own set. Each score is a
-    mean over the images of one set with the standard error of that mean; the error of the density is over both sets.
-    `radii`: the `neighbour_distances` of the reference, if they are known already. Raises UserError for fewer than 6
-    images.
+    mean over the images of one set, with the standard error of that mean; the error of the density covers both sets.
+    `radii`: the `neighbour_distances` of the reference, if already known. Raises UserError for fewer than 6 images.
     """
     features, reference = features.double(), reference.double()
     radii_real = neighbour_distances(reference) if radii is None else radii
@@ -54,16 +53,16 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def neighbour_distances(points: Tensor) -> Tensor:
-    """Squared distances of every point to its 3rd and its 5th nearest neighbour, float64 [N, 2]."""
+    """Squared distances from every point to its 3rd and 5th nearest neighbours, float64 [N, 2]."""
     if len(points) <= K_DENSITY:
         raise UserError(f"neighbourhoods of {K_DENSITY} need more than {len(points)} images")
-    # The nearest of all is the point itself, or a duplicate at the same distance of 0.
+    # The first neighbour is the point itself, or a duplicate, also at distance 0.
     rows = [squared_distances(part, points).topk(K_DENSITY + 1, largest=False).values for part in points.split(BLOCK)]
     return torch.cat(rows)[:, [K_SUPPORT, K_DENSITY]]
 
 
 def nearest(points: Tensor, others: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Distance of every point [N, F] to the nearest of the others [M, F], float32 [N], and its index, int64 [N].
+    """Distance from every point [N, F] to the nearest of the others [M, F], float32 [N], and its index, int64 [N].
 
     `own`: the index of each point among the others, int64 [N]; a point is not its own neighbour.
     """
@@ -88,6 +87,6 @@ def nearest(points: Tensor, others: Tensor, own: Tensor | None = None) -> tuple[
 
 
 def nearest_distances(points: Tensor, others: Tensor, leave_out_self: bool = False) -> Tensor:
-    """The distances of `nearest`; with `leave_out_self` the points are the first of the others."""
+    """The distances of `nearest`; with `leave_out_self`, the points are the first of `others`."""
     own = torch.arange(len(points), device=points.device) if leave_out_self else None
     return nearest(points, others, own)[0]

@@ -1,10 +1,10 @@
-"""The metrics: their titles, which direction is better, and the version of each definition. Imports nothing heavy."""
+"""The table of metrics: title, better direction, version of the definition. Imports nothing heavy."""
 
 from typing import Literal, NamedTuple
 
 
 class Score(NamedTuple):
-    """The value of a metric with its standard error (of the inception score: see there)."""
+    """The value of a metric with its standard error (for the inception score, see there)."""
 
     value: float
     error: float | None = None  # None: unknown

@@ -1,4 +1,4 @@
-"""Standard errors: of means, and of everything else by leaving out groups of samples."""
+"""Standard errors of means, and of other scores by the jackknife."""
 
 import math
 
@@ -17,6 +17,6 @@ def mean_with_error(values: Tensor) -> Score:
 
 
 def jackknife(without_each: list[float]) -> float:
-    """The standard error from the values of a score with each group left out in turn (Efron & Tibshirani, ch. 11)."""
+    """The standard error of a score, given its values with each group left out (Efron & Tibshirani, ch. 11)."""
     values = np.array(without_each)
     return float(np.sqrt((len(values) - 1) / len(values) * np.square(values - values.mean()).sum()))

@@ -1,4 +1,4 @@
-"""Pairs of networks that several methods share."""
+"""Pairs of networks that the methods train."""
 
 from ganvas.networks.base import Networks
 from ganvas.networks.cppn import CPPN

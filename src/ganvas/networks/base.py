@@ -1,4 +1,4 @@
-"""What a pair of networks offers to a method."""
+"""The base class of a pair of networks."""
 
 from abc import ABC, abstractmethod
 
@@ -9,7 +9,7 @@ from ganvas.core.settings import Settings
 
 
 class Networks(Settings, ABC):
-    """Settings that build a generator and its discriminator; both conditional exactly when `spec.num_classes > 0`."""
+    """Settings that build a generator and a discriminator, both conditional if and only if `spec.num_classes > 0`."""
 
     name: str
     """the name of the pair in the table of networks"""

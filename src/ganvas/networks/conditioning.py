@@ -1,4 +1,4 @@
-"""Ways for a label to enter a network."""
+"""How labels enter a network."""
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +20,11 @@ def with_label(features: Tensor, labels: Tensor | None, num_classes: int) -> Ten
 
 
 class LabelledConv(nn.Module):
-    """A convolution over features and the one-hot label stacked on them as constant maps, then a norm.
+    """A convolution over features and one-hot label maps, followed by a norm.
 
-    The maps are the same for all images of a class, so each class is convolved once instead of each image: equal to
-    concatenation, at a fraction of its cost. features [B, in, H, W], labels [B] -> [B, out, H', W'].
+    The label maps are constant and the same for all images of a class, so each class is convolved once instead of each
+    image: the result equals that of concatenation, at a fraction of the cost. features [B, in, H, W], labels [B] ->
+    [B, out, H', W'].
     """
 
     def __init__(self, conv: nn.Conv2d, side: tuple[int, int], num_classes: int, norm: nn.Module) -> None:
@@ -44,11 +45,11 @@ class LabelledConv(nn.Module):
         return normalised
 
     def label_maps(self, labels: Tensor) -> Tensor:
-        """What the maps of `labels` add to the convolution: [B, out, H', W']."""
+        """The convolved label maps, [B, out, H', W']."""
         kernels = self.label_weight.flatten(0, 1)[:, None]  # [classes * out, 1, k, k]
         maps = F.conv2d(self.get_buffer("ones"), kernels, None, self.conv.stride, self.conv.padding)
         height, width = maps.shape[-2:]
         maps = maps.view(self.num_classes, -1, height * width).transpose(1, 2)  # [classes, h * w, out]: channels last
-        # A matrix product picks the map of each label: unlike indexing, its gradient is deterministic on every device.
+        # A matrix product selects the map of each label: unlike indexing, it has a deterministic gradient everywhere.
         picked = one_hot(labels, self.num_classes).to(maps.dtype) @ maps.flatten(1)
         return picked.view(len(labels), height, width, -1).permute(0, 3, 1, 2)

@@ -1,22 +1,21 @@
-"""Compositional pattern-producing networks (Stanley, 2007): an image of any size, painted pixel by pixel.
+"""Compositional pattern-producing networks (Stanley, 2007), which paint an image of any size pixel by pixel.
 
-The network maps the place of a pixel and a latent to a value, so a larger image is the same image with finer steps.
-The first layer of all kinds is U = Wz·(s·z) + b + Wx·x + Wy·y + Wr·r: x and y run from -s to s over the shorter side of
-the image, r = √(x² + y²), and the scale s multiplies the latent z as well. Then
+The network maps the coordinates of a pixel and a latent to a value, so a larger image is the same image with smaller
+steps. The first layer of all kinds is U = Wz·(s·z) + b + Wx·x + Wy·y + Wr·r: x and y run from -s to s over the shorter
+side of the image, r = √(x² + y²), and the scale s multiplies the latent z as well. Then
 
-- `residual`: h = tanh(U); in each block k = h, four times k = relu(A·k + b), h = h + tanh(A·k + b). That last layer
-  starts so small that at first a block changes next to nothing.
+- `residual`: h = tanh(U); in each block k = h, four times k = relu(A·k + b), h = h + tanh(A·k + b). The weights of that
+  last layer start so small that at first a block changes almost nothing.
 - `softplus`: h = softplus(U), then layers h = tanh(W·h + b).
 - `tanh`: h = tanh(U), then layers h = tanh(W·h + b). With large weights it is art without training.
 - `relu`: h = relu(U), then pairs of layers h = tanh(W·h + b), h = relu(W·h + b), as published for CIFAR-10.
 
-All end in a sigmoid. Plain modules; the residual one computes through `ganvas.networks.residual_kernel`. The
-discriminator and the encoder beside them are those of the published models: three strided convolutions, and two layers
-of softplus.
+All end in a sigmoid. The `residual` kind is computed by `ganvas.networks.residual_kernel`. The discriminator (three
+strided convolutions) and the encoder (two softplus layers) are those of the published models.
 
-As published, E and D see images in [0, 1] (`inputs = "unit"`) and E starts from N(0, 0.02²) (`encoder_std`); the
-defaults are those that learn more steadily. Deviation: D's convolutions start from all of N(0, 0.02²), where the
-published code cuts off what is beyond two standard deviations.
+As published, E and D get images in [0, 1] (`inputs = "unit"`) and E starts from N(0, 0.02²) (`encoder_std`); the
+defaults learn more steadily. Deviation: D's convolutions start from N(0, 0.02²), which the published code truncates at
+two standard deviations.
 """
 
 from abc import ABC, abstractmethod
@@ -38,44 +37,44 @@ from ganvas.networks.dcgan import DCGANDiscriminator
 from ganvas.networks.residual_kernel import Weights, residual
 from ganvas.networks.view import View
 
-TILE = 2**20  # numbers in a layer of the pixels that are computed at a time
-KEPT = 2**24  # numbers in all layers that are kept for the backward pass; of more they are computed again
+TILE = 2**20  # activations of one layer that are computed at a time
+KEPT = 2**24  # activations of all layers that are kept for the backward pass; if there are more, they are recomputed
 CONVOLUTIONS = 3  # of the discriminator
 
 
 class CPPN(Networks):
-    """A network from places and latents to pixels. What is left out has the value published for its kind."""
+    """A network from coordinates and latents to pixels. Settings left at none have the value published for the kind."""
 
     name: Literal["cppn"] = "cppn"
     kind: Literal["residual", "softplus", "tanh", "relu"] = "residual"
-    """the layers behind the first one"""
+    """the layers after the first one"""
     width: PositiveInt | None = None
     """units of every layer: residual 6, softplus 128, tanh and relu 64"""
     blocks: NonNegativeInt = 24
-    """residual blocks; the other kinds have none"""
+    """number of residual blocks; the other kinds have none"""
     layers: PositiveInt | None = None
-    """residual: layers of a block, 5; else hidden layers, the first included: softplus 4, tanh 8, relu 15"""
+    """residual: layers of a block, 5; other kinds: hidden layers including the first, softplus 4, tanh 8, relu 15"""
     scale: PositiveFloat = Field(default=8.0)
-    """where the coordinates end, on the shorter side of the image; a larger one shows more of the plane"""
+    """largest coordinate on the shorter side of the image; a larger scale shows more of the plane"""
     std: float | None = Field(None, ge=0, le=100)
     """initial standard deviation of weights and biases: residual 0.05, softplus 0.1, relu 0.25, tanh 0.45 (0.30 is
     calmer, 0.60 wilder)"""
     block_std: NonNegativeFloat = 1.0
-    """the same in the layers of the residual blocks, but for their last ones"""
+    """the same for all but the last layer of each residual block"""
     residual_std: NonNegativeFloat = 0.001
-    """the same in the last layer of each residual block"""
+    """the same for the last layer of each residual block"""
     frozen_blocks: bool = False
-    """of each residual block only the last layer learns; the others stay as they were drawn, a reservoir"""
+    """whether only the last layer of each residual block learns; the others keep their initial weights"""
     inputs: Literal["signed", "unit"] = "signed"
-    """how E and D are given images: signed = in [-1, 1], unit = in [0, 1]"""
+    """range of the images that E and D get: signed = [-1, 1], unit = [0, 1]"""
     d_filters: PositiveInt = 32
-    """filters of D's first convolution; they double twice"""
+    """filters of D's first convolution; the second has twice and the third four times as many"""
     encoder_width: PositiveInt = 512
     """units of the encoder's two hidden layers"""
     encoder_dropout: float = Field(0.0, ge=0, lt=1)
     """share of the encoder's hidden units that is dropped at random"""
     encoder_std: PositiveFloat | None = None
-    """initial standard deviation of the encoder's weights, its biases being 0; none: as PyTorch draws them"""
+    """initial standard deviation of the encoder's weights, with biases of 0; none: PyTorch's defaults"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> "PixelGenerator":
         return PixelGenerator(spec, latent_size, self)
@@ -92,7 +91,7 @@ class CPPN(Networks):
         return Encoder(spec, latent_size, self)
 
     def network(self, channels: int, latent_size: int) -> "PixelNetwork":
-        """The network for images of 1 or 3 channels, or any other number."""
+        """The network for images with this number of channels."""
         kind = ResidualNetwork if self.kind == "residual" else LayeredNetwork
         return kind(channels, latent_size, self)
 
@@ -123,7 +122,7 @@ class PixelNetwork(nn.Module, ABC):
         return self.logits(z, coordinates).sigmoid()
 
     def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
-        """What the sigmoid is taken of: [B, P, C]."""
+        """The pixels before the sigmoid: [B, P, C]."""
         logits: Tensor = self.output(self.hidden(z, coordinates))
         return logits
 
@@ -132,13 +131,13 @@ class PixelNetwork(nn.Module, ABC):
         """The last hidden layer: [B, P, width]."""
 
     def first(self, z: Tensor, coordinates: Tensor) -> Tensor:
-        """U: [B, P, width]."""
+        """U, the first layer before its activation: [B, P, width]."""
         u: Tensor = self.latent(self.scale * z)[:, None] + self.place(coordinates)
         return u
 
 
 class ResidualNetwork(PixelNetwork):
-    """A few units wide, many layers deep. `hidden` is the plain computation; `logits` does without it, and is fast."""
+    """A network with few units and many layers. `logits` uses the fast kernel; `hidden` is the plain computation."""
 
     def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
         super().__init__(channels, latent_size, config)
@@ -164,20 +163,20 @@ class ResidualNetwork(PixelNetwork):
         return h
 
     def blocks(self) -> tuple[Tensor, Tensor]:
-        """Weights [blocks, layers, width, width] and biases [blocks, layers, width], without gradient where frozen."""
+        """Weights [blocks, layers, width, width] and biases [blocks, layers, width]; frozen ones have no gradient."""
         if not self.config.frozen_blocks:
             return self.weight, self.bias
         weight, bias = (torch.cat([p[:, :-1].detach(), p[:, -1:]], 1) for p in (self.weight, self.bias))
         return weight, bias
 
     def plain(self, z: Tensor, coordinates: Tensor) -> Tensor:
-        """What `forward` computes, in plain modules."""
+        """The same as `forward`, computed by plain modules."""
         pixels: Tensor = self.output(self.hidden(z, coordinates)).sigmoid()
         return pixels
 
 
 class LayeredNetwork(PixelNetwork):
-    """Layers of tanh, or of tanh and ReLU in turns, computed for as many images at a time as fit the caches."""
+    """Layers of tanh, or alternating tanh and ReLU, computed for as many images at a time as fit the caches."""
 
     def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
         super().__init__(channels, latent_size, config)
@@ -191,7 +190,7 @@ class LayeredNetwork(PixelNetwork):
         compute = super().logits
         parts = z.split(max(1, TILE // (len(coordinates) * self.output.in_features)))
         numbers = len(z) * len(coordinates) * self.output.in_features * (1 + len(self.layers))
-        if torch.is_grad_enabled() and numbers > KEPT:  # to keep them all would take gigabytes
+        if torch.is_grad_enabled() and numbers > KEPT:  # keeping them all would take gigabytes
             again = partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False)
             return torch.cat([again(part, coordinates) for part in parts])
         return torch.cat([compute(part, coordinates) for part in parts])
@@ -204,7 +203,7 @@ class LayeredNetwork(PixelNetwork):
 
 
 class PixelGenerator(nn.Module):
-    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1], by a pixel network."""
+    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1], from a pixel network."""
 
     def __init__(self, spec: ImageSpec, latent_size: int, config: CPPN) -> None:
         super().__init__()
@@ -215,13 +214,13 @@ class PixelGenerator(nn.Module):
     def forward(
         self, z: Tensor, labels: Tensor | None = None, *, as_logits: bool = False, at: Tensor | None = None
     ) -> Tensor:
-        """With `as_logits`: before the sigmoid, [B, H * W, C]; or only the pixels with numbers `at` [P], [B, P, C]."""
+        """With `as_logits`: the logits [B, H * W, C], or [B, P, C] of only the pixels with the indices `at` [P]."""
         place = self.get_buffer("place")
         logits = self.pixels.logits(self.latent(z, labels), place if at is None else place[at])
         return logits if as_logits else to_images(logits.float().sigmoid(), *self.size)
 
     def latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the pixel network is given: z with the label, if there is one. [B, latent + classes]"""
+        """The latent of the pixel network: z and the one-hot label, if there is one. [B, latent + classes]"""
         return with_label(z, labels, self.num_classes)
 
 
@@ -245,14 +244,14 @@ class Encoder(nn.Module):
 
 
 class UnitDiscriminator(DCGANDiscriminator):
-    """It sees [0, 1], so that the black around an image, which its convolutions see as 0, is that of the image."""
+    """A discriminator whose input is scaled to [0, 1], so that the zero padding of its convolutions is black."""
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         return super().forward((images + 1) / 2, labels)
 
 
 def normal(module: nn.Module, std: float) -> None:
-    """All weights and biases N(0, std²)."""
+    """Draw all weights and biases from N(0, std²)."""
     for parameter in module.parameters():
         nn.init.normal_(parameter, 0.0, std)
 

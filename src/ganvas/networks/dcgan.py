@@ -15,12 +15,12 @@ from ganvas.networks.conditioning import LabelledConv, with_label
 from ganvas.networks.image_convolutions import FromImage, ToImage
 from ganvas.networks.init import STD, cfg_gan, kaiming, normal
 
-SLOPE = 0.2  # of D's leaky rectifiers
-SMALLEST_SIDE = 7  # halving stops here: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4, 64 -> ... -> 4
+SLOPE = 0.2  # of D's leaky ReLUs
+SMALLEST_SIDE = 7  # halving stops at this side or below: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4, 64 -> ... -> 4
 
 
 class DCGAN(Networks):
-    """A generator of fractionally strided convolutions, and the strided discriminator that mirrors it.
+    """A generator of transposed convolutions, and a discriminator of strided convolutions that mirrors it.
 
     The extended DCGAN of CFG-GAN (Johnson & Zhang, 2018) is pointwise=true, g_first_norm=false, init=cfg-gan with
     images of 32x32 and base=32 (colour: 64).
@@ -28,24 +28,24 @@ class DCGAN(Networks):
 
     name: Literal["dcgan"] = "dcgan"
     base: PositiveInt = 64
-    """filters next to the image; they double each time the side halves"""
+    """filters of the layer next to the image; they double each time the side is halved"""
     max_filters: PositiveInt = 512
-    """where the doubling stops"""
+    """maximum number of filters of a layer"""
     kernel: Literal[4, 5] = 5
-    """side of the convolution kernels in pixels; 4 needs sides that halve evenly"""
+    """side of the convolution kernels in pixels; 4 needs image sides that can be halved evenly"""
     g_norm: Literal["batch", "none"] = "batch"
     """normalisation in G"""
     g_first_norm: bool = True
-    """whether G normalises behind its first layer, the linear one, too"""
+    """whether G also normalises after its first (linear) layer"""
     d_norm: Literal["batch", "none"] = "batch"
     """normalisation in D (never after its first layer)"""
     pointwise: bool = False
-    """a 1x1 convolution, with norm and activation, behind every strided one but those next to the image"""
+    """a 1x1 convolution, with norm and activation, after every strided one except those next to the image"""
     init: Literal["normal", "kaiming", "cfg-gan"] = "normal"
-    """initial weights: normal = one standard deviation for all, kaiming = by the layer's inputs and activation,
-    cfg-gan = N(0, 0.01²) for convolutions, by the inputs for linear layers, batch-norm scales evenly from 0 to 1"""
+    """initial weights: normal = one standard deviation for all; kaiming = by the layer's inputs and activation;
+    cfg-gan = N(0, 0.01²) for convolutions, by the inputs for linear layers, batch-norm scales uniform in [0, 1]"""
     init_std: PositiveFloat = STD
-    """standard deviation of normal initial weights"""
+    """standard deviation of the initial weights with init=normal"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
         return DCGANGenerator(spec, latent_size, self)
@@ -64,13 +64,13 @@ class DCGAN(Networks):
         )
 
     def start(self, slope: float = 0.0) -> Callable[[nn.Module], None]:
-        """What draws the initial weights of a network whose rectifiers have that slope."""
+        """A function that draws the initial weights of a network whose leaky ReLUs have this slope."""
         if self.init == "cfg-gan":
             return cfg_gan
         return partial(kaiming, slope=slope) if self.init == "kaiming" else partial(normal, std=self.init_std)
 
     def plan(self, spec: ImageSpec) -> tuple[list[tuple[int, int]], list[int]]:
-        """(height, width) and filters of every level, from the image (its filters are its channels) inwards."""
+        """(height, width) and filters of every level, starting at the image, whose filters are its channels."""
         sides = [(spec.height, spec.width)]
         while max(sides[-1]) > SMALLEST_SIDE:
             sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
@@ -127,8 +127,8 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    `sides` and `filters` are those of every level, the image's first. The label is stacked as one-hot feature maps on
-    the input of every strided convolution. Batch norm always uses the statistics of the batch it is given: real and
+    `sides` and `filters` are those of every level, starting at the image. The label is concatenated as one-hot feature
+    maps to the input of every strided convolution. Batch norm always uses the statistics of the current batch: real and
     generated batches come separately, so a running mean over both would describe neither.
     """
 
@@ -178,6 +178,6 @@ def _padding(kernel: int) -> int:
 
 
 def _output_padding(small: tuple[int, int], large: tuple[int, int], kernel: int) -> tuple[int, int]:
-    """What makes a transposed convolution of stride 2 end at exactly `large`."""
+    """The output padding with which a transposed convolution of stride 2 enlarges `small` to exactly `large`."""
     least = [2 * (side - 1) - 2 * _padding(kernel) + kernel for side in small]
     return large[0] - least[0], large[1] - least[1]

@@ -1,9 +1,10 @@
-"""Convolutions with an image on one side, whose few channels leave a CPU's convolution kernels with little to do.
+"""Faster convolutions between an image, which has few channels, and feature maps, on a CPU.
 
-They are nn.Conv2d and nn.ConvTranspose2d in all but time. What the kernels do badly is the way back to the image: 5x5
-with stride 2 between one channel and 64 runs at a tenth of the speed of a matrix product. So there it is one: each
-pixel of the maps times the kernel gives a patch of the image, and patches are added up where they overlap. The other
-ways are convolutions that see pixels first and channels last. On other devices than CPUs they are the plain layers.
+They compute the same as nn.Conv2d and nn.ConvTranspose2d. PyTorch's CPU kernels are slow at computing the image from
+the maps: 5x5 with stride 2 between one channel and 64 runs at a tenth of the speed of a matrix product. Here this
+direction is a matrix product: each pixel of the maps times the kernel gives a patch of the image, and overlapping
+patches are summed. The other directions are convolutions in channels-last layout. On other devices these classes are
+the plain layers.
 """
 
 from itertools import product
@@ -43,7 +44,7 @@ class ToImage(nn.ConvTranspose2d):
 
 
 def _autocast(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The three in the number format in which PyTorch's own layers would compute here."""
+    """The three tensors in the number format that PyTorch's own layers would use under the current autocast."""
     if not torch.is_autocast_enabled("cpu"):
         return x, weight, bias
     dtype = torch.get_autocast_dtype("cpu")
@@ -61,7 +62,7 @@ def _spread(maps: Tensor, weight: Tensor, side: Pair, stride: Pair, padding: Pai
 
 
 class _FromImage(torch.autograd.Function):
-    """The convolution, with the gradients described above; they can be differentiated again, as penalties need."""
+    """The convolution with its gradients as described above. They are differentiable, as gradient penalties need."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair) -> Tensor:
@@ -83,7 +84,7 @@ class _FromImage(torch.autograd.Function):
 
 
 class _ToImage(torch.autograd.Function):
-    """Its transpose: patches, added up."""
+    """The transposed convolution, as a sum of patches."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, side: Pair, stride: Pair, padding: Pair) -> Tensor:
@@ -105,10 +106,10 @@ class _ToImage(torch.autograd.Function):
 
 
 def _pixels_first(image: Tensor) -> Tensor:
-    """The same image [B, C, H, W] in channels-last layout, which is told from the strides even of one channel.
+    """The image [B, C, H, W] with the strides of the channels-last layout, even if it has one channel.
 
-    Of the strides that one channel has otherwise no layout can be told, and the convolution answers in the one that
-    slows down what comes next.
+    The usual strides of a one-channel image fit both layouts, and the convolution would then return the layout that
+    slows down the next layers.
     """
     if image.shape[1] > 1:
         return image.contiguous(memory_format=torch.channels_last)
@@ -116,10 +117,10 @@ def _pixels_first(image: Tensor) -> Tensor:
 
 
 def _add_up(patches: Tensor, side: Pair, stride: Pair, padding: Pair) -> Tensor:
-    """patches [C, k, k, B, h, w], of every pixel of the maps -> the image [B, C, *side] that they overlap in.
+    """Sum the patches [C, k, k, B, h, w], one for each pixel of the maps, where they overlap: image [B, C, *side].
 
-    Pixels of the image that are a stride apart lie beside each other in `canvas`, so that every place of the kernel is
-    added in one piece. Sums are of float32 at least.
+    In `canvas`, pixels of the image that are one stride apart are adjacent, so that each position in the kernel is
+    added with one operation. Sums are computed in float32 or wider.
     """
     channels, *kernel, images, h, w = patches.shape
     most = [n + (k - 1) // s for n, k, s in zip((h, w), kernel, stride, strict=True)]

@@ -12,11 +12,11 @@ from ganvas.networks.conditioning import with_label
 
 
 class MLP(Networks):
-    """A generator of fully connected ReLU layers, and the discriminator that mirrors it."""
+    """A generator of fully connected ReLU layers, and a discriminator that mirrors it."""
 
     name: Literal["mlp"] = "mlp"
     hidden: tuple[PositiveInt, ...] = Field(default=(150, 300), min_length=1)
-    """units of each hidden layer of G, from the latent to the image; D has them reversed"""
+    """units of each hidden layer of G, from the latent to the image; D has them in reverse order"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
         return MLPGenerator(spec, latent_size, self.hidden)

@@ -1,4 +1,4 @@
-"""Images of any size from a pixel network, computed in blocks so that memory stays small."""
+"""Images of any size from a pixel network, computed in blocks to save memory."""
 
 from collections.abc import Iterator
 
@@ -10,19 +10,19 @@ from ganvas.networks.view import View
 
 
 def render(network: PixelNetwork, z: Tensor, view: View) -> Tensor:
-    """One image for each latent: z [B, latent] -> images [B, C, height, width] in [-1, 1], without a graph."""
+    """One image for each latent: z [B, latent] -> images [B, C, height, width] in [-1, 1], without gradients."""
     return next(bands(network, z, view, view.height)).mul_(2).sub_(1).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
 def bands(network: PixelNetwork, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
-    """The image of each latent from the top, `rows` rows at a time: z [B, latent] -> [B, rows, width, C] in (0, 1).
+    """The image of each latent, `rows` rows at a time from the top: z [B, latent] -> [B, rows, width, C] in (0, 1).
 
-    Pixels are computed in blocks that begin at the same ones whatever `rows` is: the bits of an image do not depend on
-    how it is cut, and memory grows with the bands only.
+    Pixels are computed in blocks that do not depend on `rows`, so neither do the bits of an image; memory grows with
+    the size of a band only.
     """
     blocks = _blocks(network, z, view)
-    rest = z.new_empty(len(z), 0, network.output.out_features)  # of the block that the band before ended in
+    rest = z.new_empty(len(z), 0, network.output.out_features)  # unused pixels of the previous band's last block
     for top in range(0, view.height, rows):
         height = min(rows, view.height - top)
         band = rest.new_empty(len(z), height * view.width, rest.shape[2])
@@ -37,10 +37,10 @@ def bands(network: PixelNetwork, z: Tensor, view: View, rows: int) -> Iterator[T
 
 
 def _blocks(network: PixelNetwork, z: Tensor, view: View) -> Iterator[Tensor]:
-    """All pixels, some at a time, each the mean of its samples: [B, pixels, C]."""
+    """All pixels in blocks [B, pixels, C]; each pixel is the mean of its supersamples."""
     units, n, pixels = network.output.in_features, view.supersample**2, view.height * view.width
     block = min(pixels, max(1, TILE // (units * n)))
-    together = max(1, TILE // (units * n * block))  # images
+    together = max(1, TILE // (units * n * block))  # images at a time
     for start in range(0, pixels, block):
         place = view.coordinates(start, min(start + block, pixels), z.dtype).to(z.device)
         samples = torch.cat([network(part, place) for part in z.split(together)])

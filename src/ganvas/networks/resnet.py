@@ -1,13 +1,13 @@
 """Residual networks for GANs: the critic and generator of WGAN-GP (Gulrajani et al., 2017), those of CFG-GAN, others.
 
-Blocks of two 3x3 convolutions, each behind a norm and a ReLU, are added to their input. The generator's double the side
-(nearest neighbour), the discriminator's halve it (mean), until the smallest side; blocks that remain keep the side, and
-are those farthest from the image. Sides that do not halve evenly are rounded up. The shortcut is the identity where
-side and filters stay, else a 1x1 convolution, computed at the smaller side.
+The output of a block of two 3x3 convolutions, each after a norm and a ReLU, is added to the block's input. Blocks of
+the generator double the side (nearest neighbour) and those of the discriminator halve it (mean), down to the smallest
+side; further blocks, the farthest from the image, keep the side. Odd sides are rounded up when halved. The shortcut is
+the identity if side and filters do not change, else a 1x1 convolution, computed at the smaller side.
 
-Deviations: CFG-GAN's blocks have one norm, behind the second convolution, its shortcuts no bias, and its 3x3
-convolutions start at N(0, 0.01²). WGAN-GP draws uniform weights by the mean of inputs and outputs, and makes up for a
-ReLU behind every 3x3 convolution of a block.
+Deviations: CFG-GAN's blocks have one norm, after the second convolution, its shortcuts have no bias, and its 3x3
+convolutions start at N(0, 0.01²). WGAN-GP draws uniform weights scaled by the mean of inputs and outputs, and
+compensates for a ReLU after every 3x3 convolution of a block.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from ganvas.networks.conditioning import LabelledConv, with_label
 from ganvas.networks.init import kaiming, normal
 
 SMALLEST_IMAGE = 8
-G_SMALLEST = 4  # side that the generator starts from, unless it has too few blocks
+G_SMALLEST = 4  # side that the generator starts from, if it has enough blocks
 
 Norm = Callable[[int], nn.Module]
 D_NORMS: dict[str, Norm] = {
@@ -43,23 +43,23 @@ class ResNet(Networks):
 
     name: Literal["resnet"] = "resnet"
     base: PositiveInt = 64
-    """filters next to the image; they double with each block away from it"""
+    """filters of the block next to the image; they double with each further block"""
     max_filters: PositiveInt = 512
-    """where the doubling stops"""
+    """maximum number of filters of a block"""
     g_blocks: PositiveInt = 4
-    """residual blocks of G; those that do not double the side are its first"""
+    """residual blocks of G; the first ones keep the side if there are more than doublings"""
     d_blocks: PositiveInt = 4
-    """residual blocks of D; those that do not halve the side are its last"""
+    """residual blocks of D; the last ones keep the side if there are more than halvings"""
     d_smallest: PositiveInt = 4
     """side in pixels at which D stops halving"""
     d_pool: bool = True
-    """whether D's output is computed from the mean over the pixels, or with weights for each of them"""
+    """whether D averages its last features over the pixels, or has separate output weights for each pixel"""
     g_norm: Literal["batch", "none"] = "batch"
     """normalisation in G"""
     d_norm: Literal["none", "batch", "layer"] = "none"
-    """normalisation in D (never in its first block); with batch an image's gradient depends on its batch"""
+    """normalisation in D (never in its first block); with batch, the gradient of an image depends on its batch"""
     init: Literal["kaiming", "normal"] = "kaiming"
-    """initial weights: kaiming = by the layer's inputs and activation, normal = standard deviation 0.02 for all"""
+    """initial weights: kaiming = by the layer's inputs and activation; normal = standard deviation 0.02 for all"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
         return ResNetGenerator(spec, latent_size, self)
@@ -68,7 +68,7 @@ class ResNet(Networks):
         return ResNetDiscriminator(spec, outputs, self)
 
     def plan(self, spec: ImageSpec, blocks: int, smallest: int) -> tuple[list[tuple[int, int]], list[int]]:
-        """(height, width) at both ends of every block, and the filters at its inner end, from the image inwards.
+        """(height, width) of the image and after every block, and the filters of every block, starting at the image.
 
         Raises UserError for images with no side of 8 pixels or more.
         """
@@ -87,7 +87,7 @@ class ResNet(Networks):
         """Draw the initial weights."""
         if self.init == "normal":
             normal(network)
-        else:  # only first convolutions feed a ReLU alone; all others feed sums, which grow enough as it is
+        else:  # only the first convolutions feed just a ReLU; all others feed sums, which grow enough without a gain
             kaiming(network, linear=[module for name, module in network.named_modules() if "conv1" not in name])
 
 
@@ -119,7 +119,7 @@ class ResNetGenerator(nn.Module):
 class ResNetDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    The label is stacked as one-hot feature maps on the image, for the first 3x3 convolution.
+    The label is concatenated to the image as one-hot feature maps, for the first 3x3 convolution.
     """
 
     def __init__(self, spec: ImageSpec, outputs: int, config: ResNet) -> None:
@@ -143,7 +143,7 @@ class ResNetDiscriminator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """[B, in, h, w] -> [B, out, H, W], at `small` and `large` sides."""
+    """[B, in, h, w] -> [B, out, H, W]; `small` is (h, w) and `large` is (H, W)."""
 
     def __init__(self, ins: int, outs: int, small: tuple[int, int], large: tuple[int, int], norm: Norm) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """[B, in, H, W] -> [B, out, h, w], half the side where `halve` says so."""
+    """[B, in, H, W] -> [B, out, h, w], with half the side if `halve`."""
 
     def __init__(self, ins: int, outs: int, halve: bool, norm: Norm) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class DownBlock(nn.Module):
 
 
 class ImageBlock(nn.Module):
-    """The discriminator's first: images [B, C, H, W], labels [B] -> [B, out, h, w], without norm or ReLU before it."""
+    """The discriminator's first block: images [B, C, H, W], labels [B] -> [B, out, h, w]; no norm or ReLU before it."""
 
     def __init__(self, spec: ImageSpec, outs: int, halve: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The part of the plane that an image of a pixel network shows, and the places of its pixels."""
+"""The part of the plane that an image of a pixel network shows, and the coordinates of its pixels."""
 
 import math
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ MOST_SAMPLES = 32  # per side of a pixel
 
 @dataclass(frozen=True)
 class View:
-    """The part of the plane that an image shows, and in how many pixels: steps are the same in both directions."""
+    """The part of the plane that an image shows, and its size in pixels. Pixels are square."""
 
     height: int
     width: int
     scale: float = 8.0
-    """the first and the last pixel of the shorter side lie at ±scale / zoom from the center"""
+    """distance from the center to the first and last pixel of the shorter side, at zoom 1"""
     center: tuple[float, float] = (0.0, 0.0)
     """x (to the right), y (downwards)"""
     zoom: float = 1.0
     supersample: int = 1
-    """average an N×N grid of samples per pixel"""
+    """N: each pixel is the mean of a grid of N×N samples"""
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1:
@@ -38,14 +38,14 @@ class View:
 
     @property
     def step(self) -> float:
-        """From one pixel to the next."""
+        """The distance between adjacent pixels."""
         return 2 * self.scale / self.zoom / max(1, min(self.height, self.width) - 1)
 
     def coordinates(self, start: int = 0, stop: int | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """x, y and r of the samples of every pixel from `start` to `stop`: [pixels * supersample², 3].
 
-        Pixels are numbered row by row from the top left; the samples of one lie beside each other. Computed in float64
-        and rounded last, so that steps which `dtype` can tell apart stay apart.
+        Pixels are numbered row by row from the top left; the samples of a pixel are adjacent. Computed in float64 and
+        rounded at the end, so that coordinates which `dtype` can distinguish stay distinct.
         """
         x = torch.arange(start, self.height * self.width if stop is None else stop, dtype=torch.float64)
         y = (x / self.width).floor_()  # rows, exact up to 2**52 pixels
@@ -57,5 +57,5 @@ class View:
             axis.sub_((side - 1) / 2).mul_(self.step).add_(middle)
         result = torch.empty(len(x), 3, dtype=dtype)
         result[:, 0], result[:, 1] = x, y
-        result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: fresh memory would cost more than the arithmetic
+        result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: new memory would cost more than the arithmetic
         return result

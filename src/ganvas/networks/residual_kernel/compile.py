@@ -1,6 +1,6 @@
-"""Compile the kernel on first use, with the compiler that is there, and keep it in the cache.
+"""Compiles the kernel on first use, with the machine's compiler, and keeps it in the cache.
 
-Nothing here raises: where there is no compiler, or it fails, the caller learns the reason and goes another way.
+`library` never raises: if there is no compiler or it fails, the caller gets the reason and uses the fallback.
 """
 
 import ctypes
@@ -23,11 +23,11 @@ from ganvas.core.errors import UserError
 SOURCE = Path(__file__).with_name("residual.cpp")
 MAX_WIDTH = 32
 COMPILERS = ("g++", "clang++", "c++")
-# What the kernel needs of -ffast-math. All of it would let a weight that is not a number pass unnoticed, and switch
-# denormal numbers off for the whole process: GCC links code that does so.
+# The parts of -ffast-math that the kernel needs. The whole of it would hide weights that are NaN, and would disable
+# denormal numbers for the whole process, because GCC then links code that does so.
 MATH_FLAGS = ("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
 FLAGS = ("-std=c++17", "-O3", *MATH_FLAGS, "-fPIC", "-shared")
-# Tried in turn until one compiles: ARM's clang knows -mcpu only, Apple's has no OpenMP.
+# Tried in this order until one compiles: ARM's clang knows only -mcpu, Apple's has no OpenMP.
 MACHINE_FLAGS = (
     ("-march=native", "-fopenmp"),
     ("-mcpu=native", "-fopenmp"),
@@ -35,30 +35,30 @@ MACHINE_FLAGS = (
     ("-mcpu=native",),
     (),
 )
-TIMEOUT_SECONDS = 120  # a compilation takes one or two
+TIMEOUT_SECONDS = 120  # a compilation takes one or two seconds
 
 
 class CannotBuild(Exception):
-    """Why there is no kernel, in one line."""
+    """The reason why the kernel cannot be built, in one line."""
 
 
 @functools.cache
 def library(width: int) -> tuple[ctypes.CDLL | None, str]:
-    """The kernel for networks of `width` units and how it was made; or None and why not."""
+    """The kernel for networks of `width` units and how it was compiled; or None and the reason."""
     try:
         if width > MAX_WIDTH:
-            raise CannotBuild(f"it is made for up to {MAX_WIDTH} units, not {width}")
+            raise CannotBuild(f"it supports up to {MAX_WIDTH} units, not {width}")
         compiler = _compiler()
         file = _cached(compiler, width)
         try:
             loaded = ctypes.CDLL(str(file))
         except OSError:
-            file.unlink(missing_ok=True)  # whatever is wrong with it, the next process starts afresh
+            file.unlink(missing_ok=True)  # so that the next process compiles it again
             raise
         return loaded, f"compiled with {Path(compiler[0]).name}"
     except (CannotBuild, UserError) as reason:
         return None, str(reason)
-    except Exception as error:  # somebody's compiler, disk or linker: no reason to fail, there is another way
+    except Exception as error:  # any trouble with compiler, linker or disk: the fallback works without them
         return (
             None,
             f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}",
@@ -69,7 +69,7 @@ def _compiler() -> list[str]:
     """The command that compiles C++: $CXX, or the first compiler on the path."""
     if own := shlex.split(os.environ.get("CXX", "")):
         if shutil.which(own[0]) is None:
-            raise CannotBuild(f"there is no '{own[0]}', which CXX asks for")
+            raise CannotBuild(f"there is no '{own[0]}', the compiler set in CXX")
         return own
     found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
     if found is None:
@@ -78,7 +78,7 @@ def _compiler() -> list[str]:
 
 
 def _cached(compiler: list[str], width: int) -> Path:
-    """The compiled kernel in the cache; compiled now, by one process at a time, if it is not there."""
+    """The compiled kernel in the cache; compiled first, by one process at a time, if it is missing."""
     source = SOURCE.read_bytes()
     key = repr((source, width, compiler, FLAGS, MACHINE_FLAGS, _processor())).encode()
     folder = cache_dir() / "kernels"
@@ -92,7 +92,7 @@ def _cached(compiler: list[str], width: int) -> Path:
 
 
 def _processor() -> str:
-    """The processor and what it can do: a kernel that was made for another one might stop the process."""
+    """The processor and its features: a kernel compiled for another processor might crash the process."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         facts = {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
@@ -102,8 +102,8 @@ def _processor() -> str:
 
 
 def _compile(compiler: list[str], width: int) -> bytes:
-    """The shared library; raises CannotBuild with the compiler's first complaint."""
-    complaints = []
+    """The shared library; raises CannotBuild with the compiler's first error."""
+    outputs = []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernel.so"
         for machine in MACHINE_FLAGS:
@@ -111,7 +111,7 @@ def _compile(compiler: list[str], width: int) -> bytes:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS)
             if done.returncode == 0 and out.is_file():
                 return out.read_bytes()
-            complaints.append(done.stderr or f"exit status {done.returncode}")
-    lines = complaints[0].strip().splitlines()
+            outputs.append(done.stderr or f"exit status {done.returncode}")
+    lines = outputs[0].strip().splitlines()
     line = next((line for line in lines if "error" in line), lines[0])
     raise CannotBuild(f"{Path(compiler[0]).name} failed: {line.strip()}")

@@ -1,7 +1,7 @@
-"""The residual pixel network in plain PyTorch, fast: pixels side by side, [W, pixels], as a structure of arrays.
+"""The residual pixel network in optimised PyTorch. Activations have the layout [W, pixels].
 
-One pixel is too small a matrix for a matrix product; a row of pixels for every unit is what it likes. It needs no
-compiler, and runs on every device and in every float type.
+A layer is small, so matrix products are fast only over many pixels at once. This needs no compiler and works on every
+device and with every float type.
 """
 
 import torch
@@ -13,7 +13,7 @@ TILE = 2**14  # pixels at a time when painting: their activations stay in the ca
 
 
 def forward(v: Tensor, coordinates: Tensor, weights: Weights) -> Tensor:
-    """v [N, W], coordinates [P, 3] -> logits [N, P, C] without a graph, tile by tile in memory that is used again."""
+    """v [N, W], coordinates [P, 3] -> logits [N, P, C] without gradients, tile by tile in reused memory."""
     pixels, channels = len(coordinates), len(weights.out_bias)
     logits = v.new_empty(len(v), pixels, channels)
     images_at_once = max(1, TILE // max(1, pixels))
@@ -29,7 +29,7 @@ def forward(v: Tensor, coordinates: Tensor, weights: Weights) -> Tensor:
 
 
 def _tile(v: Tensor, coordinates: Tensor, weights: Weights, scratch: Tensor) -> Tensor:
-    """The logits of a tile but for their bias: [C, N * P]."""
+    """The logits of a tile without their bias: [C, N * P]."""
     h = _first(v, coordinates, weights)
     k, spare = (memory[: h.numel()].view_as(h) for memory in scratch)
     for biases, products in zip(weights.bias[..., None], weights.weight, strict=True):
@@ -43,8 +43,8 @@ def _tile(v: Tensor, coordinates: Tensor, weights: Weights, scratch: Tensor) -> 
 
 
 def differentiable(v: Tensor, coordinates: Tensor, weights: Weights) -> Tensor:
-    """v [N, W], coordinates [P, 3] -> logits [N, P, C] with their graph, for all that requires a gradient."""
-    with torch.autocast(v.device.type, enabled=False):  # rounded to bf16, 24 blocks lose the image
+    """v [N, W], coordinates [P, 3] -> logits [N, P, C], differentiable with respect to all inputs."""
+    with torch.autocast(v.device.type, enabled=False):  # 24 blocks in bf16 would lose the image to rounding
         h = _first(v, coordinates, weights)
         for biases, products in zip(weights.bias[..., None], weights.weight, strict=True):
             *layers, last = zip(biases, products, strict=True)
@@ -57,6 +57,6 @@ def differentiable(v: Tensor, coordinates: Tensor, weights: Weights) -> Tensor:
 
 
 def _first(v: Tensor, coordinates: Tensor, weights: Weights) -> Tensor:
-    """What the first block sees: [W, N * P]."""
+    """The input of the first block: [W, N * P]."""
     place = weights.input @ coordinates.T
     return (v.T[:, :, None] + place[:, None]).tanh_().flatten(1)

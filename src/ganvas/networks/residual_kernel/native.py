@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from ganvas.networks.residual_kernel import compile, fallback
 from ganvas.networks.residual_kernel.weights import Weights
 
-TOLERANCE = 1e-3  # of a network that does not amplify errors, so that only a kernel that is wrong exceeds it
+TOLERANCE = 1e-3  # for a test network that does not amplify errors: only a broken kernel exceeds it
 
 
 class _Network(ctypes.Structure):
@@ -26,7 +26,7 @@ class _Network(ctypes.Structure):
 
 
 class Kernel:
-    """The kernel for one width; its tensors are float32 and on the CPU."""
+    """The kernel for one width, for float32 tensors on the CPU."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         pointer, network = ctypes.c_void_p, ctypes.POINTER(_Network)
@@ -44,7 +44,7 @@ class Kernel:
         return logits
 
     def backward(self, v: Tensor, coordinates: Tensor, weights: Weights, gradient: Tensor) -> tuple[Tensor, Weights]:
-        """The gradients of v and of the weights, from that of the logits [N, P, C]."""
+        """The gradients of v and of the weights, given the gradient of the logits [N, P, C]."""
         tensors = _contiguous(v, coordinates, *weights)
         gradient = gradient.detach().contiguous()
         flat = v.new_empty(sum(weight.numel() for weight in weights))
@@ -62,21 +62,21 @@ class Kernel:
 
 @functools.cache
 def load(width: int) -> tuple[Kernel | None, str]:
-    """The kernel for a width and what it is; or None and why there is none. The first call may take seconds."""
+    """The kernel for a width and its description; or None and the reason. The first call may take seconds."""
     library, why = compile.library(width)
     if library is None:
         return None, why
     kernel = Kernel(library)
     if not _is_right(kernel, width):
-        return None, f"{why}, it computes wrong numbers on this machine"
-    threads = "OpenMP" if kernel.openmp else "one thread, for want of OpenMP"
+        return None, f"{why}, but it computes wrong numbers on this machine"
+    threads = "OpenMP" if kernel.openmp else "one thread, because OpenMP is missing"
     return kernel, f"{why}, {kernel.lanes} pixels per instruction, {threads}"
 
 
 def _is_right(kernel: Kernel, width: int) -> bool:
-    """Whether a small network and its gradients come out as without the kernel: compilers and libraries can be broken.
+    """Whether the kernel agrees with the fallback on a small network and its gradients: compilers can be broken.
 
-    It has more pixels than a tile, and a last tile that is not full.
+    The test has more pixels than one tile, and a last tile that is not full.
     """
     generator = torch.Generator().manual_seed(0)
 
@@ -95,7 +95,7 @@ def _is_right(kernel: Kernel, width: int) -> bool:
 
 
 class Residual(torch.autograd.Function):
-    """Logits whose graph holds no activations: the backward pass computes them again."""
+    """Logits without stored activations: the backward pass recomputes them."""
 
     @staticmethod
     def forward(ctx: Any, kernel: Kernel, v: Tensor, coordinates: Tensor, *weights: Tensor) -> Tensor:

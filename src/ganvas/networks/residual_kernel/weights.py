@@ -1,4 +1,4 @@
-"""What a residual pixel network is made of."""
+"""The weights of a residual pixel network."""
 
 from typing import NamedTuple
 
@@ -9,9 +9,9 @@ class Weights(NamedTuple):
     """The weights of W units, B blocks of D layers and C channels, all of one dtype and on one device."""
 
     input: Tensor
-    """[W, 3], of the coordinates x, y, r"""
+    """[W, 3], for the coordinates x, y, r"""
     weight: Tensor
-    """[B, D, W, W]; the last layer of a block is the one under tanh"""
+    """[B, D, W, W]; the last layer of a block is followed by tanh"""
     bias: Tensor
     """[B, D, W]"""
     out_weight: Tensor
