@@ -70,7 +70,7 @@ def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
     assert recipe["seeds"] == list(range(5, 12))
     assert recipe["nimg"] == 240
     files = sorted((tmp_path / "folder").iterdir())
-    assert [file.name for file in files] == [f"{seed:06d}-label2.png" for seed in range(5, 12)]
+    assert [file.name for file in files] == [f"{seed:06d}-slanted.png" for seed in range(5, 12)]
     assert (images.load_png(files[2])[0] == arrays["images"][2]).all()  # seed 7, whose turn is class 2
 
 

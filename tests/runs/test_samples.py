@@ -9,12 +9,14 @@ from ganvas.core.images import load_png
 from ganvas.runs.model import Samples
 from ganvas.runs.samples import SampleRecipe, save
 
+CLASSES = ("T - shirt / top", "..", "10")
 PROVENANCE = {"ganvas": "0.2.0", "recipe": "mnist-cdcgan", "checkpoint": "ab12", "nimg": 240}
 OLD = {"version": "0.1.0", "recipe": "mnist-cdcgan", "checkpoint": "ab12", "nimg": 240, "seeds": [7], "labels": [None]}
 
 
 def samples(labels: list[int] | None) -> Samples:
-    return Samples(np.zeros((2, 8, 8, 1), np.uint8), None if labels is None else np.array(labels), [5, 6])
+    numbers = None if labels is None else np.array(labels)
+    return Samples(np.zeros((2, 8, 8, 1), np.uint8), numbers, [5, 6], () if labels is None else CLASSES)
 
 
 @pytest.mark.parametrize("labels", [None, [0, 1]])
@@ -48,3 +50,16 @@ def test_recipes_that_are_damaged_are_refused(change: dict[str, object], said: s
     with pytest.raises(UserError, match=said) as refused:
         SampleRecipe.from_json(json.dumps({**OLD, "version": 2, "ganvas": "0.2.0", "labels": [1], **change}), "a.png")
     assert "\n" not in str(refused.value)
+
+
+def test_files_are_named_after_their_classes(tmp_path: Path) -> None:
+    for folder in (tmp_path / "have.dot", tmp_path / "v1.0"):
+        (tmp_path / "have.dot").mkdir(exist_ok=True)
+        written = save(samples([0, 1]), folder, PROVENANCE)
+        assert written == [folder / "000005-T-shirt-top.png", folder / "000006-...png"]
+    save(samples([2, 2]), tmp_path / "a.NPZ", PROVENANCE)
+    with np.load(tmp_path / "a.NPZ") as arrays:
+        assert [arrays["classes"][label] for label in arrays["labels"]] == ["10", "10"]
+    assert save(samples(None), tmp_path / "a.PNG", PROVENANCE) == [tmp_path / "a.PNG"]
+    with pytest.raises(UserError, match=r"cannot write samples as '\.jpg'"):
+        save(samples(None), tmp_path / "a.jpg", PROVENANCE)

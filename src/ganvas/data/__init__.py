@@ -1,8 +1,9 @@
 """Where images come from: `load(DataSettings(name=...))` gives an ImageSet, `Batches` streams it."""
 
 import contextlib
+import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,11 @@ from ganvas.data import folder, hub, strokes
 from ganvas.data.decoding import Fit, Source, decode, from_array
 from ganvas.data.hub import Published
 from ganvas.data.imageset import Batch, Batches, ImageSet, random_crops
+from ganvas.data.splits import NoSplit, Split
 
-__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "load", "load_files", "load_unseen"]
+__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "Split", "load", "load_files", "load_unseen"]
 
-Split = Literal["train", "test"]
+logger = logging.getLogger("ganvas")
 
 TOLERATED = 0.01  # the share of images that may be unreadable
 
@@ -52,31 +54,46 @@ class DataSettings(Settings):
     shuffle: bool = True
     """another order in each epoch; false: the order of the set, every time"""
     limit: int | None = Field(None, ge=1)
-    """only the first so many images, in the order of the set (for folders: sorted by path)"""
+    """at most so many images: the first ones of each class in equal shares, or of the set (for folders: by path)"""
     flips: bool = False
     """show half of the images mirrored while training, other ones each time"""
 
 
-def load(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> ImageSet:
+def load(
+    settings: DataSettings,
+    split: Split = "train",
+    data_dir: Path | None = None,
+    whites: Mapping[str, float] | None = None,
+) -> ImageSet:
     """The images of a split, decoded once; named sets are looked for in `data_dir` first.
 
-    With `size` or `channels` left open each split is judged by itself: pass what the training set had to load another.
+    With `size` or `channels` left open, and without `whites`, each split is judged by itself: pass what the training
+    set had to load another.
     Raises UserError for an unknown name, a damaged file, or when more than 1 % of the images cannot be read.
     """
     source = find(settings, split, data_dir)
     if settings.splits == "all" and split == "train" and (test := _find_test(settings, data_dir)):
         source = source.and_then(test).first(settings.limit)
-    images, kept, _, skipped = decode(source, settings.size, settings.channels, settings.fit)
+    decoded = decode(source, settings.size, settings.channels, settings.fit, whites)
+    images, skipped = decoded.images, decoded.skipped
     if len(skipped) > TOLERATED * source.count:
         raise UserError(
             f"{len(skipped)} of {source.count} images in '{source.name}' cannot be read, more than "
             f"{TOLERATED:.0%}: repair or remove them ({'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})"
         )
-    labels = None if source.labels is None else source.labels[kept]
-    if settings.random_crop is None:
-        return ImageSet(source.name, images, labels, source.classes, skipped)
-    crops = random_crops(images, settings.random_crop)
-    return ImageSet(source.name, crops, labels, source.classes, skipped, whole=images)
+    whole = None
+    if settings.random_crop is not None:
+        images, whole = random_crops(images, settings.random_crop), images
+    return ImageSet(
+        name=source.name,
+        images=images,
+        labels=None if source.labels is None else source.labels[decoded.kept],
+        classes=source.classes,
+        skipped=skipped,
+        whole=whole,
+        notes=source.notes + decoded.notes,
+        whites=decoded.whites,
+    )
 
 
 def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
@@ -101,7 +118,7 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
     alike = settings.model_copy(update={"size": side, "channels": train.spec.channels, "limit": None})
     if _find_test(alike, data_dir) is None:
         return None
-    test = load(alike, "test", data_dir)
+    test = load(alike, "test", data_dir, train.whites)
     if test.labels is None or test.classes == train.classes:
         return test
     if unknown := [name for name in test.classes if name not in train.classes]:
@@ -113,13 +130,14 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
 
 
 def _find_test(settings: DataSettings, data_dir: Path | None) -> Source | None:
-    """All of the test split; None for folders and files that have none."""
-    settings = settings.model_copy(update={"limit": None})
-    if settings.name in NAMED:
-        return find(settings, "test", data_dir)
-    with contextlib.suppress(UserError):
-        return find(settings, "test", data_dir)
-    return None
+    """All of the test split; None where there is none. Raises UserError where there is a damaged one."""
+    try:
+        return find(settings.model_copy(update={"limit": None}), "test", data_dir)
+    except NoSplit:
+        return None
+    except hub.Unreachable as error:
+        logger.warning("going on without the test split: %s", error)
+        return None
 
 
 def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:
@@ -137,7 +155,11 @@ def find(settings: DataSettings, split: Split = "train", data_dir: Path | None =
 
 def _find(name: str, split: Split, data_dir: Path | None) -> Source:
     if name in NAMED:
-        return NAMED[name](split, data_dir)
+        source = NAMED[name](split, data_dir)
+        if folder.image_files(Path(name)):
+            note = f"'{name}' is the built-in set, not the folder of images of that name here: that is './{name}'"
+            return replace(source, notes=(*source.notes, note))
+        return source
     place = Path(name)
     with contextlib.suppress(RuntimeError):  # ~somebody who is not a user here
         place = place.expanduser()
@@ -148,7 +170,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
 
         files = parquet.find(place, split)
         if not files:
-            raise UserError(f"'{name}' has no {split} split: no Parquet file in it is named {split}-...")
+            raise NoSplit(f"'{name}' has no {split} split: no Parquet file in it is named {split}-...")
         return parquet.from_files(name, files)
     if place.is_dir():
         return folder.load(name, place, split)

@@ -35,6 +35,7 @@ class Report:
     near: int  # pairs of other images that nearly match
     near_pairs: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...]  # 'path: reason' of each unreadable file
+    notes: tuple[str, ...]  # what was taken as what, and what was left out
     megabytes: float  # of the decoded images
     seconds_per_image: float | None = None  # of training, if it was measured
 
@@ -44,6 +45,7 @@ class Report:
         modes = Counter(one.mode for one in self.originals).most_common()
         return [
             f"{self.name}: {self.count:,} images, used as {self.size} x {self.size} {COLOURS[self.channels]} pixels",
+            *self.notes,
             f"classes: {', '.join(f'{name} ({n:,})' for name, n in self.classes.items()) or 'none'}",
             f"originals: {width} wide, {height} high, Pillow modes {', '.join(f'{mode} ({n:,})' for mode, n in modes)}",
             f"exact duplicates: {self.exact:,}{_examples(f'{one} = {other}' for one, other in self.exact_pairs)}",
@@ -62,7 +64,8 @@ class Report:
 def check(settings: DataSettings, data_dir: Path | None = None, seconds_per_image: float | None = None) -> Report:
     """Look through the training split. Raises UserError only where there is nothing to look at."""
     source = find(settings, "train", data_dir)
-    images, kept, originals, skipped = decode(source, settings.size, settings.channels, settings.fit)
+    decoded = decode(source, settings.size, settings.channels, settings.fit)
+    images, kept = decoded.images, decoded.kept
     counts = [] if source.labels is None else np.bincount(source.labels[kept], minlength=len(source.classes)).tolist()
 
     def names(pairs: Sequence[tuple[int, int]]) -> tuple[tuple[str, str], ...]:
@@ -77,12 +80,13 @@ def check(settings: DataSettings, data_dir: Path | None = None, seconds_per_imag
         channels=images.shape[1],
         size=images.shape[2],
         classes=dict(zip(source.classes, counts, strict=True)),
-        originals=originals,
+        originals=decoded.originals,
         exact=len(copies),
         exact_pairs=names(copies),
         near=near,
         near_pairs=names(alike),
-        skipped=skipped,
+        skipped=decoded.skipped,
+        notes=source.notes + decoded.notes,
         megabytes=images.nbytes / 1e6,
         seconds_per_image=seconds_per_image,
     )

@@ -4,14 +4,16 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
@@ -23,6 +25,21 @@ DEFAULT_SIZE = 64  # pixels, for sets whose images are not all of one square siz
 MEMORY_LIMIT_BYTES = 2 * 2**30  # a larger set is memory-mapped from a file in the cache folder
 MODE = {1: "L", 3: "RGB"}  # Pillow's names
 CHUNK = 8  # images per task: handing over one small image would take longer than decoding it
+MOST_PIXELS = 500_000_000  # of one image, before fitting
+LARGE_PIXELS = 50_000_000  # images from this size on are decoded one at a time, so that the memory is enough
+MOST_METADATA_BYTES = 64 * 2**20  # of each colour profile or text in a PNG, unpacked
+TURNS = {  # by the number in the EXIF tag Orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+SIDEWAYS = tuple(TURNS[number] for number in (5, 6, 7, 8))  # width and height change places
+
+_ONE_LARGE = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +54,29 @@ class Source:
     classes: tuple[str, ...] = ()
     side: int | None = None  # of every image, in pixels, where the source knows it
     array: np.ndarray | None = None  # uint8 [count, 1, side, side] where the source has all pixels already
+    notes: tuple[str, ...] = ()  # what was taken as what, and what was left out, where the user may think otherwise
+
+    def __post_init__(self) -> None:
+        """Raises UserError for labels that are no numbers of classes."""
+        if self.labels is not None and len(self.labels):
+            low, high = int(self.labels.min()), int(self.labels.max())
+            if low < 0 or high >= len(self.classes):
+                raise UserError(
+                    f"'{self.name}': labels from {low} to {high} do not fit its {len(self.classes)} classes: "
+                    "these are the labels of another set, or damaged"
+                )
 
     def first(self, limit: int | None) -> "Source":
-        """The first `limit` images, or all of them."""
-        cut = slice(limit)
-        return replace(
-            self,
-            count=len(range(self.count)[cut]),
-            labels=None if self.labels is None else self.labels[cut],
-            array=None if self.array is None else self.array[cut],
-        )
+        """At most `limit` images, in their order: the first ones, an equal share of each class where there are any."""
+        if limit is None or limit >= self.count:
+            return self
+        if self.labels is None:
+            return self._at(np.arange(limit))
+        by_class = np.argsort(self.labels, kind="stable")
+        counts = np.bincount(self.labels)
+        rank = np.empty(self.count, np.int64)  # of each image within its class
+        rank[by_class] = np.concatenate([np.arange(count) for count in counts])
+        return self._at(np.sort(np.argsort(rank, kind="stable")[:limit]))
 
     def only(self, classes: Sequence[str]) -> "Source":
         """The images of some classes, which are numbered in the order given; raises UserError for an unknown one."""
@@ -56,15 +86,20 @@ class Source:
             if name not in self.classes:
                 raise UserError(f"'{self.name}' has no class '{name}': {nearest(name, self.classes)}")
         number = {self.classes.index(name): new for new, name in enumerate(classes)}
-        chosen = np.flatnonzero(np.isin(self.labels, list(number)))
+        chosen = self._at(np.flatnonzero(np.isin(self.labels, list(number))))
+        assert chosen.labels is not None
+        labels = np.array([number[label] for label in chosen.labels.tolist()], np.int64)
+        return replace(chosen, labels=labels, classes=tuple(classes))
+
+    def _at(self, places: np.ndarray) -> "Source":
+        """The images at some places, int64 [n]."""
         return replace(
             self,
-            count=len(chosen),
-            open=lambda i: self.open(int(chosen[i])),
-            where=lambda i: self.where(int(chosen[i])),
-            labels=np.array([number[label] for label in self.labels[chosen].tolist()], np.int64),
-            classes=tuple(classes),
-            array=None if self.array is None else self.array[chosen],
+            count=len(places),
+            open=lambda i: self.open(int(places[i])),
+            where=lambda i: self.where(int(places[i])),
+            labels=None if self.labels is None else self.labels[places],
+            array=None if self.array is None else self.array[places],
         )
 
     def and_then(self, other: "Source") -> "Source":
@@ -100,6 +135,17 @@ class Original(NamedTuple):
     mode: str
 
 
+Whites = Mapping[str, float]  # Pillow mode of deep grey -> the value that is white
+
+
+class Deep(NamedTuple):
+    """An image of more than 8 bits of grey that waits for the others: what is white is decided for all of them."""
+
+    mode: str
+    low: float
+    high: float
+
+
 class Decoded(NamedTuple):
     """images: uint8 [n, C, S, S] of the n readable images; kept: int64 [n], their places in the source."""
 
@@ -107,23 +153,31 @@ class Decoded(NamedTuple):
     kept: np.ndarray
     originals: tuple[Original, ...]  # one for each readable image
     skipped: tuple[str, ...]  # 'path: reason' for each other one
+    whites: Whites
+    notes: tuple[str, ...]  # on the range of deep grey
 
 
-def decode(source: Source, size: int | None, channels: int | None, fit: Fit) -> Decoded:
+def decode(source: Source, size: int | None, channels: int | None, fit: Fit, whites: Whites | None = None) -> Decoded:
     """Decode every image once, in a pool of threads, to `size` pixels square and `channels` planes.
 
     size None: the images' own size if all are square and alike, else DEFAULT_SIZE.
     channels None: 1 if every pixel of every image is grey, else 3.
+    whites: what is white in images of deep grey (16 or 32 bits, floats), by mode; for other modes, the largest value of
+    all images of that mode decides.
     """
     whole = _at_once(source, size, channels, fit)
     if whole is not None:
         images, own = whole
-        return Decoded(images, np.arange(source.count), (Original(own, own, "L"),) * source.count, ())
+        return Decoded(images, np.arange(source.count), (Original(own, own, "L"),) * source.count, (), {}, ())
 
-    with warnings.catch_warnings(action="ignore"):  # Pillow's on odd metadata and on scans of 90 megapixels and more
+    with warnings.catch_warnings(action="ignore"), _limits_for_own_files():  # Pillow warns of odd metadata
         side = size or source.side or _own_side(source)
         images = _allocate((source.count, channels or 3, side, side))
-        results = _decode_all(images, source, fit)
+        results = _decode_all(images, source, range(source.count), fit, whites or {})
+        waiting = {i: one for i, one in enumerate(results) if isinstance(one, Deep)}
+        whites = {**_whites(waiting.values()), **(whites or {})}
+        for i, one in zip(waiting, _decode_all(images, source, list(waiting), fit, whites), strict=True):
+            results[i] = one
 
     kept = np.array([i for i, one in enumerate(results) if isinstance(one, Original)], dtype=np.int64)
     for to, place in enumerate(kept):  # close the gaps in place: the array may be larger than the memory
@@ -134,7 +188,50 @@ def decode(source: Source, size: int | None, channels: int | None, fit: Fit) -> 
         images = images[:, :1] if isinstance(images, np.memmap) else images[:, :1].copy()
     originals = tuple(one for one in results if isinstance(one, Original))
     skipped = tuple(f"{source.where(i)}: {one}" for i, one in enumerate(results) if isinstance(one, str))
-    return Decoded(images, kept, originals, skipped)
+    return Decoded(images, kept, originals, skipped, whites, _ranges(waiting.values(), whites))
+
+
+@contextmanager
+def _limits_for_own_files() -> Iterator[None]:
+    """Pillow's limits protect servers from strangers; a panorama and a large colour profile of the user's are fine."""
+    before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = (
+        MOST_PIXELS // 2,
+        MOST_METADATA_BYTES,
+    )  # it refuses the double
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = before
+
+
+def _whites(images: Iterable[Deep]) -> dict[str, float]:
+    """What is white in each mode of deep grey, by the largest value of all images of that mode."""
+    highest: dict[str, float] = {}
+    for image in images:
+        highest[image.mode] = max(image.high, highest.get(image.mode, image.high))
+    return {mode: _white(mode, high) for mode, high in highest.items()}
+
+
+def _white(mode: str, high: float) -> float:
+    """16 bits are full at 65,535; other whole numbers and floats may hold 8 or 16 bits; floats mostly go up to 1."""
+    if mode.startswith("I;16"):
+        return 65535.0
+    usual = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
+    over = 1.1 if mode == "F" else 1.0  # floats that were scaled or sharpened overshoot
+    return next((white for white in usual if high <= over * white), high)
+
+
+def _ranges(images: Iterable[Deep], whites: Whites) -> tuple[str, ...]:
+    """'3 images of mode F hold values from 0 to 1.02: white is 1', for each mode of deep grey."""
+    by_mode: dict[str, list[Deep]] = {}
+    for image in images:
+        by_mode.setdefault(image.mode, []).append(image)
+    return tuple(
+        f"{len(some):,} images of mode {mode} hold values from {min(one.low for one in some):g} to "
+        f"{max(one.high for one in some):g}: white is {whites[mode]:g}"
+        for mode, some in by_mode.items()
+    )
 
 
 def _at_once(source: Source, size: int | None, channels: int | None, fit: Fit) -> tuple[np.ndarray, int] | None:
@@ -182,50 +279,68 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
-def _decode_all(images: np.ndarray, source: Source, fit: Fit) -> list[Original | str]:
-    """Write every image to its place in uint8 [N, C, S, S]; the results of `_decode_into`."""
+def _decode_all(
+    images: np.ndarray, source: Source, places: Sequence[int], fit: Fit, whites: Whites
+) -> list[Original | Deep | str]:
+    """Write the images at `places` to theirs in uint8 [N, C, S, S]; the results of `_decode_into`."""
 
-    def work(start: int) -> list[Original | str]:
-        stop = min(start + CHUNK, source.count)
-        return [_decode_into(images[i], source, i, fit) for i in range(start, stop)]
+    def work(start: int) -> list[Original | Deep | str]:
+        return [_decode_into(images[i], source, i, fit, whites) for i in places[start : start + CHUNK]]
 
-    results: list[Original | str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress(f"decoding {source.name}", source.count) as advance:
-        for part in pool.map(work, range(0, source.count, CHUNK)):
+    results: list[Original | Deep | str] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool, progress(f"decoding {source.name}", len(places)) as advance:
+        for part in pool.map(work, range(0, len(places), CHUNK)):
             results += part
             advance(len(part))
     return results
 
 
-def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit) -> Original | str:
-    """Write image `i` to uint8 [C, S, S]; what it was like, or the reason why it cannot be read."""
+def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: Whites) -> Original | Deep | str:
+    """Write image `i` to uint8 [C, S, S]; what it was like, or the reason why it cannot be read.
+
+    An image of deep grey whose white is not among `whites` is not written: its range is returned.
+    """
     planes, side, _ = target.shape
     try:
-        with source.open(i) as image:
+        with source.open(i) as image, _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
             width, height = image.size
             mode = image.mode
             if fit != "pad" and min(image.size) >= 6 * side:
                 image.draft(None, (3 * side, 3 * side))  # large JPEGs: skip detail that resizing would average away
             image.load()
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1)
-            turned = turned if turned in range(1, 9) else 1  # anything can be written there
-            upright = ImageOps.exif_transpose(image) if turned != 1 else image
-            fitted = _fit(_to_8_bit(upright), side, fit)
+            if mode[0] in "IF" and mode not in whites:
+                values = _deep(image)
+                return Deep(mode, float(values.min()), float(values.max()))
+            turn = _turn(image)
+            grey_or_colour = _to_8_bit(image, whites)
+            fitted = _fit(grey_or_colour if turn is None else grey_or_colour.transpose(turn), side, fit)
             pixels = np.asarray(fitted if len(fitted.getbands()) == planes else fitted.convert(MODE[planes]))
     except UnidentifiedImageError:
         return "not an image that Pillow can read"
     except Exception as error:  # a damaged file makes Pillow's readers raise whatever its bytes lead them to
         return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     target[:] = pixels.reshape(side, side, planes).transpose(2, 0, 1)
-    return Original(height, width, mode) if turned >= 5 else Original(width, height, mode)
+    return Original(height, width, mode) if turn in SIDEWAYS else Original(width, height, mode)
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What puts the image upright, by the camera's notes; damaged notes do not spoil an image."""
+    try:
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # anything may be written there
+        return None
+
+
+def _deep(image: Image.Image) -> np.ndarray:
+    """The values of an image of deep grey, float32 [H, W]."""
+    return np.nan_to_num(np.asarray(image).astype(np.float32))
+
+
+def _to_8_bit(image: Image.Image, whites: Whites) -> Image.Image:
     """Any mode as L or RGB; transparency lies on white, as on paper."""
-    if image.mode[0] in "IF":  # 16 bits, 32 bits (which Pillow uses for 16), floats in 0..1 or 0..255
-        values = np.nan_to_num(np.asarray(image).astype(np.float32))
-        scale = 1 / 257 if image.mode[0] == "I" else 255 if values.max() <= 1 else 1
-        return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8))
+    if image.mode[0] in "IF":  # 16 bits, 32 bits, floats
+        values = _deep(image) * (255 / whites[image.mode])
+        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
     if image.mode in MODE.values() and not image.has_transparency_data:
         return image
     grey = Image.getmodebase(image.mode) == "L"
@@ -242,6 +357,8 @@ def _fit(image: Image.Image, side: int, fit: Fit) -> Image.Image:
     if fit == "pad":  # outside the image Pillow's crop is black; an image larger than `side` loses its border
         left, top = (image.width - side) // 2, (image.height - side) // 2
         return image.crop((left, top, left + side, top + side))
+    if fit == "letterbox" and round(min(image.size) / max(image.size) * side) < 1:  # thinner than a pixel: one pixel
+        image = image.resize((side, 1) if image.width > image.height else (1, side), Image.Resampling.LANCZOS)
     scaled = ImageOps.fit if fit == "crop" else ImageOps.pad
     return scaled(image, (side, side), Image.Resampling.LANCZOS)
 

@@ -2,13 +2,17 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ganvas.core.errors import UserError
+from ganvas.data import splits
 from ganvas.data.decoding import Source
+from ganvas.data.splits import NoSplit, Split
 
 # Pixel formats. Pillow needs a plug-in for the last row: named here, they are reported as unreadable, not passed over.
 # fmt: off
@@ -21,24 +25,38 @@ EXTENSIONS = frozenset((
 # fmt: on
 
 
-def load(name: str, folder: Path, split: str) -> Source:
+# Folders that systems put beside the images: thumbnails, rubbish, the insides of archives.
+NOT_LOOKED_INTO = frozenset(
+    ("@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found")
+)
+
+
+class Layout(NamedTuple):
+    """Where the images of each split lie, relative to the folder, and what to tell the user of it."""
+
+    files: dict[Split, list[Path]]
+    roots: dict[Split, Path]
+    notes: tuple[str, ...] = ()
+
+
+def load(name: str, folder: Path, split: Split) -> Source:
     """The images under `folder`, sorted by path; hidden files and files of other kinds are passed over.
 
-    Sub-folders `train` and `test` are the splits; without `train`, all but `test` is for training. Within a split the
-    sub-folders that hold images, at any depth, are the classes; a single one is no class.
-    Raises UserError for a folder without images, a missing split, and images beside class folders.
+    Sub-folders named after splits (`train`, `Test`, `validation`, ...) are the splits; see `_layout`. Within a split
+    the sub-folders that hold images, at any depth, are the classes; a single one is no class.
+    Raises UserError for a folder without images, a missing split, sub-folders that may be splits or classes, and images
+    beside class folders.
     """
-    roots = {"train": folder / "train" if (folder / "train").is_dir() else folder, "test": folder / "test"}
-    files = {of: image_files(root) for of, root in roots.items()}
-    if roots["train"] == folder:
-        files["train"] = [path for path in files["train"] if path.parts[0] != "test"]
-    if split == "test" and not files["test"]:
-        raise UserError(f"'{name}' has no test split: there are no images in {roots['test']}")
-    if not files[split]:
-        raise UserError(f"there are no images in {roots[split]}: it has {_contents(roots[split])}")
+    files = image_files(folder)
+    if not files:
+        raise UserError(f"there are no images in {folder}: it has {_contents(folder)}")
+    layout = _layout(name, files)
+    if not layout.files[split]:
+        raise NoSplit(f"'{name}' has no {split} split: it has no folder '{split}' with images")
 
-    everywhere = files["train"] + files["test"]  # so that a label means the same in both splits
-    classes = sorted({path.parts[0] for path in everywhere if len(path.parts) > 1})
+    within = {of: [path.relative_to(layout.roots[of]) for path in paths] for of, paths in layout.files.items()}
+    everywhere = within["train"] + within["test"]  # so that a label means the same in both splits
+    classes = in_order({path.parts[0] for path in everywhere if len(path.parts) > 1})
     beside = [path for path in everywhere if len(path.parts) == 1]
     if len(classes) > 1 and beside:
         raise UserError(
@@ -46,26 +64,113 @@ def load(name: str, folder: Path, split: str) -> Source:
             "move them into a class folder, or keep all images in one folder to do without classes"
         )
     number = {name: i for i, name in enumerate(classes)} if len(classes) > 1 else {}
-    labels = np.array([number[path.parts[0]] for path in files[split]], dtype=np.int64) if number else None
-    paths = [roots[split] / path for path in files[split]]
-    return Source(name, len(paths), lambda i: Image.open(paths[i]), lambda i: str(paths[i]), labels, tuple(number))
+    labels = np.array([number[path.parts[0]] for path in within[split]], dtype=np.int64) if number else None
+    paths = [folder / path for path in layout.files[split]]
+    return Source(
+        name,
+        len(paths),
+        lambda i: Image.open(paths[i]),
+        lambda i: str(paths[i]),
+        labels,
+        tuple(number),
+        notes=layout.notes,
+    )
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names of classes in their order: by number if all are numbers (2 before 10), else by name."""
+    names = sorted(names)
+    return sorted(names, key=int) if all(name.isascii() and name.isdecimal() for name in names) else names
+
+
+def _layout(name: str, files: Sequence[Path]) -> Layout:
+    """Which sub-folders are splits.
+
+    A folder with the name of a split is one, unless it is a class among others: it holds its images directly, it is the
+    only one with such a name, and class folders lie beside it. What may be either is refused.
+    """
+    tops: dict[str, list[Path]] = {}
+    for path in files:
+        tops.setdefault(path.parts[0] if len(path.parts) > 1 else "", []).append(path)
+    loose = tops.pop("", [])
+    kinds = {top: kind for top in tops if (kind := splits.of_folder(top))}
+    others = [top for top in tops if top not in kinds]
+    everything = Layout({"train": list(files), "test": []}, {"train": Path(), "test": Path()})
+    if not kinds:
+        return everything
+    training = [top for top, kind in kinds.items() if kind == "train"]
+    held_out = [top for top, kind in kinds.items() if kind == splits.held_out(kinds.values())]
+    if len(training) > 1 or len(held_out) > 1:
+        same = training if len(training) > 1 else held_out
+        raise UserError(f"'{name}' has the folders {_list(same)}, which are the same split by their names: join them")
+
+    only = next(iter(kinds)) if len(kinds) == 1 else None
+    direct = only and not _classes(tops[only])
+    if direct and others and not loose and (training or len(others) > 1):
+        return everything._replace(notes=(f"'{only}' is a class, not a split: {_list(others)} lie beside it",))
+    if only and held_out and (not direct and _classes(tops[only]) <= set(others) if others else loose):
+        rest = [path for path in files if path.parts[0] != only]
+        return _split("", rest, only, tops[only], [])
+    if others or not training:
+        why = f"images in {_list(others)} beside them" if others else "no 'train' among them"
+        raise UserError(
+            f"'{name}' has folders with the names of splits ({_list(list(kinds))}), and {why}: rename them, put the "
+            "training images into a folder 'train', or name one of the folders instead"
+        )
+    left_out = [f"{top} ({_images(tops[top])})" for top in kinds if top not in training + held_out]
+    left_out += [f"{_images(loose)} beside the folders"] if loose else []
+    test = held_out[0] if held_out else ""
+    return _split(training[0], tops[training[0]], test, tops.get(test, []), left_out)
+
+
+def _split(train: str, train_files: list[Path], test: str, test_files: list[Path], left_out: Sequence[str]) -> Layout:
+    """Two folders as splits; `train` may be "": everything but `test`."""
+    parts = [f"training images: {train or 'all others'} ({_images(train_files)})"]
+    parts += [f"test images: {test} ({_images(test_files)})"] if test else []
+    parts += [f"left out: {', '.join(left_out)}"] if left_out else []
+    roots: dict[Split, Path] = {"train": Path(train), "test": Path(test)}
+    return Layout({"train": train_files, "test": test_files}, roots, ("; ".join(parts),))
+
+
+def _classes(files: Sequence[Path]) -> set[str]:
+    """The class folders in a split's folder."""
+    return {path.parts[1] for path in files if len(path.parts) > 2}
+
+
+def _images(files: Sequence[Path]) -> str:
+    return f"{len(files):,} image{'' if len(files) == 1 else 's'}"
+
+
+def _list(names: Sequence[str]) -> str:
+    """'a', 'b' and 2 more."""
+    shown = [f"'{name}'" for name in names[:3]] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
 def image_files(root: Path) -> list[Path]:
-    """Every image file under `root`, relative to it, in the same order on every system."""
+    """Every image file under `root`, relative to it, in the same order on every system.
+
+    Each folder is read once, even where several links lead to it. Files that are not regular (pipes, devices) are
+    passed over: opening one may never end.
+    """
     found: list[Path] = []
+    seen = {root.resolve()}
     for place, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [f for f in folders if not (f.startswith(".") or _leads_back(Path(place, f), root))]
-        found += [Path(place, f).relative_to(root) for f in files if f[0] != "." and _is_image(f)]
+        folders[:] = [name for name in sorted(folders) if _is_new(Path(place, name), seen)]
+        named = [Path(place, name) for name in files if name[0] != "." and _is_image(name)]
+        found += [path.relative_to(root) for path in named if path.is_file() or not path.exists()]
     return sorted(found, key=Path.as_posix)
 
 
-def _leads_back(folder: Path, root: Path) -> bool:
-    """Whether this is a link to a folder that it lies in."""
-    if not folder.is_symlink():
+def _is_new(folder: Path, seen: set[Path]) -> bool:
+    """Whether to look into a folder: it is none of the system's, and was not `seen` by another path."""
+    if folder.name.startswith(".") or folder.name.lower() in NOT_LOOKED_INTO:
         return False
-    above = [parent for parent in folder.parents if parent == root or root in parent.parents]
-    return folder.resolve() in {parent.resolve() for parent in above}
+    real = folder.resolve()
+    if real in seen:
+        return False
+    seen.add(real)
+    return True
 
 
 def _is_image(file: str) -> bool:

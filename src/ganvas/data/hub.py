@@ -8,10 +8,15 @@ from typing import NamedTuple
 
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
-from ganvas.data import idx
+from ganvas.data import idx, splits
 from ganvas.data.decoding import Source, from_array
+from ganvas.data.splits import NoSplit, Split
 
 CONVERTED = "refs/convert/parquet"  # the branch where the hub keeps public sets as Parquet: part/split/0000.parquet
+
+
+class Unreachable(UserError):
+    """The hub could not be reached, and nothing of the set is here."""
 
 
 class Published(NamedTuple):
@@ -29,7 +34,7 @@ def homes(data_dir: Path | None) -> list[Path]:
     return [Path(root).expanduser() for root in (data_dir, os.environ.get("GANVAS_DATA")) if root]
 
 
-def named(name: str, published: Published, split: str, data_dir: Path | None) -> Source:
+def named(name: str, published: Published, split: Split, data_dir: Path | None) -> Source:
     """A named set: in `data_dir`, $GANVAS_DATA or the cache, in a folder of its name or directly; else downloaded.
 
     Raises UserError, which says what to put where, when it is nowhere and cannot be downloaded.
@@ -71,7 +76,7 @@ def _key(name: str) -> str:
     return "".join(name.lower().split())
 
 
-def by_id(name: str, split: str) -> Source:
+def by_id(name: str, split: Split) -> Source:
     """The set 'owner/name', or 'owner/name:part' where it has several parts, from its Parquet files on the hub.
 
     The hub converts public sets to Parquet; of others, their own Parquet files are read. What was downloaded is kept in
@@ -85,9 +90,9 @@ def by_id(name: str, split: str) -> Source:
     repo, _, part = name.partition(":")
     try:
         revision, files = _parquet_files(repo)
-        chosen = parquet.of_split(_of_part(repo, files, part), split)
+        chosen = splits.of_split(_of_part(repo, files, part), split)
         if not chosen:
-            raise UserError(f"'{name}' has no {split} split on the hub")
+            raise NoSplit(f"'{name}' has no {split} split on the hub")
         folder = _download(repo, revision, [file.as_posix() for file in chosen])
     except UserError:
         raise
@@ -96,17 +101,16 @@ def by_id(name: str, split: str) -> Source:
     except RepositoryNotFoundError:
         raise UserError(f"'{name}' is neither a folder here nor a public set on the hub: check it") from None
     except Exception as error:  # no network, a server at fault, a full disk: the library and its transport have many
-        raise UserError(f"no folder '{name}' here, and the hub does not give it: {_first_line(error)}") from None
+        raise Unreachable(f"no folder '{name}' here, and the hub does not give it: {_first_line(error)}") from None
     return parquet.from_files(name, [folder / file for file in chosen])
 
 
 def _of_part(repo: str, files: Sequence[Path], part: str) -> list[Path]:
     """The files of a part, which is their first folder unless that is a split; of the only part when none is named."""
-    from ganvas.data import parquet
 
     def part_of(file: Path) -> str:
         first, *others = file.parts
-        return first if others and not parquet.split_of(Path(first)) else "default"
+        return first if others and not splits.of_folder(first) else "default"
 
     parts = sorted(set(map(part_of, files)))
     if not parts:

@@ -39,20 +39,32 @@ def load(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read(path: Path, ndim: int) -> np.ndarray:
-    """A file of unsigned bytes: 00 00 08 ndim, one big-endian 32-bit integer for each dimension, the data."""
+    """A file of unsigned bytes: 00 00 08 ndim, one big-endian 32-bit integer for each dimension, the data.
+
+    No more is unpacked than the header promises.
+    """
+    start = 4 + 4 * ndim
     try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":  # gzip, whatever the file is called
-            data = gzip.decompress(data)
+        with path.open("rb") as raw:
+            zipped = raw.peek(2)[:2] == b"\x1f\x8b"  # gzip, whatever the file is called
+            file = gzip.GzipFile(fileobj=raw) if zipped else raw
+            header = file.read(start)
+            if len(header) < start or header[:4] != bytes((0, 0, 8, ndim)):
+                begin = header[:4].hex(" ")
+                raise UserError(f"{path} is not an IDX file of {ndim}-dimensional bytes: it starts with {begin!r}")
+            shape = tuple(int.from_bytes(header[i : i + 4], "big") for i in range(4, start, 4))
+            size = math.prod(shape)
+            data = bytearray()
+            while len(data) <= size and (part := file.read(min(size + 1 - len(data), 2**20))):
+                data += part
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"cannot read {path} ({error}): put a whole copy in its place") from None
-    if data[:4] != bytes((0, 0, 8, ndim)):
-        raise UserError(f"{path} is not an IDX file of {ndim}-dimensional bytes: it starts with {data[:4].hex(' ')!r}")
-    start = 4 + 4 * ndim
-    shape = tuple(int.from_bytes(data[i : i + 4], "big") for i in range(4, start, 4))
-    if len(data) - start != math.prod(shape):
+    promised = " x ".join(map(str, shape))
+    if 0 in shape:
+        raise UserError(f"{path} says that it holds {promised} bytes, which is nothing: put a whole copy in its place")
+    if len(data) != size:
+        held = f"{len(data):,}" if len(data) < size else "more"
         raise UserError(
-            f"{path} should hold {math.prod(shape):,} bytes ({' x '.join(map(str, shape))}) and holds "
-            f"{max(0, len(data) - start):,}: put a whole copy in its place"
+            f"{path} should hold {size:,} bytes ({promised}) and holds {held}: put a whole copy in its place"
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)

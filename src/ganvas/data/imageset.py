@@ -1,7 +1,8 @@
 """A decoded image set in memory, and an endless, seeded, resumable stream of batches from it."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,7 +24,9 @@ class ImageSet:
     labels: int64 [N] in 0..len(classes)-1, or None
     classes: the name of each label, empty without labels
     skipped: files that could not be read, each with its reason
+    notes: what was taken as what, and what was left out
     whole: uint8 [N, C, H', W'], the larger images that `images` are crops of; None where they are whole themselves
+    whites: what was white in originals of more than 8 bits, by their Pillow mode
     """
 
     name: str
@@ -32,6 +35,8 @@ class ImageSet:
     classes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     whole: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    whites: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:

@@ -5,10 +5,10 @@ Others import this module where they need it, since pyarrow is slow to import.
 
 import io
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,54 +17,53 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ganvas.core.errors import UserError
+from ganvas.data import splits
 from ganvas.data.decoding import Source
+from ganvas.data.folder import in_order
+from ganvas.data.splits import Split
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "pixels", "jpg", "png", "bytes")
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target", "cls")
 
 
-def find(place: Path, split: str) -> list[Path]:
-    """The files of a split: `train-00000-of-00001.parquet`, `test/0.parquet`; empty where there are none.
+def find(place: Path, split: Split) -> list[Path]:
+    """The files of a split: `train-00000-of-00001.parquet`, `Test/0.parquet`; empty where there are none.
 
     A file given by itself, and files that name no split, are the training split.
     """
     if place.is_file():
-        return [place] if split in ("train", split_of(Path(place.name))) else []
+        return [place] if split == "train" or splits.of_file(Path(place.name)) == split else []
     files = sorted(path.relative_to(place) for path in place.rglob("*.parquet"))
-    return [place / path for path in of_split(files, split)]
-
-
-def of_split(files: Iterable[Path], split: str) -> list[Path]:
-    """Those of some files that belong to a split, by their names; hidden ones belong to none."""
-    splits = {path: split_of(path) for path in files if not any(part.startswith(".") for part in path.parts)}
-    unnamed = "" if any(splits.values()) else "train"
-    return [path for path, of in splits.items() if (of or unnamed) == split]
-
-
-def split_of(path: Path) -> str:
-    """'train', 'test', 'validation' or nothing, by the start of the file's name or of a folder's."""
-    starts = (re.match(r"(train|test|validation)(?![a-z])", part) for part in reversed(path.parts))
-    return next((start[1] for start in starts if start), "")
+    return [place / path for path in splits.of_split(files, split)]
 
 
 def from_files(name: str, paths: Sequence[Path]) -> Source:
     """The images of all files, read whole into memory (as they are: encoded).
 
-    Raises UserError for a file that is not Parquet, is cut short, or has no column of images.
+    Raises UserError for a file that is not Parquet, is cut short, or has no column of images, and for files that differ
+    in their columns or in their classes.
     """
     tables = []
     for path in paths:
         try:
             schema = pq.read_schema(path)
-            columns = [c for c in (_image_column(name, schema), _label_column(schema)) if c]
+            columns = [c for c in (_image_column(name, schema), _label_column(schema)[0]) if c]
             tables.append(pq.read_table(path, columns=columns))
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"cannot read {path} as Parquet: {str(error).partition(chr(10))[0]}") from None
+        if _class_names(schema) != _class_names(tables[0].schema):
+            raise UserError(
+                f"{paths[0]} and {path} list their classes in different orders, or have different ones: "
+                "name one of the files instead"
+            )
     try:
         table = pa.concat_tables(tables)
     except pa.ArrowInvalid:
         raise UserError(f"the Parquet files of '{name}' differ in their columns: name one of them instead") from None
-    return from_table(name, table, paths[0].parent)
+    _, passed_over = _label_column(pq.read_schema(paths[0]))
+    notes = tuple(f"the column '{other}' holds {what}: it is not used as labels" for other, what in passed_over)
+    source = from_table(name, table, paths[0].parent)
+    return replace(source, notes=notes + source.notes)
 
 
 def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
@@ -84,29 +83,63 @@ def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
         path = None if paths is None else paths[i].as_py()
         if path is None:
             raise ValueError("no image in this row")
-        return Image.open(folder / path)
+        return Image.open(_below(folder, path))
 
-    labels, classes = _labels(name, table)
-    return Source(name, table.num_rows, open_row, "row {}".format, labels, classes)
+    labels, classes, notes = _labels(name, table)
+    return Source(name, table.num_rows, open_row, "row {}".format, labels, classes, notes=notes)
 
 
-def _labels(name: str, table: pa.Table) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """int64 [N] and the classes: those that the hub wrote down, or else the values, sorted."""
-    column = _label_column(table.schema)
+def _below(folder: Path, path: str) -> Path:
+    """A file that a row names; raises ValueError unless it is a regular file below the folder of the Parquet files."""
+    file = (folder / path).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise ValueError(f"its path '{path}' leads out of {folder}")
+    if not file.is_file():
+        raise ValueError(f"there is no file '{path}' in {folder}")
+    return file
+
+
+class Labels(NamedTuple):
+    """int64 [N] and the classes, or None and none; and what the user should know of the columns."""
+
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def _labels(name: str, table: pa.Table) -> Labels:
+    """The classes are those that the hub wrote down, or else the values, in order; -1 is the hub's mark for none."""
+    column, _ = _label_column(table.schema)
     if column is None:
-        return None, ()
+        return Labels(None, ())
     if table[column].null_count:
         raise UserError(f"'{name}': {table[column].null_count} images have no value in the column '{column}'")
     values = table[column].to_numpy()
-    names = tuple(_features(table.schema).get(column, {}).get("names") or ())
+    if values.dtype.kind == "f":
+        if (values % 1 != 0).any():  # not whole, not a number
+            return Labels(None, (), (f"the column '{column}' holds fractions: it is not used as labels",))
+        values = values.astype(np.int64)
+    texts = values.dtype == object
+    missing = 0 if texts or values.dtype == bool else int((values == -1).sum())
+    if missing == len(values) > 0:  # of a test split whose labels are kept back
+        return Labels(None, ())
+    if missing:
+        raise UserError(f"'{name}': {missing} images have the label -1, which is the mark of none: leave them out")
+    names = _class_names(table.schema)
     if not names:
-        found, labels = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
-        return labels.astype(np.int64), tuple(map(str, found))
-    if (values == -1).all():  # the hub's mark for a test split whose labels are kept back
-        return None, ()
+        found, labels = np.unique(values.astype(str) if texts else values, return_inverse=True)
+        classes = in_order(found.tolist()) if texts else [str(value) for value in found]
+        number = np.array([classes.index(str(value)) for value in found], np.int64)
+        return Labels(number[labels], tuple(classes))
     if values.min() < 0 or values.max() >= len(names):
         raise UserError(f"'{name}': labels from {values.min()} to {values.max()} do not fit its {len(names)} classes")
-    return values.astype(np.int64), names
+    return Labels(values.astype(np.int64), names)
+
+
+def _class_names(schema: pa.Schema) -> tuple[str, ...]:
+    """The names of the classes that the hub wrote down for the column of labels; empty where it did not."""
+    column, _ = _label_column(schema)
+    return tuple(_features(schema).get(column, {}).get("names") or ()) if column else ()
 
 
 def _image_column(name: str, schema: pa.Schema) -> str:
@@ -119,21 +152,31 @@ def _image_column(name: str, schema: pa.Schema) -> str:
     return next(n for n in (*IMAGE_NAMES, *fitting) if n in fitting)
 
 
-def _label_column(schema: pa.Schema) -> str | None:
-    """The column of classes: one of the usual names with whole numbers or words."""
-    return next((n for n in LABEL_NAMES if n in schema.names and _holds_classes(schema.field(n).type)), None)
+def _label_column(schema: pa.Schema) -> tuple[str | None, list[tuple[str, str]]]:
+    """The column of classes, one of the usual names; and those passed over before it, with the type that they hold."""
+    passed_over: list[tuple[str, str]] = []
+    for name in (name for name in LABEL_NAMES if name in schema.names):
+        if _holds_classes(schema.field(name).type):
+            return name, passed_over
+        passed_over.append((name, str(schema.field(name).type)))
+    return None, passed_over
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
 
 
 def _holds_classes(kind: pa.DataType) -> bool:
+    """Whole numbers, flags and words; floating-point numbers may turn out to be whole."""
     if pa.types.is_dictionary(kind):
         return _holds_classes(kind.value_type)
-    return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    fitting = (
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean),
+        *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    )
+    return any(fits(kind) for fits in fitting)
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:

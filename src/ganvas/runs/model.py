@@ -27,8 +27,9 @@ LAST_SEED = 2**63 - 1
 
 class Samples(NamedTuple):
     images: np.ndarray  # uint8 [N, H, W, C]
-    labels: np.ndarray | None  # int64 [N]
+    labels: np.ndarray | None  # int64 [N], numbers of `classes`
     seeds: list[int]
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Model:
             raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
         seeds = list(range(seed, seed + n))
         labels = self._labels(label, n)
-        return Samples(decode(self.method, seeds, labels), labels, seeds)
+        return Samples(decode(self.method, seeds, labels), labels, seeds, () if labels is None else self.classes)
 
     @deterministic()
     def encode(self, pixels: np.ndarray) -> torch.Tensor:
@@ -97,12 +98,16 @@ class Model:
         return np.full(n, self.class_index(label))
 
     def class_index(self, label: int | str) -> int:
-        """The number of a class, given by name or number; raises UserError when there is none."""
+        """The number of a class, given by name or number; raises UserError when there is none.
+
+        Where the names are numbers themselves (1 to 12), a number is a name.
+        """
         if not self.classes:
             raise UserError("this run knows no classes: leave out --label")
         if str(label) in self.classes:
             return self.classes.index(str(label))
-        if str(label).isdecimal() and int(label) < len(self.classes):
+        names_are_numbers = all(name.isdecimal() for name in self.classes)
+        if str(label).isdecimal() and not names_are_numbers and int(label) < len(self.classes):
             return int(label)
         raise UserError(f"there is no label '{label}': this run knows {', '.join(self.classes)}")
 

@@ -1,5 +1,6 @@
 """Samples as files: a grid, arrays, single images. Each file carries the recipe of its samples."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -51,38 +52,46 @@ class SampleRecipe(Document):
 
 
 def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
-    """Write samples as one grid (`.png`), as arrays (`.npz`: images, labels, seeds, recipe) or one by one (a folder).
+    """Write samples as one grid (`.png`), as arrays (`.npz`) or one by one (a folder, such as `faces` or `v1.0`).
 
-    Returns the files written. Raises UserError for another ending.
+    The arrays are images, seeds, recipe and, of a conditional run, labels and the names of all classes. In a folder the
+    files are named after seed and class. Returns the files written. Raises UserError for another kind of file.
     """
     labels = None if samples.labels is None else samples.labels.tolist()
-    if out.suffix == ".png":
+    kind = "" if out.is_dir() else out.suffix.lower()
+    if kind == ".png":
         grid = images.grid(samples.images, images.square_columns(len(samples.images)))
         recipe = SampleRecipe(**provenance, seeds=samples.seeds, labels=labels)
         images.save_png(out, images.enlarge(grid), recipe.values())
         return [out]
-    if out.suffix == ".npz":
+    if kind == ".npz":
         recipe = SampleRecipe(**provenance, seeds=samples.seeds, labels=labels)
         arrays: dict[str, Any] = {"images": samples.images, "seeds": np.array(samples.seeds)}
         if samples.labels is not None:
-            arrays["labels"] = samples.labels
+            arrays |= {"labels": samples.labels, "classes": np.array(samples.classes)}
         with files.atomic(out) as file:
             np.savez_compressed(file, recipe=np.array(recipe.to_json()), **arrays)
         return [out]
-    if out.suffix:
+    if re.match(r"\.[a-z]", kind):  # of a file; that of v1.0 is none
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
     written = []
     for i, (image, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
         label = None if samples.labels is None else int(samples.labels[i])
-        written.append(out / (f"{seed:06d}.png" if label is None else f"{seed:06d}-label{label}.png"))
+        name = f"{seed:06d}.png" if label is None else f"{seed:06d}-{_in_a_name(samples.classes[label])}.png"
         recipe = SampleRecipe(**provenance, seeds=[seed], labels=None if label is None else [label])
-        images.save_png(written[-1], image, recipe.values())
+        images.save_png(out / name, image, recipe.values())
+        written.append(out / name)
     return written
+
+
+def _in_a_name(text: str) -> str:
+    """The name of a class as part of a file's name: `T - shirt / top` -> `T-shirt-top`."""
+    return re.sub(r"[^\w.]+", "-", text)[:80].strip("-") or "class"
 
 
 def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, seed: int, out: Path) -> None:
     """Write a grid with the same samples in every row, after each number of `steps`; raises UserError for others."""
-    if out.suffix != ".png":
+    if out.suffix.lower() != ".png":
         raise UserError(f"rows of steps make an image: give --out a name that ends in .png, not '{out.name}'")
     rows = []
     for count in steps:

@@ -55,7 +55,7 @@ def train(
 
     A record has nimg, epoch, seconds, images_per_second, the means of what the method's steps returned since the record
     before, norms and diversity; those at a checkpoint also have its score. `tick(nimg, total)` is called before the
-    first step and after each, `say` once with a line on the space that the run will take.
+    first step and after each, `say` with lines on what the images are taken as and on the space that the run will take.
 
     Closing the iterator, and `stop()`, asked before each step, end the session with a checkpoint. An exception in a
     step, as Ctrl-C raises it, loses what was trained since the last one.
@@ -116,7 +116,8 @@ def train(
                 evaluator=info.evaluator if evaluator is None else evaluator.sha256,
             )
             if say and batches.nimg < loop.total:
-                say(expected_space(recipe, method, data))
+                for note in (*data.notes, expected_space(recipe, method, data)):
+                    say(note)
                 if found is not None:
                     say(f"goes on after {batches.nimg:,} images")
             yield from loop.go(tick or (lambda nimg, total: None), stop or (lambda: False))
