@@ -197,7 +197,7 @@ def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture
         (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--search", "method.lr=1..2"], "either --grid"),
         (["sweep", "strokes-cdcgan", "--grid", "method.g_step=1,2"], "did you mean 'g_steps'?"),
         (["sweep", "strokes-cdcgan", "--grid", "method.lr=1e-5..1e-3"], "ranges are for --search"),
-        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--trials", "3"], "--trials does nothing with --grid"),
+        (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--trials", "3"], "--trials is for --search"),
         (["sweep", "strokes-cdcgan", "--search", "method.lr=1..2", "--trials", "0"], "--trials is 0"),
         (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--samples", "5"], "--samples is 5"),
         (["sweep", "strokes-cdcgan", "--grid", "method.lr=1", "--data", "strks"], "did you mean 'strokes'?"),
