@@ -1,9 +1,12 @@
 """Writing files atomically; parsing and formatting file sizes."""
 
+import errno
+import io
 import os
 import re
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +40,26 @@ def write(path: Path, data: bytes) -> None:
     """Write `data` to the file `path`, atomically."""
     with atomic(path) as file:
         file.write(data)
+
+
+def refuse_pipes(path: Path) -> None:
+    """Raise OSError for a pipe, a socket or a device: reading it may never end. A file that is missing passes."""
+    with suppress(FileNotFoundError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to read a folder raises an error of its own
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+
+
+def open_regular(path: Path) -> io.BufferedReader:
+    """A file, opened to be read; raises OSError for what is none."""
+    refuse_pipes(path)
+    return path.open("rb")
+
+
+def read(path: Path) -> bytes:
+    """The content of a file; raises OSError for what is none."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def read_size(text: str) -> int:

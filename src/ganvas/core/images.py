@@ -68,7 +68,7 @@ def png(image: np.ndarray, recipe: Mapping[str, Any] | None = None) -> bytes:
 
 def load_png(path: Path) -> tuple[np.ndarray, dict[str, Any] | None]:
     """Read an image written by `save_png`: uint8 [H, W, C] and its recipe."""
-    with Image.open(path) as file:
+    with files.open_regular(path) as opened, Image.open(opened) as file:
         text = file.info.get(RECIPE_KEY)
         pixels = np.asarray(file)
     return pixels.reshape(*pixels.shape[:2], -1), json.loads(text) if text else None

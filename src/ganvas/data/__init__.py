@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from ganvas.core import files
@@ -19,7 +18,7 @@ from ganvas.core.errors import UserError, nearest
 from ganvas.core.images import ImageSpec
 from ganvas.core.settings import Settings
 from ganvas.data import folder, hub, strokes
-from ganvas.data.decoding import Fit, Source, decode, from_array
+from ganvas.data.decoding import Fit, Source, decode, from_array, open_image
 from ganvas.data.hub import Published
 from ganvas.data.imageset import Batch, Batches, ImageSet, random_crops
 from ganvas.data.splits import NoSplit, Split
@@ -98,7 +97,7 @@ def load(
 
 def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
     """Image files in the shape of a set: uint8 [n, C, H, W]. Raises UserError if one is not an image."""
-    source = Source("images", len(paths), lambda i: Image.open(paths[i]), lambda i: str(paths[i]))
+    source = Source("images", len(paths), lambda i: open_image(paths[i]), lambda i: str(paths[i]))
     side = spec.height if settings.random_crop is None else settings.size or spec.height
     decoded = decode(source, side, spec.channels, settings.fit)
     if decoded.skipped:
@@ -194,16 +193,18 @@ def _strokes(split: Split, data_dir: Path | None) -> Source:
     """The embedded digits: drawn once, which takes seconds, then kept in the cache."""
     count, seed = {"train": (60_000, 0), "test": (10_000, 1)}[split]
     shapes = {"images": (count, 1, strokes.SIZE, strokes.SIZE), "labels": (count,)}
-    stem = cache_dir() / f"strokes-{strokes.VERSION}-{split}"
+    cached = {part: cache_dir() / f"strokes-{strokes.VERSION}-{split}-{part}.npy" for part in shapes}
     try:
-        images, labels = (np.load(f"{stem}-{part}.npy") for part in shapes)
+        for path in cached.values():
+            files.refuse_pipes(path)
+        images, labels = (np.load(path) for path in cached.values())
         if (images.shape, labels.shape) != tuple(shapes.values()):
             raise ValueError("not what was written")
     except (OSError, ValueError, EOFError):
         images, labels = strokes.draw(count, seed)
         with contextlib.suppress(OSError):  # a full disk costs time, not the images
             for part, array in (("images", images), ("labels", labels)):
-                with files.atomic(Path(f"{stem}-{part}.npy")) as file:
+                with files.atomic(cached[part]) as file:
                     np.save(file, array)
     return from_array("strokes", images, labels, DIGITS)
 

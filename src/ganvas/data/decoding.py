@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from ganvas.core import files
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.progress import progress
@@ -125,6 +127,12 @@ def from_array(name: str, images: np.ndarray, labels: np.ndarray, classes: tuple
         return Image.fromarray(images[i, 0])
 
     return Source(name, len(images), open_one, "image {}".format, labels, classes, images.shape[-1], images)
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image file; raises OSError for a pipe or a device."""
+    files.refuse_pipes(path)
+    return Image.open(path)
 
 
 class Original(NamedTuple):

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ganvas.core.errors import UserError
 from ganvas.data import splits
-from ganvas.data.decoding import Source
+from ganvas.data.decoding import Source, open_image
 from ganvas.data.splits import NoSplit, Split
 
 # Pixel formats. Pillow needs a plug-in for the last row: named here, they are reported as unreadable, not passed over.
@@ -69,7 +68,7 @@ def load(name: str, folder: Path, split: Split) -> Source:
     return Source(
         name,
         len(paths),
-        lambda i: Image.open(paths[i]),
+        lambda i: open_image(paths[i]),
         lambda i: str(paths[i]),
         labels,
         tuple(number),

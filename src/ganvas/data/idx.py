@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ganvas.core.errors import UserError
+from ganvas.core.files import open_regular
 
 PREFIX = {"train": "train", "test": "t10k"}
 
@@ -45,7 +46,7 @@ def read(path: Path, ndim: int) -> np.ndarray:
     """
     start = 4 + 4 * ndim
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             zipped = raw.peek(2)[:2] == b"\x1f\x8b"  # gzip, whatever the file is called
             file = gzip.GzipFile(fileobj=raw) if zipped else raw
             header = file.read(start)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.data import splits
 from ganvas.data.decoding import Source
@@ -46,6 +47,7 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
     tables = []
     for path in paths:
         try:
+            files.refuse_pipes(path)
             schema = pq.read_schema(path)
             columns = [c for c in (_image_column(name, schema), _label_column(schema)[0]) if c]
             tables.append(pq.read_table(path, columns=columns))

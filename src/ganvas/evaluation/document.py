@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 import torch
 from pydantic import AfterValidator, AliasChoices, Field, PlainSerializer
 
+from ganvas.core import files
 from ganvas.core.documents import Document
 from ganvas.core.errors import UserError
 from ganvas.core.version import VERSION
@@ -114,7 +115,7 @@ class Evaluation(Findings):
 def read(file: Path) -> Evaluation:
     """The evaluation in a file; raises UserError with one line if it is missing, damaged or something else."""
     try:
-        content = file.read_bytes()
+        content = files.read(file)
     except OSError as error:
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     return Evaluation.from_json(content, file)

@@ -26,7 +26,7 @@ def reference_rows(
     name = short_hash([protocol.key, scoring.copies.key, scoring.infinity])
     file = cache_dir() / "evaluations" / f"{name}.json"
     try:
-        return ROWS.validate_json(file.read_bytes())
+        return ROWS.validate_json(files.read(file))
     except (OSError, ValidationError):
         rows = _measured_rows(scoring, reference, protocol, train, test)
     files.write(file, ROWS.dump_json(rows))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
 
 Ease = Literal["linear", "sine"]
@@ -103,11 +104,11 @@ def _rows(path: Path) -> Any:
     """The numbers in a file as they are there: an array, or lists."""
     match path.suffix.lower():
         case ".json":
-            return json.loads(path.read_bytes())
+            return json.loads(files.read(path))
         case ".txt":
-            lines = path.read_text(encoding="utf-8").replace(",", " ").splitlines()
+            lines = files.read(path).decode().replace(",", " ").splitlines()
             return [[float(word) for word in line.split()] for line in lines if line.strip()]
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded

@@ -241,7 +241,7 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 def _comment(path: Path) -> str:
     """What `save` wrote beside the frames; empty where there is nothing."""
     ending = path.suffix.lower()
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         if FORMATS[ending].codec:
             with _av(ending).open(file) as container:
                 return str({key.lower(): text for key, text in container.metadata.items()}.get("comment", ""))
@@ -255,7 +255,7 @@ def _comment(path: Path) -> str:
 
 def _is_animated(webp: Path) -> bool:
     """Raises ValueError if it is not a WebP file."""
-    with webp.open("rb") as file:
+    with files.open_regular(webp) as file:
         head = file.read(21).ljust(21)
     if (head[:4], head[8:12]) != (b"RIFF", b"WEBP"):
         raise ValueError("not a WebP file")

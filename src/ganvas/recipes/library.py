@@ -7,6 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganvas.core import files
 from ganvas.core.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -54,11 +55,15 @@ def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
     """The values of a TOML file; raises UserError when it is missing or is not TOML."""
     try:
+        if isinstance(path, Path):
+            files.refuse_pipes(path)
         return _without_removed(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"cannot read the recipe '{path}': {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of its letters, of a number with thousands of digits
         raise UserError(f"cannot read the recipe '{path}': {error}") from None
+    except RecursionError:
+        raise UserError(f"cannot read the recipe '{path}': it is nested too deeply") from None
 
 
 def _without_removed(values: dict[str, Any]) -> dict[str, Any]:

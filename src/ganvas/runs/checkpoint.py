@@ -85,7 +85,7 @@ def load(folder: Path, nimg: int) -> Checkpoint:
     tensor_file, _ = _files(folder, nimg)
     expected = note(folder, nimg).sha256
     try:
-        data = tensor_file.read_bytes()
+        data = files.read(tensor_file)
     except OSError as error:
         raise Damaged(f"{tensor_file.name} cannot be read ({error})") from None
     digest = hashlib.sha256(data).hexdigest()
@@ -109,7 +109,7 @@ def note(folder: Path, nimg: int) -> Note:
     """The note of a checkpoint; raises Damaged."""
     _, note_file = _files(folder, nimg)
     try:
-        return Note.from_json(note_file.read_bytes(), note_file.name)
+        return Note.from_json(files.read(note_file), note_file.name)
     except (OSError, UserError) as error:
         raise Damaged(f"{note_file.name} cannot be read ({error})") from None
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from ganvas.core import files
 from ganvas.core.documents import Document
 from ganvas.core.errors import UserError
 from ganvas.runs.writer import UNLIMITED, Writer
@@ -46,7 +47,7 @@ class GuardJournal:
         if not self.file.is_file():
             return []
         try:
-            found = json.loads(self.file.read_bytes())
+            found = json.loads(files.read(self.file))
         except ValueError as error:
             raise UserError(f"'{self.file}' is not {GuardEvent.KIND}: {error}") from None
         if not isinstance(found, list):

@@ -46,7 +46,7 @@ class Log:
         """Every whole line; the last one may have been cut short by a kill. Raises UserError for a damaged line."""
         if not self.file.is_file():
             return []
-        lines = self.file.read_bytes().splitlines()
+        lines = files.read(self.file).splitlines()
         records: list[Record] = []
         for number, line in enumerate(lines, 1):
             try:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.recipes import library
 from ganvas.runs.guard_journal import GuardEvent, GuardJournal
@@ -130,7 +131,7 @@ class Run:
     def info(self) -> RunInfo:
         """Raises UserError when run.json is damaged."""
         try:
-            return RunInfo.from_json(self.info_file.read_bytes(), self.info_file)
+            return RunInfo.from_json(files.read(self.info_file), self.info_file)
         except OSError as error:
             raise UserError(f"cannot read '{self.info_file}': {error.strerror}") from None
 

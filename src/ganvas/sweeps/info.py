@@ -48,7 +48,7 @@ def read_plan(folder: Path) -> Plan:
     """The plan of the sweep in a folder; raises UserError when its files are missing, damaged or something else."""
     file = folder / "sweep.json"
     try:
-        info = SweepInfo.from_json(file.read_bytes(), file)
+        info = SweepInfo.from_json(files.read(file), file)
     except OSError as error:
         raise UserError(f"cannot read '{file}': {error.strerror}") from None
     recipe = from_dict(library.read_toml(folder / "recipe.toml"))

@@ -10,6 +10,7 @@ from torch import Tensor
 from ganvas.compute.device import Compute
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
+from ganvas.core.files import read
 from ganvas.evaluation.evaluators.evaluator import Evaluator
 
 NAME = "inception"
@@ -36,7 +37,7 @@ def load(compute: Compute) -> Evaluator:
 
     if not file.is_file():
         raise UserError(f"the weights of inception are missing: download {URL_INCEPTION_V3} as '{file}'")
-    data = file.read_bytes()
+    data = read(file)
     try:  # torch-fidelity unpickles the file as it is: make sure first that it holds nothing but tensors
         torch.load(file, weights_only=True)
     except Exception as error:

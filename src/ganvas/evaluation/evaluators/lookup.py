@@ -10,6 +10,7 @@ from typing import Any
 from ganvas.compute.device import choose
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
+from ganvas.core.files import read
 from ganvas.core.images import ImageSpec
 from ganvas.evaluation.evaluators import files, inception
 from ganvas.evaluation.evaluators.evaluator import Evaluator
@@ -49,7 +50,7 @@ def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
         if known == sha256:
             return load(name, device)
     for file, _ in _trained():
-        if hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+        if hashlib.sha256(read(file)).hexdigest() == sha256:
             return load(str(file), device)
     return None
 
@@ -70,7 +71,7 @@ def load(name: str, device: str = "auto") -> Evaluator:
     path = Path(name).expanduser()
     if path.suffix == ".safetensors":
         try:
-            return files.from_bytes(path.read_bytes(), name, compute)
+            return files.from_bytes(read(path), name, compute)
         except OSError as error:
             raise UserError(f"cannot read the evaluator '{name}': {error.strerror}") from None
     named = {facts["name"]: file for file, facts in _trained()}
@@ -92,7 +93,7 @@ def available() -> list[tuple[str, str, str]]:
 
 def describe(file: Path) -> str:
     """What the evaluator in a file was trained on and how good it is."""
-    return _in_words(files.read_facts(file.read_bytes(), file))
+    return _in_words(files.read_facts(read(file), file))
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:
@@ -106,5 +107,5 @@ def _trained() -> list[tuple[Path, dict[str, Any]]]:
     found = []
     for file in sorted((cache_dir() / "evaluators").glob("*.safetensors")):
         with suppress(UserError):
-            found.append((file, files.read_facts(file.read_bytes(), file)))
+            found.append((file, files.read_facts(read(file), file)))
     return found

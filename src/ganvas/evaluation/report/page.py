@@ -11,6 +11,7 @@ import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from ganvas.core.files import read
 from ganvas.core.images import load_png
 from ganvas.evaluation.compare import Comparison, RunEvaluation, Table, metric_of
 from ganvas.evaluation.report.cells import LEGEND, budget_line, metric_heading, table_cells, table_title
@@ -102,7 +103,7 @@ def _sheets(table: Table, shown: set[Path]) -> list[Sheet]:
         if file is None or file in shown:
             continue
         try:
-            (image, recipe), png = load_png(file), file.read_bytes()
+            (image, recipe), png = load_png(file), read(file)
         except (OSError, ValueError, SyntaxError):  # a damaged sheet is left out
             continue
         shown.add(file)

@@ -116,7 +116,7 @@ def _even(rows: np.ndarray, axis: int) -> np.ndarray:
 
 
 def read(path: Path) -> str | None:
-    if b"deepzoom" not in path.read_bytes():
+    if b"deepzoom" not in files.read(path):
         raise ValueError("not a Deep Zoom file")
     recipe = tiles_of(path) / "recipe.json"
-    return recipe.read_text("utf-8") if recipe.exists() else None
+    return files.read(recipe).decode() if recipe.exists() else None

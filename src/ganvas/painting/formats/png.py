@@ -52,7 +52,7 @@ def _write_chunk(file: IO[bytes], name: bytes, data: bytes) -> None:
 
 
 def read(path: Path) -> str | None:
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         if file.read(len(PNG_SIGNATURE)) != PNG_SIGNATURE:
             raise ValueError("not a PNG file")
         while len(head := file.read(8)) == 8:

@@ -38,5 +38,6 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
 def read(path: Path) -> str | None:
     from tifffile import TiffFile
 
+    files.refuse_pipes(path)
     with TiffFile(path) as tiff:
         return recipe_in(tiff.pages.first.description)

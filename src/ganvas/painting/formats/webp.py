@@ -27,7 +27,7 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
 
 def read(path: Path) -> str | None:
     """Pillow would make room for all the pixels, so this looks for EXIF among the chunks: name, length, padded data."""
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         riff, _, webp = struct.unpack("<4sI4s", file.read(12).ljust(12))
         if (riff, webp) != (b"RIFF", b"WEBP"):
             raise ValueError("not a WebP file")
