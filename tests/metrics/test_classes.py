@@ -68,6 +68,7 @@ def test_a_class_is_present_from_a_tenth_of_its_share() -> None:
 
     assert present(460, 440, 100, 0) == 3
     assert present(948, 41, 11, 0) == 3  # of 40 and 10 that are asked for
+    assert present(950, 40, 10, 0) == 3  # just as many
     assert present(950, 41, 9, 0) == 2
     assert present(961, 39, 0, 0) == 1
     assert present(0, 0, 0, 1_000) == 0  # the data have none of these

@@ -58,7 +58,8 @@ def test_domination_shows_in_minimax_losses_too() -> None:
     found = first_alarm(records)
     assert found is not None and found[0] == 800
     assert "that of the other rose from 0.734 to 8.52" in found[1].said
-    assert first_alarm(log(d_loss=[1.36] * 6 + [1e-20] * 2, g_loss=[-0.69] * 6 + [-0.0] * 2)) is not None
+    found = first_alarm(log(d_loss=[1.36] * 6 + [1e-20] * 2, g_loss=[-0.69] * 6 + [-0.0] * 2))
+    assert found is not None and "that of the other rose from 0.696 to 104" in found[1].said
     assert first_alarm(log(d_loss=[1.4, 1.3] * 8, g_loss=[math.log(1 - d) for d in (0.5, 0.4)] * 8)) is None
 
 
@@ -66,7 +67,7 @@ def test_domination_of_either_side_sudden_not_slow_and_not_for_one_record() -> N
     steady = [1.0] * 8
     assert guard.domination(log(d_loss=[*steady, 0.01, 0.01], g_loss=[*steady, 9.0, 9.0]))
     other = guard.domination(log(d_loss=[*steady, 9.0, 9.0], g_loss=[*steady, 0.01, 0.01]))
-    assert other is not None and other.side == "G"
+    assert other is not None and other.side == "G" and "the generator suddenly dominates" in other.said
     assert not guard.domination(log(d_loss=[*steady, 0.01, 0.9], g_loss=[*steady, 9.0, 1.1]))
     slow = [0.9**i for i in range(60)]
     assert first_alarm(log(d_loss=slow, g_loss=[1 / value for value in slow])) is None
@@ -157,6 +158,137 @@ def test_a_generator_that_never_begins() -> None:
     assert first_alarm(log(**lost, diversity=[0.02] * 5 + [0.2] + [0.02] * 3)) is None  # it stirs
     assert first_alarm(log(d_loss=[0.02] * 9, g_loss=[3.0] * 9, diversity=[0.02] * 9)) is None
     assert guard.check(log(d_loss=[-5.0] * 9, g_loss=[5.0] * 9, diversity=[0.02] * 9), logistic=False) is None
+
+
+# -- where exactly ----------------------------------------------------------------------------------------------------
+
+
+def test_losses_have_to_fall_below_an_eighth_and_rise_above_four_times() -> None:
+    steady = [1.0] * 8
+
+    def dominates(d_loss: float, g_loss: float, past: list[float] = steady) -> str | None:
+        found = guard.domination(log(d_loss=[*past, d_loss, d_loss], g_loss=[*past, g_loss, g_loss]))
+        return found and found.side
+
+    assert dominates(0.124, 4.1) == "D"
+    assert dominates(0.125, 4.1) is None
+    assert dominates(0.124, 4.0) is None
+    assert dominates(0.0, 9.0) == "D"
+    assert dominates(-0.1, 9.0) is None
+    assert dominates(9.0, 0.0) == "G"
+    assert dominates(0.01, 9.0, steady[:3]) == "D"
+    assert dominates(0.01, 9.0, steady[:2]) is None  # too early to tell
+
+
+def test_losses_are_compared_with_the_median_of_eight_records() -> None:
+    records = log(d_loss=[0.5, *[1.0] * 4, *[100.0] * 4, 6.0, 6.0], g_loss=[1.0] * 9 + [9.0] * 2)
+    found = guard.domination(records)
+    assert found is not None and "fell from 50.5 to 6," in found.said
+    assert (found.since, found.sound) == (900, 0)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.7, 9.0), (-0.7, -1e-4)], ids=["non-saturating", "minimax"])
+def test_domination_of_a_g_that_pauses(before: float, after: float) -> None:
+    pauses = [value for loss in [*[before] * 6, after, after] for value in (None, loss)]
+    assert guard.domination(log(d_loss=[1.36] * 12 + [0.01] * 4, g_loss=pauses))
+
+
+def test_a_rise_of_three_tenths_promised_and_one_of_a_tenth_is_empty() -> None:
+    found = guard.overshoot(log(rise=[0.3, 0.1, 0.1]))
+    assert found is not None and found[:2] == ("overshoot", "D") and found[3:] == (100, 0)
+    assert guard.overshoot(log(rise=[0.29, 0.1, 0.1])) is None
+    assert guard.overshoot(log(rise=[0.3, 0.11, 0.1])) is None
+
+
+def test_diversity_has_to_fall_to_35_percent_of_its_best_or_of_that_of_the_data() -> None:
+    found = guard.collapse(log(diversity=[0.5, 13.0, 0.7, 0.36, 0.35, 0.35]))
+    assert found is not None and found[:2] == ("collapse", "G") and found[3:] == (400, 200)
+    assert guard.collapse(log(diversity=[0.5, 13.0, 0.7, 0.36, 0.36, 0.35])) is None
+    assert guard.collapse(log(diversity=[0.1, 0.3, 0.1, 0.1]))
+    assert guard.collapse(log(diversity=[0.1, 0.29, 0.1, 0.1])) is None
+
+
+def test_diversity_is_learned_once_it_has_grown_by_a_tenth_or_after_that_of_noise_is_gone() -> None:
+    assert guard.collapse(log(diversity=[0.5, 0.56, 0.1, 0.1]))
+    assert guard.collapse(log(diversity=[0.5, 0.55, 0.1, 0.1])) is None
+    assert guard.collapse(log(diversity=[1.0, 0.35, 0.4, 0.1, 0.1]))  # of the noise nothing was left after 200 images
+    assert guard.collapse(log(diversity=[1.0, 0.36, 0.4, 0.1, 0.1])) is None
+    assert guard.collapse(log(diversity=[2.0, 0.6, 0.5, 0.1, 0.1])) is None  # noise, more diverse than the data
+    assert guard.collapse(log(diversity=[0.9, 0.98, 0.32, 0.32]))  # 36 % of the first, 33 % of the best
+
+
+def test_classes_are_lost_from_60_percent_to_35_percent_of_the_best() -> None:
+    found = guard.lost_classes(log(classes=[1.0, 0.7, 0.36, 0.35, 0.35]))
+    assert found is not None and found[:2] == ("collapse", "G") and found[3:] == (300, 100)
+    assert guard.lost_classes(log(classes=[1.0, 0.7, 0.36, 0.36, 0.35])) is None
+    assert guard.lost_classes(log(classes=[0.6, 0.2, 0.2]))
+    assert guard.lost_classes(log(classes=[0.59, 0.2, 0.2])) is None
+
+
+def test_six_records_below_a_tenth_of_what_once_passed() -> None:
+    found = guard.unrecognised(log(accuracy_generated=[0.5, 0.35, 0.06, *[0.05] * 6]))
+    assert found is not None and (found.since, found.sound) == (300, 100)
+    assert guard.unrecognised(log(accuracy_generated=[0.5, 0.35, 0.06, *[0.05] * 5])) is None
+    assert guard.unrecognised(log(accuracy_generated=[0.3, *[0.02] * 6]))
+    assert guard.unrecognised(log(accuracy_generated=[0.29, *[0.02] * 6])) is None
+
+
+def test_samples_are_still_for_six_records_after_another() -> None:
+    found = guard.stagnation(log(movement=[0.0, *[1e-4] * 6]))
+    assert found is not None and found[:2] == ("stagnation", "D") and found[3:] == (100, 0)
+    assert "have not changed for 500 images" in found.said
+    assert guard.stagnation(log(movement=[0.0] * 6)) is None
+    assert guard.stagnation(log(movement=[0.0, *[1.1e-4] * 6])) is None
+
+
+def test_a_generator_is_beaten_at_a_loss_of_a_hundredth_and_a_diversity_of_a_tenth() -> None:
+    def beaten(d_loss: float, diversity: float, count: int = 6) -> guard.Alarm | None:
+        return guard.beaten(log(d_loss=[d_loss] * count, diversity=[diversity] * count))
+
+    assert beaten(0.01, 0.1)
+    assert beaten(0.011, 0.1) is None
+    assert beaten(0.01, 0.11) is None
+    assert beaten(0.01, 0.1, count=5) is None
+
+
+def test_what_a_check_leaves_out() -> None:
+    losses = {"d_loss": [1.0] * 8 + [0.01] * 2, "g_loss": [1.0] * 8 + [9.0] * 2}
+    records = log(**losses)
+    assert guard.check(records)
+    assert guard.check(records, logistic=False) is None
+    assert guard.check([*records[:-1], {**records[-1], "stopped": True}]) is None
+    assert guard.check(log(accuracy_generated=[0.5, *[0.01] * 6])) is None  # D has no classes unless it is said
+    assert guard.check([]) is None
+
+
+def test_the_horizon_of_a_short_run() -> None:
+    assert guard.horizon([]) == 0
+    assert guard.horizon(log(d_loss=[1.0] * 6)) == 0
+    assert guard.horizon(log(d_loss=[1.0] * 7)) == 100
+
+
+def test_the_records_that_have_to_be_remembered() -> None:
+    """The last fifteen; the best, the last ones above each limit, and what tells noise from what is learned."""
+    falling = [0.1] * 10 + [0.9] + [0.8] * 10 + [0.5] * 10 + [0.2] * 40
+    latest = {*range(56, 71)}
+    assert guard.remembered(log(score=[1.0] * 71)) == latest
+    assert guard.remembered(log(diversity=falling)) == latest | {0, 10, 20, 30}
+    assert guard.remembered(log(diversity=[0.9, 0.89, *[0.8] * 69])) == latest | {0}
+    assert guard.remembered(log(diversity=[0.9, 0.2, *[0.1] * 20, 0.3, *[0.12] * 48])) == latest | {0, 1, 22}
+    assert guard.remembered(log(diversity=[0.1, 9.0, 0.71, 0.4, *[0.2] * 67])) == latest | {0, 1, 2, 3}
+    assert guard.remembered(log(classes=[1.5, 1.1, 1.0, 0.6, 0.5, *[0.2] * 66])) == latest | {0, 1, 3}
+    assert guard.remembered(log(accuracy_generated=[0.9, 0.7, 0.6, 0.1, 0.08, *[0.01] * 66])) == latest | {0, 1, 3}
+    assert guard.remembered(log(rise=[0.9, 0.25, 0.2, 0.11, 0.1, *[0.01] * 66])) == latest | {0, 1, 3}
+    seldom = [0.5 if i % 10 == 0 else None for i in range(71)]
+    assert guard.remembered(log(score=[1.0] * 71, accuracy_generated=seldom)) == latest | {0, *range(10, 71, 10)}
+    assert guard.remembered(log(score=[1.0] * 71, d_loss=seldom)) == latest | {*range(0, 71, 10)}
+
+
+def test_what_a_stop_has_recorded_need_not_be_remembered() -> None:
+    records = log(diversity=[0.1] * 10 + [0.9] + [0.8] * 60)
+    for i in (5, 12, 60):
+        records[i] |= {"stopped": True, "diversity": 2.0}
+    assert guard.remembered(records) == {0, 10, *range(55, 71)} - {60}
 
 
 # -- in training -------------------------------------------------------------------------------------------------------

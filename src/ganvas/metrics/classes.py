@@ -43,7 +43,8 @@ def class_kl(predicted: Tensor, shares: Tensor) -> Score:
 def classes_present(predicted: Tensor, shares: Tensor) -> Score:
     """Number of classes with at least a tenth of the samples that they would have by their share of the data."""
     counts = torch.bincount(predicted, minlength=len(shares))
-    return Score(float(((counts >= PRESENT * shares * len(predicted)) & (shares > 0)).sum()), None)
+    least = PRESENT * shares.double() * len(predicted) * (1 - 1e-6)  # shares are rounded, and exactly a tenth is enough
+    return Score(float(((counts >= least) & (shares > 0)).sum()))
 
 
 def effective_classes(predicted: Tensor) -> float:

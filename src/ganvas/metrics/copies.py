@@ -19,5 +19,5 @@ def copy_rate(samples: Tensor, real: Tensor) -> Score:
     allows for samples that are plainer than any real image. Because q is uncertain for small sets and misleading for
     sets with near duplicates, the threshold is kept between 0.25 and 0.5.
     """
-    q = real.double().quantile(CLOSE).clamp_max(1)
+    q = real.double().quantile(CLOSE)
     return mean_with_error(samples < (q**FAR).clamp(SURELY, MAYBE))

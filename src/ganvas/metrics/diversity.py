@@ -19,13 +19,14 @@ def vendi(features: Tensor) -> Score:
     unit = (unit / unit.norm(dim=1, keepdim=True).clamp_min(1e-12)).float()
 
     def effective(moments: Moments) -> float:
-        return _effective_number(torch.linalg.eigvalsh(moments.outer / moments.count))
+        return _effective_number(torch.linalg.eigvalsh(moments.outer))
 
     parts = [Moments.of(part) for part in unit.tensor_split(GROUPS)]
     whole = total(parts)
     return Score(effective(whole), jackknife([effective(whole - part) for part in parts]))
 
 
-def _effective_number(shares: Tensor) -> float:
-    shares = shares.clamp_min(0) / shares.clamp_min(0).sum()
+def _effective_number(eigenvalues: Tensor) -> float:
+    eigenvalues = eigenvalues.clamp_min(0)  # rounding may leave some just below
+    shares = eigenvalues / eigenvalues.sum()
     return math.exp(-torch.special.xlogy(shares, shares).sum().item())

@@ -5,7 +5,7 @@ of magnitude, and a single bad record is no collapse. A record is a mean over `t
 """
 
 from collections.abc import Sequence
-from math import expm1, log
+from math import expm1, inf, log
 from statistics import median
 from typing import NamedTuple
 
@@ -63,8 +63,8 @@ def remembered(records: Sequence[Record]) -> set[int]:
     found = {*whole[-REACH - PAST :], *losses[-REACH - PAST :]}
     for name, share, most in (
         ("diversity", COLLAPSED, 1.0),
-        ("classes", COLLAPSED, float("inf")),
-        ("accuracy_generated", UNKNOWN, float("inf")),
+        ("classes", COLLAPSED, inf),
+        ("accuracy_generated", UNKNOWN, inf),
         ("rise", EMPTY / PROMISING, PROMISING),
     ):
         known = [i for i, record in enumerate(records) if record.get(name) is not None and not record.get("stopped")]
@@ -127,7 +127,7 @@ def collapse(records: Sequence[Record]) -> Alarm | None:
     """The samples, once diverse, have become alike."""
     known = [record for record in records if "diversity" in record]
     learned = known[_born([record["diversity"] for record in known])[1] :]
-    if len(learned) <= CONFIRM:
+    if not learned:
         return None
     best = max(learned, key=lambda record: record["diversity"])
     last = learned[-CONFIRM:]
@@ -161,7 +161,7 @@ def _born(diversity: Sequence[float]) -> tuple[int, int]:
 def lost_classes(records: Sequence[Record]) -> Alarm | None:
     """Of the classes that were once drawn few are left."""
     known = [record for record in records if record.get("classes") is not None]
-    if len(known) <= CONFIRM:
+    if not known:
         return None
     best = max(known, key=lambda record: record["classes"])
     if best["classes"] < MANY_CLASSES or any(r["classes"] > COLLAPSED * best["classes"] for r in known[-CONFIRM:]):
