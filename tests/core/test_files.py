@@ -1,3 +1,8 @@
+import errno
+import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,3 +28,37 @@ def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
     files.write(tmp_path / "new" / "a", b"1")
     files.write(tmp_path / "new" / "a", b"2")
     assert [file.read_bytes() for file in (tmp_path / "new").iterdir()] == [b"2"]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
+    """By its lock: a file that somebody still writes to stays, whatever it is called."""
+    program = (
+        "import sys, time; from pathlib import Path; from ganvas.core import files\n"
+        "with files.atomic(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'half'); file.flush(); print('ready', flush=True); time.sleep(100)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "a")], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    (tmp_path / ".tiles.1.part").mkdir()
+    (tmp_path / ".tiles.1.part" / ".lock").touch()
+    files.remove_abandoned(tmp_path)
+    (left,) = tmp_path.iterdir()
+    assert left.read_bytes() == b"half"
+    process.kill()
+    process.communicate()
+    files.remove_abandoned(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_systems_that_cannot_sync_folders_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def files_only(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", files_only)
+    files.write(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"

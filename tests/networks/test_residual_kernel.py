@@ -295,6 +295,34 @@ def test_no_place_for_the_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch, tm
     falls_back("cannot create the cache folder")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+@pytest.mark.parametrize("open_to_all", ["folder", "file"])
+def test_a_cache_that_others_can_write_to_is_not_used(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, open_to_all: str
+) -> None:
+    log = tmp_path / "compilations"
+    monkeypatch.setenv("CXX", str(compiler(tmp_path, f'echo x >> {log}; exec {real_compiler()} "$@"')))
+    loaded, _ = compile.library(6)
+    assert loaded is not None
+    (file,) = (fresh / "kernels").glob("*.so")
+    assert file.stat().st_mode & 0o777 == file.parent.stat().st_mode & 0o777 == 0o700
+    (file if open_to_all == "file" else file.parent).chmod(0o777)
+    file.write_bytes(b"what somebody else put there")
+    compile.library.cache_clear()
+    loaded, why = compile.library(6)
+    assert loaded is not None and why == "compiled with c++"
+    assert file.read_bytes() == b"what somebody else put there"
+    assert log.read_text() == "x\nx\n"
+
+
+def test_a_library_of_something_else_is_not_used(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "other.cpp"
+    other.write_text('extern "C" int other() { return 1; }')
+    script = f'while [ "$1" != -o ]; do shift; done; exec {real_compiler()} -shared -fPIC {other} -o "$2"'
+    monkeypatch.setenv("CXX", str(compiler(tmp_path, script)))
+    falls_back("AttributeError")
+
+
 @pytest.mark.parametrize("way", ["forward", "backward"])
 def test_wrong_numbers_are_not_used(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made(6)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.text import Text
 
 from ganvas.core.errors import UserError
+from ganvas.core.text import printable
 
 if TYPE_CHECKING:
     import torch
@@ -40,13 +42,23 @@ def complain(text: str) -> None:
 
 def line(text: str) -> None:
     """One line on stdout, neither wrapped nor styled."""
-    out.print(text, soft_wrap=True, markup=False)
+    out.print(printable(text), soft_wrap=True, markup=False)
 
 
 def say(word: str, text: str) -> None:
     """One line on stderr after a styled `word`; brackets in `text` are no markup."""
     err.print(word, end=" ")
-    err.print(text, markup=False, soft_wrap=True)
+    note(text)
+
+
+def note(text: str) -> None:
+    """One line on stderr, neither wrapped nor styled."""
+    err.print(printable(text), markup=False, soft_wrap=True)
+
+
+def cell(text: str, style: str = "") -> Text:
+    """A cell of a table as it is, whoever wrote it: brackets are no markup."""
+    return Text(printable(text), style)
 
 
 def say_if_slow(network: "Networks | CPPN", device: "torch.device") -> None:
@@ -73,14 +85,14 @@ def progress(unit: str = "images") -> "Progress":
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}"),
+        TextColumn("{task.fields[losses]}", markup=False),
         console=err,
         transient=False,
         disable=not err.is_terminal,

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Column, Table
 
-from ganvas.cli.common import Words, app, data_app, err, line, out, section
+from ganvas.cli.common import Words, app, cell, data_app, err, line, out, section
 from ganvas.cli.values import read_numbers
 from ganvas.core.errors import UserError
 from ganvas.core.version import VERSION
@@ -72,8 +71,11 @@ def runs(folder: Path = Path("runs")) -> None:
     columns = ("recipe", "data", "images seen", "age", "score", "state")
     table = Table(Column("run", overflow="fold"), *columns, box=None, header_style="bold", pad_edge=False)
     for run in (run for run in found if run.is_run()):
-        table.add_row(*(escape(cell) for cell in (str(run.path), *_row(run))))
-    out.print(table if table.rows else f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
+        table.add_row(*map(cell, (str(run.path), *_row(run))))
+    if table.rows:
+        out.print(table)
+    else:
+        line(f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
 
 
 def _row(run: Run) -> tuple[str, ...]:
@@ -110,7 +112,7 @@ def list_recipes(name: str | None = None) -> None:
     if name is None:
         table = Table(box=None, show_header=False, pad_edge=False)
         for each, description in library.descriptions().items():
-            table.add_row(f"[bold]{each}[/]", description)
+            table.add_row(cell(each, "bold"), cell(description))
         out.print(table)
         return
 
@@ -118,17 +120,17 @@ def list_recipes(name: str | None = None) -> None:
     from ganvas.recipes.recipe import SECTIONS
 
     chosen = library.load(name)
-    out.print(f"{chosen.name}: {chosen.description}", soft_wrap=True)
+    line(f"{chosen.name}: {chosen.description}")
     for part in SECTIONS:
         settings = getattr(chosen, part)
         table = Table(box=None, show_header=False, pad_edge=False)
         for key, field in type(settings).model_fields.items():
-            value, what = getattr(settings, key), f"[dim]{field.description or ''}[/]"
+            value, what = getattr(settings, key), cell(" ".join((field.description or "").split()), "dim")
             if not isinstance(value, dict) or not value:
-                table.add_row(f"  {part}.{key}", "" if value == {} else typed(value), what)
+                table.add_row(f"  {part}.{key}", cell("" if value == {} else typed(value)), what)
             for name, rule in value.items() if isinstance(value, dict) else ():
                 words = " ".join(f"{k}={typed(v)}" for k, v in rule.model_dump(exclude_defaults=True).items())
-                table.add_row(f"  {part}.{key}.{name}", words)
+                table.add_row(f"  {part}.{key}.{name}", cell(words))
         out.print(table)
 
 

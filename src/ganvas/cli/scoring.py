@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Table
 
-from ganvas.cli.common import Words, app, err, evaluator_app, line, out, progress, section
+from ganvas.cli.common import Words, app, cell, err, evaluator_app, line, out, progress, section
 from ganvas.core import files, seeds
 from ganvas.core.errors import UserError
 
@@ -124,7 +123,7 @@ def neighbours(
         images.save_png(out_path, found.sheet(), found.recipe())
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, figure, what in found.rows():
-        table.add_row(name, figure, escape(what))
+        table.add_row(name, figure, cell(what))
     out.print(table)
     line(f"The {min(n, SHOWN):,} samples most like a copy: {out_path}")
 
@@ -224,5 +223,5 @@ def list_evaluators() -> None:
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, what, where in evaluators.available():
-        table.add_row(f"[bold]{escape(name)}[/]", escape(what), f"[dim]{escape(where)}[/]")
+        table.add_row(cell(name, "bold"), cell(what), cell(where, "dim"))
     out.print(table)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.markup import escape
 from rich.table import Column, Table
 
-from ganvas.cli.common import Words, app, err, line, out, say
+from ganvas.cli.common import Words, app, cell, err, line, note, out, say
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def sweep(
         by=by,
         samples=samples,
     )
-    folder = out_dir or Path("sweeps") / plan.recipe.name
+    folder = out_dir or plan.recipe.folder("sweeps")
     running = sweeps.Sweep(plan, folder, jobs=jobs, data_dir=data_dir, device=device, on=on, retry=retry)
     trials_now = _watch(running, plan)
     if running.stop:
@@ -129,7 +128,7 @@ def _watch(running: sweeps.Sweep, plan: sweeps.Plan) -> list[sweeps.Trial]:
                 live.update(_trials(trials, plan), refresh=True)
             else:
                 for trial in (done[name] for name in done if name not in reported):
-                    err.print("  ".join(_cells(trial, plan)), markup=False, soft_wrap=True)
+                    note("  ".join(_cells(trial, plan)))
             reported |= set(done)
     return trials
 
@@ -143,7 +142,7 @@ def _trials(trials: Sequence[sweeps.Trial], plan: sweeps.Plan) -> Table:
     table = Table(*columns, box=None, header_style="bold", pad_edge=False, title=f"{len(trials)} runs: {counts}")
     active, done = [t for t in trials if t.active], [t for t in trials if t.done]
     for trial in [*active, *reversed(done), *(t for t in trials if t.state == "waiting")]:
-        table.add_row(*(escape(cell) for cell in _cells(trial, plan)))
+        table.add_row(*map(cell, _cells(trial, plan)))
     return table
 
 
@@ -176,7 +175,7 @@ def _report(plan: sweeps.Plan, trials: Sequence[sweeps.Trial], folder: Path) -> 
         for j in columns:
             table.add_column(header[j], justify="right", no_wrap=True)
         for row in body:
-            table.add_row(*(escape(row[j]) for j in (0, *columns)))
+            table.add_row(*(cell(row[j]) for j in (0, *columns)))
         out.print(table)
         out.print()
     failed = [trial for trial in trials if trial.state == "failed"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import Words, app, err, line, out, progress, say_if_slow
+from ganvas.cli.common import Words, app, line, note, progress, say_if_slow
 
 if TYPE_CHECKING:
     from ganvas.runs.log import Record
@@ -81,7 +81,7 @@ def train(
     given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
     given = {part: values for part, values in given.items() if values}
     chosen = library.load(recipe, merge(parse_assignments(changes or []), given))
-    run = Run(out_dir or Path("runs") / chosen.name)
+    run = Run(out_dir or chosen.folder("runs"))
     say_if_slow(chosen.network, choose(device).device)
     last: Record = {}
     with progress() as bar, _stop_on_signals() as stop:
@@ -98,11 +98,11 @@ def train(
             device=device,
             tick=tick,
             stop=lambda: stop.asked,
-            say=lambda text: err.print(text, markup=False, soft_wrap=True),
+            say=note,
         ):
             bar.update(task, losses=_losses(last))
             if not bar.console.is_terminal:
-                err.print(f"{last['nimg']:>10,} images  epoch {last['epoch']:.2f}  {_losses(last)}")
+                note(f"{last['nimg']:>10,} images  epoch {last['epoch']:.2f}  {_losses(last)}")
     return _report_end(run, bool(last))
 
 
@@ -149,11 +149,7 @@ def _report_end(run: Run, trained: bool) -> int:
         line(f"Stopped after {nimg:,} images. The same command goes on from here.")
         return 130
     if not trained:
-        out.print(
-            f"'{run.path}' is finished already ({nimg:,} images): to go on, give a larger --epochs or --images.",
-            soft_wrap=True,
-            markup=False,
-        )
+        line(f"'{run.path}' is finished already ({nimg:,} images): to go on, give a larger --epochs or --images.")
     figures = draw_figures(run) if room_for_figures(run) else []
     sheets = run.sheets()
     line(f"Trained on {nimg:,} images. Files:")

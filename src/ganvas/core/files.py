@@ -4,11 +4,14 @@ import errno
 import io
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+_tidied: set[Path] = set()  # folders that this process has looked through
 
 
 @contextmanager
@@ -18,9 +21,12 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     Raises OSError when the disk is full; the old file then stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent not in _tidied:
+        _tidied.add(path.parent)
+        remove_abandoned(path.parent)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with held(part) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -29,11 +35,53 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # the rename itself has to reach the disk as well
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with suppress(OSError):  # some network file systems refuse that; the file is in its place
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[IO[bytes]]:
+    """A new file to write to, locked until it is closed, so that others know that its process lives."""
+    with ExitStack() as opened:
+        while True:
+            file = opened.enter_context(path.open("wb"))
+            try:
+                _lock(file)
+                same = os.path.samestat(path.stat(), os.fstat(file.fileno()))
+            except FileNotFoundError:
+                same = False
+            except OSError:  # a file system without locks
+                same = True
+            if same:  # nobody took it for abandoned before it was locked
+                break
+            file.close()
+        yield file
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written: `.NAME.part`, files whose locks are free.
+
+    A folder has such a file inside: `.lock`.
+    """
+    for part in folder.glob(".*.part"):
+        with suppress(OSError), (part / ".lock" if part.is_dir() else part).open("rb") as file:
+            _lock(file)  # raises OSError while its process lives
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock an open file until it is closed; raises OSError if another process has locked it."""
+    with suppress(ModuleNotFoundError):  # Windows, which refuses to remove a file that is open
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write(path: Path, data: bytes) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+from ganvas.core.text import printable
+
 DELAY_SECONDS = 1.0
 LINE_SECONDS = 10.0
 
@@ -21,6 +23,7 @@ def progress(text: str, total: float | None, *columns: ProgressColumn) -> Iterat
     amounts = columns or (MofNCompleteColumn(),)
     words = TextColumn("{task.description}", markup=False)
     bar = Progress(words, BarColumn(), *amounts, TimeRemainingColumn(), console=console, transient=True)
+    text = printable(text)
     task = bar.add_task(text, total=total)
     due = time.monotonic() + (DELAY_SECONDS if console.is_terminal else LINE_SECONDS)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ganvas.compute.device import Compute
@@ -41,6 +42,12 @@ class Recipe:
     def total_images(self, data_size: int) -> int:
         """Length of the run in images seen."""
         return self.train.images or max(1, round(self.train.epochs * data_size))
+
+    def folder(self, parent: str) -> Path:
+        """Where its runs or sweeps go if nobody says; raises UserError for a name that is none of a folder."""
+        if self.name in ("", ".", "..") or not self.name.isprintable() or set(self.name) & set('/\\:*?"<>|'):
+            raise UserError(f"the recipe's name '{self.name}' cannot be the name of a folder: give --out")
+        return Path(parent) / self.name
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, section by section, as in the TOML file."""

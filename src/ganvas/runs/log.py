@@ -1,5 +1,6 @@
 """The log of a run: one record per line of log.jsonl."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -69,6 +70,11 @@ class Log:
 
     def remove(self) -> None:
         self.file.unlink(missing_ok=True)
+
+    def set_aside(self) -> Path:
+        """Rename the log, so that a new one can begin and nothing is lost; returns its new name."""
+        number = next(n for n in itertools.count(1) if not self.file.with_suffix(f".{n}.old").exists())
+        return self.file.replace(self.file.with_suffix(f".{number}.old"))
 
     def _line(self, record: Record) -> bytes:
         return (LogRecord.from_values(record, self.file).to_json() + "\n").encode()

@@ -88,8 +88,7 @@ class Run:
         try:
             if self.is_run():
                 for folder in (self.path, self.checkpoints.folder, self.samples, self.evaluations):
-                    for part in folder.glob(".*.part"):  # left behind by a process that was killed
-                        part.unlink(missing_ok=True)
+                    files.remove_abandoned(folder)
             yield
         finally:
             if not self.is_run():  # nothing came of it: leave nothing behind

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from matplotlib.figure import Figure
 
 from ganvas.core import files
+from ganvas.core.text import plain_cell
 from ganvas.evaluation.report.cells import number
-from ganvas.evaluation.report.export import plain_cell
 from ganvas.metrics import METRICS, Score
 from ganvas.plotting import several_runs, style
 from ganvas.runs.log import Record

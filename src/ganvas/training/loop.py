@@ -85,8 +85,18 @@ class Loop:
         """One step of the method, with the settings that are due."""
         before = self.batches.nimg
         self.controls.apply(before, self.rollback.done)
+        self.drop_gradients()
         self.recorder.add(self.method.step(self.batches))
         self.method.update_averages(self.batches.nimg - before, self.batches.nimg)
+
+    def drop_gradients(self) -> None:
+        """So that a record has the norms of what its own step computed, in a resumed run too.
+
+        On a GPU they stay: a recorded step writes into the same tensors again and again.
+        """
+        if self.method.compute.device.type != "cuda":
+            for optimizer in self.method.optimizers.values():
+                optimizer.zero_grad()
 
     def record_and_checkpoint(self, due: Due, scheduled: Due) -> Record | None:
         """Write down what is `due`; None where the guard sees trouble and goes back instead.

@@ -96,7 +96,7 @@ def train(
             loop = Loop(run, recipe, method, batches, budget or UNLIMITED, evaluator, scorer)
             found = _newest_checkpoint(run)
             if found is None:
-                run.log.remove()
+                _begin_log(run)
             else:
                 loop.restore((found.tensors, found.values))
                 run.log.rewind(batches.nimg)
@@ -139,6 +139,16 @@ def _newest_checkpoint(run: Run) -> Checkpoint | None:
     for damage in damages:
         logger.warning(damage)
     return found
+
+
+def _begin_log(run: Run) -> None:
+    """Without a checkpoint a run begins anew. A log that tells of checkpoints, which somebody removed, is kept."""
+    if any(SCORE in record for record in run.records()):
+        kept = run.log.set_aside()
+        logger.warning(
+            f"'{run.path}' has lost its checkpoints and begins anew: its log until now is kept in {kept.name}"
+        )
+    run.log.remove()
 
 
 def _keep_within(budget: Budget) -> None:

@@ -7,6 +7,7 @@ import re
 from statistics import mean
 from typing import Any
 
+from ganvas.core.text import plain_cell
 from ganvas.evaluation.compare import Comparison, Row, Table, metric_of
 from ganvas.evaluation.report.cells import LEGEND, budget_line, table_cells, table_title
 
@@ -31,11 +32,6 @@ def to_csv(comparison: Comparison) -> str:
                     [table.key, row.kind, plain_cell(row.name), recipe, seeds, *budget, plain_cell(name), value, *given]
                 )
     return text.getvalue()
-
-
-def plain_cell(text: str) -> str:
-    """A text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _singles(table: Table) -> list[Row]:

@@ -4,6 +4,7 @@ from rich.console import RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ganvas.core.text import printable
 from ganvas.evaluation.compare import REFERENCES, Comparison, metric_of
 from ganvas.evaluation.document import Evaluation
 from ganvas.evaluation.report.cells import (
@@ -21,24 +22,29 @@ from ganvas.metrics import Score
 EXPLAINED_WIDTH = 150  # of a terminal that has room for what each score means
 
 
+def _text(text: str = "", style: str = "") -> Text:
+    """Text as it is, whoever wrote it; on one line."""
+    return Text(printable(text), style)
+
+
 def rich_tables(comparison: Comparison, width: int = 120) -> list[RenderableType]:
     """A comparison for the terminal. A table wider than `width` characters continues below, with the same rows."""
-    parts: list[RenderableType] = [Text(budget_line(comparison) + "\n")] if budget_line(comparison) else []
+    parts: list[RenderableType] = [_text(budget_line(comparison)), _text()] if budget_line(comparison) else []
     for table in comparison.tables:
-        why = [Text(table.why, style="yellow")] if table.why else []
-        parts += [Text(table_title(table), style="bold"), Text(table.about), *why, Text()]
+        why = [_text(table.why, style="yellow")] if table.why else []
+        parts += [_text(table_title(table), style="bold"), _text(table.about), *why, _text()]
         header, body = table_cells(table)
         for columns in column_groups(header, body, width):
             shown = RichTable(box=None, header_style="bold", pad_edge=False)
             shown.add_column("run", max_width=NAME_WIDTH, overflow="fold")
             for j in columns:
-                shown.add_column(Text(header[j]), justify="right", no_wrap=True)
+                shown.add_column(_text(header[j]), justify="right", no_wrap=True)
             for cells, row in zip(body, (*table.rows, *table.references), strict=True):
-                texts = [Text(cells[j].text, style="bold green" if cells[j].best else "") for j in columns]
-                shown.add_row(Text(cells[0].text), *texts, style="" if row.members else "dim")
-            parts += [shown, Text()]
-        parts += [Text(note, style="dim") for note in table.notes] + [Text()]
-    return [*parts, *(Text(line, style="yellow") for line in comparison.missing), Text(LEGEND, style="dim")]
+                texts = [_text(cells[j].text, style="bold green" if cells[j].best else "") for j in columns]
+                shown.add_row(_text(cells[0].text), *texts, style="" if row.members else "dim")
+            parts += [shown, _text()]
+        parts += [_text(note, style="dim") for note in table.notes] + [_text()]
+    return [*parts, *(_text(line, style="yellow") for line in comparison.missing), _text(LEGEND, style="dim")]
 
 
 def rich_evaluation(evaluation: Evaluation, width: int = 120) -> list[RenderableType]:
@@ -55,16 +61,16 @@ def rich_evaluation(evaluation: Evaluation, width: int = 120) -> list[Renderable
         shown.add_column("", style="dim", no_wrap=True)
 
     def cell(score: Score | None, style: str, rough: bool = False) -> Text:
-        return Text(number(score, rough) if score else "-", style=style)
+        return _text(number(score, rough) if score else "-", style=style)
 
     for name, score in evaluation.scores.items():
         others = [cell(row.scores.get(name), "dim", kind != "real") for kind, row in references.items()]
-        what = [Text(metric_of(name).what)] if width >= EXPLAINED_WIDTH else []
-        shown.add_row(Text(metric_heading(name)), cell(score, "bold"), *others, *what)
-    parts: list[RenderableType] = [Text(evaluation.about()), Text(), shown, Text()]
-    parts += [Text(f"{metric_of(name).title}: {why}", style="yellow") for name, why in evaluation.refused.items()]
+        what = [_text(metric_of(name).what)] if width >= EXPLAINED_WIDTH else []
+        shown.add_row(_text(metric_heading(name)), cell(score, "bold"), *others, *what)
+    parts: list[RenderableType] = [_text(evaluation.about()), _text(), shown, _text()]
+    parts += [_text(f"{metric_of(name).title}: {why}", style="yellow") for name, why in evaluation.refused.items()]
     notes = [f"{REFERENCES[kind]}: {row.what}" for kind, row in references.items()]
     if evaluation.counts:
         counts = ", ".join(f"{n:,}" for n in evaluation.counts)
         notes.append(f"samples per class: {counts} ({', '.join(evaluation.classes)})")
-    return [*parts, *(Text(line, style="dim") for line in notes)]
+    return [*parts, *(_text(line, style="dim") for line in notes)]

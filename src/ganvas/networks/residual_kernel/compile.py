@@ -3,6 +3,7 @@
 `library` never raises: if there is no compiler or it fails, the caller gets the reason and uses the fallback.
 """
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -10,6 +11,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 from pathlib import Path
@@ -22,6 +24,7 @@ from ganvas.core.errors import UserError
 
 SOURCE = Path(__file__).with_name("residual.cpp")
 MAX_WIDTH = 32
+FUNCTIONS = ("residual_forward", "residual_backward", "residual_tanh", "residual_lanes", "residual_openmp")
 COMPILERS = ("g++", "clang++", "c++")
 # The parts of -ffast-math that the kernel needs. The whole of it would hide weights that are NaN, and would disable
 # denormal numbers for the whole process, because GCC then links code that does so.
@@ -52,7 +55,9 @@ def library(width: int) -> tuple[ctypes.CDLL | None, str]:
         file = _cached(compiler, width)
         try:
             loaded = ctypes.CDLL(str(file))
-        except OSError:
+            for function in FUNCTIONS:
+                getattr(loaded, function)
+        except (OSError, AttributeError):
             file.unlink(missing_ok=True)  # so that the next process compiles it again
             raise
         return loaded, f"compiled with {Path(compiler[0]).name}"
@@ -78,17 +83,40 @@ def _compiler() -> list[str]:
 
 
 def _cached(compiler: list[str], width: int) -> Path:
-    """The compiled kernel in the cache; compiled first, by one process at a time, if it is missing."""
+    """The compiled kernel in the cache; compiled first, by one process at a time, if it is missing.
+
+    A loaded kernel runs with the rights of this process. So a cache that others can write to is not used: the kernel is
+    compiled into a folder that only this process uses.
+    """
     source = SOURCE.read_bytes()
     key = repr((source, width, compiler, FLAGS, MACHINE_FLAGS, _processor())).encode()
     folder = cache_dir() / "kernels"
     file = folder / f"residual-{width}-{hashlib.sha256(key).hexdigest()[:16]}.so"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_private(folder) or (file.exists() and not _is_private(file)):
+        file = Path(_own_folder()) / file.name
     if not file.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock"), timeout=TIMEOUT_SECONDS):
             if not file.is_file():
                 files.write(file, _compile(compiler, width))
+                file.chmod(0o700)
     return file
+
+
+def _is_private(path: Path) -> bool:
+    """Whether only this user can write there. A link counts as writable by all. Windows has caches per user."""
+    if os.name != "posix":
+        return True
+    facts = path.lstat()
+    return facts.st_uid == os.geteuid() and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+@functools.cache
+def _own_folder() -> str:
+    """A folder that nobody else can read or write, removed when the process ends."""
+    folder = tempfile.mkdtemp(prefix="ganvas-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _processor() -> str:

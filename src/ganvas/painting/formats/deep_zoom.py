@@ -32,12 +32,16 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
     part, old = (tiles.with_name(f".{tiles.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     for left in (part, old):  # by a process of the same number that was killed
         shutil.rmtree(left, ignore_errors=True)
+    files.remove_abandoned(tiles.parent)
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, part, ignore_errors=True)
+        part.mkdir(parents=True)
+        undo.enter_context(files.held(part / ".lock"))
         level = _Level(part, shape.height, shape.width, shape.channels)
         for strip in strips:
             level.add(strip.astype(np.float32))
         files.write(part / "recipe.json", recipe.encode())
+        (part / ".lock").unlink()
         if os.name == "posix":
             os.sync()  # all tiles reach the disk at once: one by one they would take longer than the painting
         if tiles.exists():
