@@ -233,7 +233,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--label", "9"], "there is no label '9': this run knows across, down, slanted"),
+        (["--label", "9"], "there is no label '9': this run has across, down, slanted"),
         (["--checkpoint", "77"], "last, best or one of"),
         (["--n", "0"], "1 or more"),
         (["--seed", "-1"], "a seed of 0 or more"),
@@ -451,7 +451,7 @@ def test_mistakes_in_painting(
         (["paint", "--like", "x.png", "--truncation", 0], "--truncation does nothing with --like"),
         (["paint", painter, "--weights", 0], "--weights does nothing without --random"),
         (["paint", "--random", "tanh", "--label", 5], "--label does nothing with --random"),
-        (["morph", painter, "--seed", 5], "stands still"),
+        (["morph", painter, "--seed", 5], "does not move"),
         (["morph", painter, "--zoom-to", 0], "above 0"),
         (["morph", painter, "--zoom-from", 2, "--zoom", 3], "choose one"),
         (["paint", painter, "--palette", "inkk"], "did you mean 'ink'"),

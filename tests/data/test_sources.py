@@ -329,7 +329,7 @@ def test_pictures_beside_classes_are_refused(tmp_path):
     fill(tmp_path, 2)
     fill(tmp_path / "cats", 2)
     fill(tmp_path / "dogs", 2)
-    assert "2 images (such as 000.png) beside its class folders (cats, ...)" in refusal(tmp_path)
+    assert "2 images (such as 000.png) next to its class folders (cats, ...)" in refusal(tmp_path)
 
 
 def test_splits_share_their_classes(tmp_path):

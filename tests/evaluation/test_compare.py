@@ -114,9 +114,9 @@ def test_unlike_protocols_do_not_share_a_column_and_it_says_why(evaluated: list[
     assert digits.why == ""
     assert digits.about == (
         "10,000 samples (seeds from 1,000,000) against 60,000 train images of mnist, "
-        "seen through evaluator 'digits' (sha 1a2b3c4d, 28x28)"
+        "by evaluator 'digits' (sha 1a2b3c4d, 28x28)"
     )
-    assert small.why == "Not in one column with the first table: n is 500, not 10,000."
+    assert small.why == "Not comparable with the first table: n is 500, not 10,000."
     assert [Path(row.name).name for row in small.rows] == ["small"]
     assert any(note.startswith("Not evaluated like this:") and "seed0" in note for note in small.notes)
 
@@ -128,7 +128,7 @@ def test_every_difference_is_named_but_labels_are_none(evaluated: list[Path]) ->
     evaluate(Run(evaluated[4]), 60_000, {"fid": (7.0, 0.1)}, key="c" * 12, n=9_000, **changes)
     (_, second, _) = compare(evaluated).tables
     assert second.why == (
-        "Not in one column with the first table: the evaluator is cifar10 (9f8e7d6c), not digits (1a2b3c4d); "
+        "Not comparable with the first table: the evaluator is cifar10 (9f8e7d6c), not digits (1a2b3c4d); "
         "evaluator.size is 32, not 28; "
         "the data is mnist (77777777), not mnist (d1d2d3d4); the training set is 88888888, not absent; "
         "split is test, not train; n is 9,000, not 10,000; "

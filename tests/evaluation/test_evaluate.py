@@ -262,7 +262,7 @@ def test_a_run_keeps_the_evaluator_that_it_began_with(
     assert first.key == second.key
     Run(tmp_path / "run").update_info(evaluator="of a file that is gone")
     monkeypatch.undo()
-    with warned(match="is not here any more: from here on its scores are through 'digits'"):
+    with warned(match="no longer exists: from here on it is scored by 'digits'"):
         list(train(recipe, tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").info().evaluator == began
 

@@ -126,7 +126,7 @@ def test_again_from_the_file(model: Model, run: Path, tmp_path: Path, ending: st
     assert file.read_bytes() == (tmp_path / f"b.{ending}").read_bytes()
     moved = run.rename(run.with_name("moved"))
     try:
-        with pytest.raises(UserError, match="say where, `ganvas paint RUN --like FILE`"):
+        with pytest.raises(UserError, match="name it, as in `ganvas paint RUN --like FILE`"):
             load_painting(file)
         assert (pixels(load_painting(file, moved)) == pixels(first)).all()
     finally:
@@ -168,7 +168,7 @@ def test_what_is_no_recipe_of_a_painting_is_refused(tmp_path: Path, text: str) -
         ("view", {"supersample": 33}, "a supersample of 33 cannot be painted"),
         ("view", {"height": "6"}, "painting.view.height: Input should be a valid integer"),
         ("view", {"zoom": "2"}, "painting.view.zoom: Input should be a valid number"),
-        ("latent", [0.5, 1], "has a latent of 2 numbers: its network takes 32"),
+        ("latent", [0.5, 1], "has a latent of 2 numbers: its network needs 32"),
         ("latent", 1, "latent: Input should be a valid array"),
         ("origin", {"random": 1}, "origin.random.random: Input should be a valid string"),
         ("origin", {"std": "0.5"}, "origin.random.std: Input should be a valid number"),
@@ -314,7 +314,7 @@ def test_what_cannot_be_painted_is_refused(
         (lambda: random_network("tanh:999999x64", 0), "is too large: at most 10,000 layers and 100,000,000 weights"),
         (lambda: random_network("softplus:2x99999", 0), "a random network of 2 layers and about 20,"),
         (lambda: random_network("tanh", 0, std=-1), "random.std"),
-        (lambda: choose_subjects(model, labels=["up"]), "this run knows across, down, slanted"),
+        (lambda: choose_subjects(model, labels=["up"]), "this run has across, down, slanted"),
         (lambda: choose_subjects(conditional, images=[picture]), "has no encoder"),
         (lambda: choose_subjects(model, truncation=float("nan")), "truncation of nan"),
         (lambda: View(4, 4, zoom=0), "zoom of 0"),

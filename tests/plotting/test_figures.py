@@ -46,9 +46,9 @@ LEARNING = [
         (
             one_run.accuracies,
             {
-                "real images known": "accuracy_real",
+                "real images recognised": "accuracy_real",
                 "generated images that pass": "accuracy_generated",
-                "generated images found out": "accuracy_detected",
+                "generated images detected": "accuracy_detected",
             },
         ),
         (one_run.steps, {"generator": "g_steps", "discriminator": "d_steps"}),
@@ -189,7 +189,7 @@ def test_losses_that_have_no_ratio_are_left_out_and_counted() -> None:
     assert several_runs.log_ratios([*records, {"nimg": 500, "g_loss": 1}]) == [(100, -np.log(2)), (200, -np.log(2))]
     curves = [("a", losses(1, 1)), ("critic", records), ("none", losses(-1, 1, 3))]
     drawn = several_runs.balance([Curve(name, found, 100) for name, found in curves])
-    assert drawn._supxlabel.get_text() == "Left out, as a loss is not positive: records 2 of critic, 3 of none."
+    assert drawn._supxlabel.get_text() == "Records left out because a loss is not positive: 2 of critic, 3 of none."
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["a", "critic"]
 
 

@@ -176,7 +176,7 @@ def test_checkpoints_go_in_order(tmp_path: Path) -> None:
     assert not within.dropped
     (run.path / "mine.bin").write_bytes(b"x" * 740_000)
     left = [run.checkpoints.available()]
-    with pytest.raises(RunFailed, match="cannot stay within its disk budget of 1 MB: remove what is not ganvas's"):
+    with pytest.raises(RunFailed, match="cannot stay within its disk budget of 1 MB: remove files of your own"):
         for size in range(5_000, 500_000, 500):
             within.reserve(run.checkpoints.folder / "000000070.safetensors", size)
             if left[-1] != run.checkpoints.available():
@@ -370,7 +370,7 @@ def test_on_the_command_line(pictures: Path, tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "run").exists()
     assert ganvas(*words, "--disk-budget", "2MB", *small) == 0
     shown = capsys.readouterr()
-    assert "per checkpoint, about" in shown.err and "in all at the end; budget 2 MB" in shown.err
+    assert "per checkpoint, about" in shown.err and "in total at the end; budget 2 MB" in shown.err
     assert "no room for figures" in shown.out and not (tmp_path / "run" / "figures").exists()
     assert ganvas(*words, "--disk-budget", "none", *small) == 0
     assert (tmp_path / "run" / "figures" / "losses.png").is_file()

@@ -69,7 +69,7 @@ def test_a_longer_run_goes_on_from_a_finished_one(tiny: Callable[..., Recipe], t
     said: list[str] = []
     records = list(train(tiny(train={"images": 240}), tmp_path / "run", device="cpu", say=said.append))
     assert records[0]["nimg"] > 120
-    assert said[-1].startswith("goes on after 1")
+    assert said[-1].startswith("resumes after 1")
     assert len(Run(tmp_path / "run").info().sessions) == 3
 
 
@@ -296,7 +296,7 @@ def test_a_run_goes_on_in_the_number_format_that_it_began_in(
     shutil.copytree(tmp_path / "run", tmp_path / "other")
     list(train(tiny(train={"precision": "bf16"}), tmp_path / "other", device="cpu"))
     assert [session.precision for session in Run(tmp_path / "other").info().sessions] == ["fp32", "bf16"]
-    with warned(match="goes on in fp32, as it began; --precision bf16 would be faster here"):
+    with warned(match="continues in fp32, as it began; --precision bf16 would be faster here"):
         list(train(recipe, tmp_path / "run", device="cpu"))
     assert [session.precision for session in Run(tmp_path / "run").info().sessions] == ["fp32", "fp32"]
 

@@ -1,4 +1,4 @@
-"""Where images come from: `load(DataSettings(name=...))` gives an ImageSet, `Batches` streams it."""
+"""Image data: `load(DataSettings(name=...))` returns an ImageSet, and `Batches` draws batches from it."""
 
 import contextlib
 import logging
@@ -27,35 +27,35 @@ __all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "Split",
 
 logger = logging.getLogger("ganvas")
 
-TOLERATED = 0.01  # the share of images that may be unreadable
+TOLERATED = 0.01  # largest share of unreadable images
 
 
 class DataSettings(Settings):
-    """Which images, and how they become squares of one size."""
+    """Which images to use, and how to fit them into squares of one size."""
 
     name: str = Field("strokes", min_length=1)
-    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of images, Parquet files, or a hub id; what is
-    not here is looked for in --data-dir and in $GANVAS_DATA"""
+    """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of images, Parquet files, or a hub id; relative
+    paths are also looked for in --data-dir and in $GANVAS_DATA"""
     size: int | None = Field(None, ge=1)
-    """side of the square images, in pixels; none: their own if all are square and alike, else 64"""
+    """side of the square images in pixels; none: their own if all are squares of the same size, else 64"""
     channels: Literal[1, 3] | None = None
-    """planes: 1 is grey, 3 is colour; none: 1 if all images are grey"""
+    """channels: 1 is grey, 3 is colour; none: 1 if all images are grey"""
     fit: Fit = "crop"
-    """crop: scale the shorter side, cut the centre; letterbox: scale the longer, fill with black; pad: only fill"""
+    """crop: scale the shorter side, crop the centre; letterbox: scale the longer side, fill with black; pad: only fill
+    or crop"""
     random_crop: int | None = Field(None, ge=1)
-    """side in pixels of the random crop of each image that training sees, another one each time; sheets and scores have
-    one crop of each; none: whole images"""
+    """side in pixels of random crops, drawn anew whenever training sees an image; sheets and scores use one fixed crop
+    of each image; none: whole images"""
     splits: Literal["train", "all"] = "train"
-    """images to train on: those of the training split, or of the test split as well (if there is one), which leaves
-    none to test on"""
+    """train: train on the training split; all: also on the test split, if there is one, which leaves no test images"""
     classes: tuple[str, ...] | None = None
     """only the images of these classes, by name; none: all"""
     shuffle: bool = True
-    """another order in each epoch; false: the order of the set, every time"""
+    """shuffle the images before each epoch; false: always the order of the set"""
     limit: int | None = Field(None, ge=1)
-    """at most so many images: the first ones of each class in equal shares, or of the set (for folders: by path)"""
+    """maximum number of images: the first of each class in equal shares, or of the set (for folders: by path)"""
     flips: bool = False
-    """show half of the images mirrored while training, other ones each time"""
+    """mirror a random half of the images in each epoch of training"""
 
 
 def load(
@@ -64,11 +64,11 @@ def load(
     data_dir: Path | None = None,
     whites: Mapping[str, float] | None = None,
 ) -> ImageSet:
-    """The images of a split, decoded once; named sets are looked for in `data_dir` first.
+    """Find and decode the images of a split; named sets are looked for in `data_dir` first.
 
-    With `size` or `channels` left open, and without `whites`, each split is judged by itself: pass what the training
-    set had to load another.
-    Raises UserError for an unknown name, a damaged file, or when more than 1 % of the images cannot be read.
+    If `size`, `channels` or `whites` is None, it is determined for each split separately; `load_unseen` loads the test
+    split like the training set. Raises UserError for an unknown name, a damaged file, or if more than 1 % of the images
+    cannot be read.
     """
     source = find(settings, split, data_dir)
     if settings.splits == "all" and split == "train" and (test := _find_test(settings, data_dir)):
@@ -96,20 +96,20 @@ def load(
 
 
 def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
-    """Image files in the shape of a set: uint8 [n, C, H, W]. Raises UserError if one is not an image."""
+    """Decode image files to the shape of a set: uint8 [n, C, H, W]. Raises UserError if one cannot be read."""
     source = Source("images", len(paths), lambda i: open_image(paths[i]), lambda i: str(paths[i]))
     side = spec.height if settings.random_crop is None else settings.size or spec.height
     decoded = decode(source, side, spec.channels, settings.fit)
     if decoded.skipped:
         raise UserError(f"cannot read {decoded.skipped[0]}")
-    edge = (side - spec.height) // 2  # of what random crops leave out, on average
+    edge = (side - spec.height) // 2  # for random crops: the central one
     return decoded.images[:, :, edge : edge + spec.height, edge : edge + spec.width]
 
 
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
-    """The whole test split in the shape of the training images; None where there is none that was not trained on.
+    """The whole test split in the shape of the training images; None if there is none, or if it was trained on.
 
-    Its labels are the numbers that the training images have for the same classes; raises UserError for others.
+    Its labels are numbered like those of the training images; raises UserError for a class that these lack.
     """
     if settings.splits == "all":
         return None
@@ -129,7 +129,7 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
 
 
 def _find_test(settings: DataSettings, data_dir: Path | None) -> Source | None:
-    """All of the test split; None where there is none. Raises UserError where there is a damaged one."""
+    """The whole test split; None if there is none. Raises UserError if it is damaged."""
     try:
         return find(settings.model_copy(update={"limit": None}), "test", data_dir)
     except NoSplit:
@@ -140,9 +140,9 @@ def _find_test(settings: DataSettings, data_dir: Path | None) -> Source | None:
 
 
 def find(settings: DataSettings, split: Split = "train", data_dir: Path | None = None) -> Source:
-    """The images of a split, found (named sets are fetched if need be) but not decoded.
+    """Find the images of a split without decoding them; named sets are downloaded if necessary.
 
-    Raises UserError for a name that is nothing, or nothing with that split.
+    Raises UserError for an unknown name or a missing split.
     """
     if data_dir is not None and not data_dir.is_dir():
         raise UserError(f"there is no folder '{data_dir}': --data-dir is where named sets are looked for first")
@@ -160,7 +160,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
             return replace(source, notes=(*source.notes, note))
         return source
     place = Path(name)
-    with contextlib.suppress(RuntimeError):  # ~somebody who is not a user here
+    with contextlib.suppress(RuntimeError):  # ~name of an unknown user
         place = place.expanduser()
     if not place.exists():
         place = next((home / name for home in hub.homes(data_dir) if (home / name).exists()), place)
@@ -190,7 +190,7 @@ def _only_parquet(place: Path) -> bool:
 
 
 def _strokes(split: Split, data_dir: Path | None) -> Source:
-    """The embedded digits: drawn once, which takes seconds, then kept in the cache."""
+    """The generated digits: drawn once, which takes seconds, then kept in the cache."""
     count, seed = {"train": (60_000, 0), "test": (10_000, 1)}[split]
     shapes = {"images": (count, 1, strokes.SIZE, strokes.SIZE), "labels": (count,)}
     cached = {part: cache_dir() / f"strokes-{strokes.VERSION}-{split}-{part}.npy" for part in shapes}
@@ -199,10 +199,10 @@ def _strokes(split: Split, data_dir: Path | None) -> Source:
             files.refuse_pipes(path)
         images, labels = (np.load(path) for path in cached.values())
         if (images.shape, labels.shape) != tuple(shapes.values()):
-            raise ValueError("not what was written")
+            raise ValueError("another version")
     except (OSError, ValueError, EOFError):
         images, labels = strokes.draw(count, seed)
-        with contextlib.suppress(OSError):  # a full disk costs time, not the images
+        with contextlib.suppress(OSError):  # with a full disk they are drawn again next time
             for part, array in (("images", images), ("labels", labels)):
                 with files.atomic(cached[part]) as file:
                     np.save(file, array)

@@ -1,4 +1,4 @@
-"""What a set of images is like and what is wrong with it, before any time goes into training."""
+"""A check of image data before training: sizes, classes, duplicates and unreadable files."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,16 +13,16 @@ from ganvas.data import TOLERATED, DataSettings, find
 from ganvas.data.decoding import Original, decode
 from ganvas.data.imageset import digest
 
-THUMB = 16  # side of the grey thumbnails that near duplicates are found by, in pixels
-NEAR = 5.0  # thumbnails that differ by less are near duplicates: root mean square in grey levels of 0..255
-BLOCK = 256  # images compared at once with a stretch of others
+THUMB = 16  # side in pixels of the grey thumbnails that are compared to find near duplicates
+NEAR = 5.0  # images are near duplicates if their thumbnails differ by less: root mean square in grey levels of 0..255
+BLOCK = 256  # images compared at once with a range of others
 SHOWN = 5  # examples of each finding
 COLOURS = {1: "grey", 3: "colour"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found. Pairs are (name, name of the image it equals or resembles)."""
+    """The result of `check`. Pairs are (name, name of the image it equals or resembles)."""
 
     name: str
     count: int  # readable images
@@ -30,17 +30,17 @@ class Report:
     size: int  # pixels, after fitting
     classes: dict[str, int]  # images in each class, empty without classes
     originals: tuple[Original, ...]  # size and mode of each readable image before fitting
-    exact: int  # images whose pixels, once fitted, are those of an earlier one
+    exact: int  # images whose pixels after fitting equal those of an earlier one
     exact_pairs: tuple[tuple[str, str], ...]  # the first few
-    near: int  # pairs of other images that nearly match
+    near: int  # pairs of other images that almost match
     near_pairs: tuple[tuple[str, str], ...]
     skipped: tuple[str, ...]  # 'path: reason' of each unreadable file
     notes: tuple[str, ...]  # what was taken as what, and what was left out
     megabytes: float  # of the decoded images
-    seconds_per_image: float | None = None  # of training, if it was measured
+    seconds_per_image: float | None = None  # of training, if measured
 
     def lines(self) -> list[str]:
-        """The report in plain words, a line for each finding."""
+        """The report as text, one line per finding."""
         width, height = map(_spread, ([one.width for one in self.originals], [one.height for one in self.originals]))
         modes = Counter(one.mode for one in self.originals).most_common()
         return [
@@ -62,7 +62,7 @@ class Report:
 
 
 def check(settings: DataSettings, data_dir: Path | None = None, seconds_per_image: float | None = None) -> Report:
-    """Look through the training split. Raises UserError only where there is nothing to look at."""
+    """Check the training split. Raises UserError only if there is nothing to check."""
     source = find(settings, "train", data_dir)
     decoded = decode(source, settings.size, settings.channels, settings.fit)
     images, kept = decoded.images, decoded.kept
@@ -93,7 +93,7 @@ def check(settings: DataSettings, data_dir: Path | None = None, seconds_per_imag
 
 
 def exact_duplicates(images: np.ndarray) -> list[tuple[int, int]]:
-    """(i, j) for each image i of uint8 [N, C, H, W] whose pixels are those of an earlier one, j the first of them."""
+    """(i, j) for each image i of uint8 [N, C, H, W] whose pixels equal those of an earlier one; j is the first such."""
     first: dict[bytes, int] = {}
     pairs = []
     for i, image in enumerate(images):
@@ -104,11 +104,11 @@ def exact_duplicates(images: np.ndarray) -> list[tuple[int, int]]:
 
 
 def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
-    """The number of pairs, and the first few (i, j), i > j, of uint8 [N, C, H, W] `among` int64 [M] that nearly match.
+    """The number of near-duplicate pairs, and the first few (i, j), i > j, of uint8 [N, C, H, W] `among` int64 [M].
 
-    That is: the same image saved again, in another size, or brighter. Their thumbnails, less the mean brightness, are
-    less than NEAR apart. No two vectors are closer than their projections on an axis, so after sorting along the main
-    axis each block of images is compared only with the stretch that lies within reach.
+    Near duplicates are the same image saved again, in another size, or brighter. Their thumbnails, minus the mean
+    brightness, are less than NEAR apart. Two vectors are never closer than their projections on an axis, so after
+    sorting along the principal axis each block of images is compared only with the range within reach.
     """
     thumbs = _thumbnails(images, among)
     if len(thumbs) < 2:
@@ -119,7 +119,7 @@ def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tu
     place, thumbs, among = place[order], thumbs[order], among[order]
     reach = NEAR * thumbs.shape[1] ** 0.5  # as a Euclidean distance
 
-    # |a - b| < reach  <=>  a.b - |a|^2 / 2 - |b|^2 / 2 > -reach^2 / 2: the halved squares as two more columns.
+    # |a - b| < reach  <=>  a.b - |a|^2 / 2 - |b|^2 / 2 > -reach^2 / 2: two more columns hold the halved squares.
     half = -(thumbs**2).sum(1, keepdims=True) / 2
     one = np.ones_like(half)
     left, right = np.hstack([thumbs, half, one]), np.hstack([thumbs, one, half]).T
@@ -141,7 +141,7 @@ def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tu
 
 
 def _thumbnails(images: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Grey means over a grid of at most THUMB x THUMB cells, less the image's own mean: float32 [M, cells]."""
+    """Grey means over a grid of at most THUMB x THUMB cells, minus the mean of the image: float32 [M, cells]."""
     side = images.shape[-1]
     starts = np.arange(min(THUMB, side)) * side // min(THUMB, side)
     lengths = np.diff(np.append(starts, side))

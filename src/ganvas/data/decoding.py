@@ -1,4 +1,4 @@
-"""From images as they come (any size, mode, orientation, encoding) to one uint8 array; the same for every source."""
+"""Decoding images of any size, mode, orientation and format into one uint8 array, the same for every source."""
 
 import math
 import os
@@ -24,12 +24,12 @@ from ganvas.core.progress import progress
 Fit = Literal["crop", "letterbox", "pad"]
 
 DEFAULT_SIZE = 64  # pixels, for sets whose images are not all of one square size
-MEMORY_LIMIT_BYTES = 2 * 2**30  # a larger set is memory-mapped from a file in the cache folder
-MODE = {1: "L", 3: "RGB"}  # Pillow's names
-CHUNK = 8  # images per task: handing over one small image would take longer than decoding it
+MEMORY_LIMIT_BYTES = 2 * 2**30  # larger sets are memory-mapped from a file in the cache folder
+MODE = {1: "L", 3: "RGB"}  # Pillow's modes by number of channels
+CHUNK = 8  # images per task: starting a task takes longer than decoding one small image
 MOST_PIXELS = 500_000_000  # of one image, before fitting
-LARGE_PIXELS = 50_000_000  # images from this size on are decoded one at a time, so that the memory is enough
-MOST_METADATA_BYTES = 64 * 2**20  # of each colour profile or text in a PNG, unpacked
+LARGE_PIXELS = 50_000_000  # images of this size or larger are decoded one at a time, to save memory
+MOST_METADATA_BYTES = 64 * 2**20  # of each colour profile or text in a PNG file, after decompression
 TURNS = {  # by the number in the EXIF tag Orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -39,37 +39,37 @@ TURNS = {  # by the number in the EXIF tag Orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SIDEWAYS = tuple(TURNS[number] for number in (5, 6, 7, 8))  # width and height change places
+SIDEWAYS = tuple(TURNS[number] for number in (5, 6, 7, 8))  # these exchange width and height
 
 _ONE_LARGE = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Images that were found, not yet decoded, in a fixed order."""
+    """Images in a fixed order that have been found but not decoded."""
 
     name: str
     count: int
     open: Callable[[int], Image.Image]
-    where: Callable[[int], str]  # what messages call image i: its path or its row
+    where: Callable[[int], str]  # the name of image i in messages: its path or its row
     labels: np.ndarray | None = None  # int64 [count]
     classes: tuple[str, ...] = ()
-    side: int | None = None  # of every image, in pixels, where the source knows it
-    array: np.ndarray | None = None  # uint8 [count, 1, side, side] where the source has all pixels already
-    notes: tuple[str, ...] = ()  # what was taken as what, and what was left out, where the user may think otherwise
+    side: int | None = None  # side of every image in pixels, if the source knows it
+    array: np.ndarray | None = None  # uint8 [count, 1, side, side], if the source has decoded pixels
+    notes: tuple[str, ...] = ()  # how the data were interpreted and what was left out, where users may expect otherwise
 
     def __post_init__(self) -> None:
-        """Raises UserError for labels that are no numbers of classes."""
+        """Raises UserError for labels outside the classes."""
         if self.labels is not None and len(self.labels):
             low, high = int(self.labels.min()), int(self.labels.max())
             if low < 0 or high >= len(self.classes):
                 raise UserError(
                     f"'{self.name}': labels from {low} to {high} do not fit its {len(self.classes)} classes: "
-                    "these are the labels of another set, or damaged"
+                    "they are damaged, or belong to another set"
                 )
 
     def first(self, limit: int | None) -> "Source":
-        """At most `limit` images, in their order: the first ones, an equal share of each class where there are any."""
+        """The first `limit` images, in their order; if there are classes, an equal share of each."""
         if limit is None or limit >= self.count:
             return self
         if self.labels is None:
@@ -81,7 +81,7 @@ class Source:
         return self._at(np.sort(np.argsort(rank, kind="stable")[:limit]))
 
     def only(self, classes: Sequence[str]) -> "Source":
-        """The images of some classes, which are numbered in the order given; raises UserError for an unknown one."""
+        """Only the images of `classes`, numbered in the given order; raises UserError for an unknown class."""
         if self.labels is None:
             raise UserError(f"'{self.name}' has no classes: leave out data.classes")
         for name in classes:
@@ -94,7 +94,7 @@ class Source:
         return replace(chosen, labels=labels, classes=tuple(classes))
 
     def _at(self, places: np.ndarray) -> "Source":
-        """The images at some places, int64 [n]."""
+        """The images with the indices `places`, int64 [n]."""
         return replace(
             self,
             count=len(places),
@@ -105,9 +105,9 @@ class Source:
         )
 
     def and_then(self, other: "Source") -> "Source":
-        """These images and then those of `other`; raises UserError for other classes."""
+        """These images followed by those of `other`; raises UserError if the classes differ."""
         if self.classes != other.classes:
-            raise UserError(f"the splits of '{self.name}' have unlike classes: train on one of them")
+            raise UserError(f"the splits of '{self.name}' have different classes: train on one of them")
         both = self.array is not None and other.array is not None and self.side == other.side
         return replace(
             self,
@@ -121,7 +121,7 @@ class Source:
 
 
 def from_array(name: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
-    """A source of grey images, uint8 [N, 1, S, S], with int64 [N]."""
+    """A source of grey images, uint8 [N, 1, S, S], with labels, int64 [N]."""
 
     def open_one(i: int) -> Image.Image:
         return Image.fromarray(images[i, 0])
@@ -136,7 +136,7 @@ def open_image(path: Path) -> Image.Image:
 
 
 class Original(NamedTuple):
-    """An image before it was fitted: its size in pixels, upright, and its Pillow mode."""
+    """An image before fitting: its size in pixels, upright, and its Pillow mode."""
 
     width: int
     height: int
@@ -147,7 +147,7 @@ Whites = Mapping[str, float]  # Pillow mode of deep grey -> the value that is wh
 
 
 class Deep(NamedTuple):
-    """An image of more than 8 bits of grey that waits for the others: what is white is decided for all of them."""
+    """A grey image with more than 8 bits, to be decoded once the white value of all such images is known."""
 
     mode: str
     low: float
@@ -155,23 +155,23 @@ class Deep(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """images: uint8 [n, C, S, S] of the n readable images; kept: int64 [n], their places in the source."""
+    """images: uint8 [n, C, S, S], the n readable images; kept: int64 [n], their indices in the source."""
 
     images: np.ndarray
     kept: np.ndarray
     originals: tuple[Original, ...]  # one for each readable image
-    skipped: tuple[str, ...]  # 'path: reason' for each other one
+    skipped: tuple[str, ...]  # 'path: reason' for each unreadable image
     whites: Whites
-    notes: tuple[str, ...]  # on the range of deep grey
+    notes: tuple[str, ...]  # on the range of grey images with more than 8 bits
 
 
 def decode(source: Source, size: int | None, channels: int | None, fit: Fit, whites: Whites | None = None) -> Decoded:
-    """Decode every image once, in a pool of threads, to `size` pixels square and `channels` planes.
+    """Decode every image once, in a thread pool, to `size` x `size` pixels and `channels` channels.
 
-    size None: the images' own size if all are square and alike, else DEFAULT_SIZE.
+    size None: the images' own size if all are squares of the same size, else DEFAULT_SIZE.
     channels None: 1 if every pixel of every image is grey, else 3.
-    whites: what is white in images of deep grey (16 or 32 bits, floats), by mode; for other modes, the largest value of
-    all images of that mode decides.
+    whites: the white value of deep grey images (16 or 32 bits, floats), by mode; for other modes it is determined by
+    the largest value of all images of that mode.
     """
     whole = _at_once(source, size, channels, fit)
     if whole is not None:
@@ -201,12 +201,10 @@ def decode(source: Source, size: int | None, channels: int | None, fit: Fit, whi
 
 @contextmanager
 def _limits_for_own_files() -> Iterator[None]:
-    """Pillow's limits protect servers from strangers; a panorama and a large colour profile of the user's are fine."""
+    """Raise Pillow's limits, which protect servers from hostile files, to allow panoramas and large colour profiles."""
     before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
-    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = (
-        MOST_PIXELS // 2,
-        MOST_METADATA_BYTES,
-    )  # it refuses the double
+    # Pillow refuses images of more than twice its limit.
+    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = MOST_PIXELS // 2, MOST_METADATA_BYTES
     try:
         yield
     finally:
@@ -214,7 +212,7 @@ def _limits_for_own_files() -> Iterator[None]:
 
 
 def _whites(images: Iterable[Deep]) -> dict[str, float]:
-    """What is white in each mode of deep grey, by the largest value of all images of that mode."""
+    """The white value of each mode of deep grey, from the largest value of all images of that mode."""
     highest: dict[str, float] = {}
     for image in images:
         highest[image.mode] = max(image.high, highest.get(image.mode, image.high))
@@ -222,16 +220,16 @@ def _whites(images: Iterable[Deep]) -> dict[str, float]:
 
 
 def _white(mode: str, high: float) -> float:
-    """16 bits are full at 65,535; other whole numbers and floats may hold 8 or 16 bits; floats mostly go up to 1."""
+    """The white value of a mode: 65,535 for 16 bits; other modes may hold 8 or 16 bits, floats usually 0 to 1."""
     if mode.startswith("I;16"):
         return 65535.0
     usual = (1.0, 255.0, 65535.0) if mode == "F" else (255.0, 65535.0)
-    over = 1.1 if mode == "F" else 1.0  # floats that were scaled or sharpened overshoot
+    over = 1.1 if mode == "F" else 1.0  # scaling and sharpening make floats overshoot
     return next((white for white in usual if high <= over * white), high)
 
 
 def _ranges(images: Iterable[Deep], whites: Whites) -> tuple[str, ...]:
-    """'3 images of mode F hold values from 0 to 1.02: white is 1', for each mode of deep grey."""
+    """A note for each mode of deep grey, such as '3 images of mode F hold values from 0 to 1.02: white is 1'."""
     by_mode: dict[str, list[Deep]] = {}
     for image in images:
         by_mode.setdefault(image.mode, []).append(image)
@@ -243,7 +241,7 @@ def _ranges(images: Iterable[Deep], whites: Whites) -> tuple[str, ...]:
 
 
 def _at_once(source: Source, size: int | None, channels: int | None, fit: Fit) -> tuple[np.ndarray, int] | None:
-    """The pixels of a source that has them all, and their own side, where there is nothing to scale."""
+    """The pixels of a source that has decoded ones, and their side before padding; None if they have to be scaled."""
     if source.array is None or channels == 3:
         return None
     own = source.array.shape[-1]
@@ -255,15 +253,15 @@ def _at_once(source: Source, size: int | None, channels: int | None, fit: Fit) -
 
 
 def _own_side(source: Source) -> int:
-    """The side of all readable images if they are square and alike, else DEFAULT_SIZE; reads headers only."""
+    """The side of all readable images if they are squares of one size, else DEFAULT_SIZE; reads headers only."""
     side = None
-    with progress(f"looking at {source.name}", source.count) as advance:
+    with progress(f"reading sizes of {source.name}", source.count) as advance:
         for i in range(source.count):
             advance(1)
             try:
                 with source.open(i) as image:
                     width, height = image.size
-            except Exception:  # see _decode_into, which lists it
+            except Exception:  # _decode_into reports it
                 continue
             if width != height or side not in (None, width):
                 return DEFAULT_SIZE
@@ -282,7 +280,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
             f"the decoded images take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB free: "
             "choose a smaller data.size or data.limit, or set GANVAS_CACHE to a folder with more space"
         )
-    # A file without a name goes away with the process: no stale copy is ever read, and the disk does not fill up.
+    # An unnamed file disappears with the process: no stale copy is ever read, and the disk does not fill up.
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
@@ -290,7 +288,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
 def _decode_all(
     images: np.ndarray, source: Source, places: Sequence[int], fit: Fit, whites: Whites
 ) -> list[Original | Deep | str]:
-    """Write the images at `places` to theirs in uint8 [N, C, S, S]; the results of `_decode_into`."""
+    """Decode the images with the indices `places` into uint8 [N, C, S, S]; returns the results of `_decode_into`."""
 
     def work(start: int) -> list[Original | Deep | str]:
         return [_decode_into(images[i], source, i, fit, whites) for i in places[start : start + CHUNK]]
@@ -304,9 +302,9 @@ def _decode_all(
 
 
 def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: Whites) -> Original | Deep | str:
-    """Write image `i` to uint8 [C, S, S]; what it was like, or the reason why it cannot be read.
+    """Decode image `i` into uint8 [C, S, S]; returns its original format, or the reason why it cannot be read.
 
-    An image of deep grey whose white is not among `whites` is not written: its range is returned.
+    For a deep grey image whose white value is not in `whites`, only its range is returned.
     """
     planes, side, _ = target.shape
     try:
@@ -314,7 +312,7 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: W
             width, height = image.size
             mode = image.mode
             if fit != "pad" and min(image.size) >= 6 * side:
-                image.draft(None, (3 * side, 3 * side))  # large JPEGs: skip detail that resizing would average away
+                image.draft(None, (3 * side, 3 * side))  # large JPEGs: skip detail that scaling would average out
             image.load()
             if mode[0] in "IF" and mode not in whites:
                 values = _deep(image)
@@ -325,27 +323,27 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: W
             pixels = np.asarray(fitted if len(fitted.getbands()) == planes else fitted.convert(MODE[planes]))
     except UnidentifiedImageError:
         return "not an image that Pillow can read"
-    except Exception as error:  # a damaged file makes Pillow's readers raise whatever its bytes lead them to
+    except Exception as error:  # a damaged file can make Pillow's readers raise any exception
         return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     target[:] = pixels.reshape(side, side, planes).transpose(2, 0, 1)
     return Original(height, width, mode) if turn in SIDEWAYS else Original(width, height, mode)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What puts the image upright, by the camera's notes; damaged notes do not spoil an image."""
+    """The transposition that puts the image upright, from its EXIF data; None if these are missing or damaged."""
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # anything may be written there
+    except Exception:  # EXIF data may contain anything
         return None
 
 
 def _deep(image: Image.Image) -> np.ndarray:
-    """The values of an image of deep grey, float32 [H, W]."""
+    """The values of a deep grey image, float32 [H, W]."""
     return np.nan_to_num(np.asarray(image).astype(np.float32))
 
 
 def _to_8_bit(image: Image.Image, whites: Whites) -> Image.Image:
-    """Any mode as L or RGB; transparency lies on white, as on paper."""
+    """Convert any mode to L or RGB; transparent parts become white, as on paper."""
     if image.mode[0] in "IF":  # 16 bits, 32 bits, floats
         values = _deep(image) * (255 / whites[image.mode])
         return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
@@ -359,10 +357,10 @@ def _to_8_bit(image: Image.Image, whites: Whites) -> Image.Image:
 
 
 def _fit(image: Image.Image, side: int, fit: Fit) -> Image.Image:
-    """L or RGB of any size -> `side` pixels square; scaled with Lanczos, whose reach grows as the image shrinks."""
+    """L or RGB of any size -> `side` x `side` pixels; scaled with an antialiasing Lanczos filter."""
     if image.size == (side, side):
         return image
-    if fit == "pad":  # outside the image Pillow's crop is black; an image larger than `side` loses its border
+    if fit == "pad":  # Pillow's crop is black outside the image; larger images lose their border
         left, top = (image.width - side) // 2, (image.height - side) // 2
         return image.crop((left, top, left + side, top + side))
     if fit == "letterbox" and round(min(image.size) / max(image.size) * side) < 1:  # thinner than a pixel: one pixel
@@ -372,6 +370,6 @@ def _fit(image: Image.Image, side: int, fit: Fit) -> Image.Image:
 
 
 def _is_grey(images: np.ndarray) -> bool:
-    """Whether the three planes are the same everywhere; looks no further than the first coloured stretch."""
-    stretches = (images[start : start + 256] for start in range(0, len(images), 256))
-    return all((part[:, :1] == part).all() for part in stretches)
+    """Whether the three channels are equal in all images; stops at the first part with colour."""
+    parts = (images[start : start + 256] for start in range(0, len(images), 256))
+    return all((part[:, :1] == part).all() for part in parts)

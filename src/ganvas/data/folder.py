@@ -13,7 +13,7 @@ from ganvas.data import splits
 from ganvas.data.decoding import Source, open_image
 from ganvas.data.splits import NoSplit, Split
 
-# Pixel formats. Pillow needs a plug-in for the last row: named here, they are reported as unreadable, not passed over.
+# Pillow needs a plug-in for the last row: such files are listed here to be reported as unreadable instead of ignored.
 # fmt: off
 EXTENSIONS = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".avif",
@@ -24,14 +24,14 @@ EXTENSIONS = frozenset((
 # fmt: on
 
 
-# Folders that systems put beside the images: thumbnails, rubbish, the insides of archives.
+# Folders that operating systems add: thumbnails, deleted files, parts of archives.
 NOT_LOOKED_INTO = frozenset(
     ("@eadir", "#recycle", "$recycle.bin", "system volume information", "__macosx", "lost+found")
 )
 
 
 class Layout(NamedTuple):
-    """Where the images of each split lie, relative to the folder, and what to tell the user of it."""
+    """The folders of each split, relative to the set's folder, and notes for the user."""
 
     files: dict[Split, list[Path]]
     roots: dict[Split, Path]
@@ -39,12 +39,12 @@ class Layout(NamedTuple):
 
 
 def load(name: str, folder: Path, split: Split) -> Source:
-    """The images under `folder`, sorted by path; hidden files and files of other kinds are passed over.
+    """The images under `folder`, sorted by path; hidden files and other kinds of files are ignored.
 
-    Sub-folders named after splits (`train`, `Test`, `validation`, ...) are the splits; see `_layout`. Within a split
-    the sub-folders that hold images, at any depth, are the classes; a single one is no class.
+    Sub-folders named after splits (`train`, `Test`, `validation`, ...) are the splits; see `_layout`. Within a split,
+    the sub-folders that contain images (at any depth) are the classes; a single sub-folder is not a class.
     Raises UserError for a folder without images, a missing split, sub-folders that may be splits or classes, and images
-    beside class folders.
+    next to class folders.
     """
     files = image_files(folder)
     if not files:
@@ -59,8 +59,8 @@ def load(name: str, folder: Path, split: Split) -> Source:
     beside = [path for path in everywhere if len(path.parts) == 1]
     if len(classes) > 1 and beside:
         raise UserError(
-            f"'{name}' has {len(beside)} images (such as {beside[0]}) beside its class folders ({classes[0]}, ...): "
-            "move them into a class folder, or keep all images in one folder to do without classes"
+            f"'{name}' has {len(beside)} images (such as {beside[0]}) next to its class folders ({classes[0]}, ...): "
+            "move them into a class folder, or put all images into one folder to train without classes"
         )
     number = {name: i for i, name in enumerate(classes)} if len(classes) > 1 else {}
     labels = np.array([number[path.parts[0]] for path in within[split]], dtype=np.int64) if number else None
@@ -77,16 +77,16 @@ def load(name: str, folder: Path, split: Split) -> Source:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of classes in their order: by number if all are numbers (2 before 10), else by name."""
+    """Sort names of classes: by number if all are numbers (2 before 10), else by name."""
     names = sorted(names)
     return sorted(names, key=int) if all(name.isascii() and name.isdecimal() for name in names) else names
 
 
 def _layout(name: str, files: Sequence[Path]) -> Layout:
-    """Which sub-folders are splits.
+    """Determine which sub-folders are splits.
 
-    A folder with the name of a split is one, unless it is a class among others: it holds its images directly, it is the
-    only one with such a name, and class folders lie beside it. What may be either is refused.
+    A folder with the name of a split is a split, unless it is one class among others: it contains images directly, it
+    is the only folder with such a name, and there are other class folders next to it. Ambiguous folders are refused.
     """
     tops: dict[str, list[Path]] = {}
     for path in files:
@@ -123,7 +123,7 @@ def _layout(name: str, files: Sequence[Path]) -> Layout:
 
 
 def _split(train: str, train_files: list[Path], test: str, test_files: list[Path], left_out: Sequence[str]) -> Layout:
-    """Two folders as splits; `train` may be "": everything but `test`."""
+    """The layout with two folders as splits; `train` may be "", which is everything except `test`."""
     parts = [f"training images: {train or 'all others'} ({_images(train_files)})"]
     parts += [f"test images: {test} ({_images(test_files)})"] if test else []
     parts += [f"left out: {', '.join(left_out)}"] if left_out else []
@@ -141,16 +141,16 @@ def _images(files: Sequence[Path]) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    """'a', 'b' and 2 more."""
+    """Names for a message, such as: 'a', 'b' and 2 more."""
     shown = [f"'{name}'" for name in names[:3]] + ([f"{len(names) - 3} more"] if len(names) > 3 else [])
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
 
 
 def image_files(root: Path) -> list[Path]:
-    """Every image file under `root`, relative to it, in the same order on every system.
+    """All image files under `root`, relative to it, in the same order on every system.
 
-    Each folder is read once, even where several links lead to it. Files that are not regular (pipes, devices) are
-    passed over: opening one may never end.
+    Each folder is read once, even if several links lead to it. Pipes and devices are ignored, as opening them may block
+    forever.
     """
     found: list[Path] = []
     seen = {root.resolve()}
@@ -162,7 +162,7 @@ def image_files(root: Path) -> list[Path]:
 
 
 def _is_new(folder: Path, seen: set[Path]) -> bool:
-    """Whether to look into a folder: it is none of the system's, and was not `seen` by another path."""
+    """Whether to read a folder: not if it belongs to the operating system, or was `seen` under another path."""
     if folder.name.startswith(".") or folder.name.lower() in NOT_LOOKED_INTO:
         return False
     real = folder.resolve()
@@ -177,6 +177,6 @@ def _is_image(file: str) -> bool:
 
 
 def _contents(root: Path) -> str:
-    """'3 .txt, 1 .zip files' for the message about a folder without images."""
+    """Such as '3 .txt, 1 .zip files', for the message about a folder without images."""
     kinds = Counter(Path(f).suffix.lower() or "nameless" for _, _, files in os.walk(root) for f in files)
     return f"{', '.join(f'{n} {kind}' for kind, n in kinds.most_common(3))} files" if kinds else "no files"

@@ -1,4 +1,4 @@
-"""Sets from the Hugging Face hub: the named ones, and any other by its id."""
+"""Data sets from the Hugging Face hub: the named ones, and any other by its id."""
 
 import os
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from ganvas.data import idx, splits
 from ganvas.data.decoding import Source, from_array
 from ganvas.data.splits import NoSplit, Split
 
-CONVERTED = "refs/convert/parquet"  # the branch where the hub keeps public sets as Parquet: part/split/0000.parquet
+CONVERTED = "refs/convert/parquet"  # the branch with public sets as Parquet files: part/split/0000.parquet
 
 
 class Unreachable(UserError):
-    """The hub could not be reached, and nothing of the set is here."""
+    """The hub could not be reached, and the set is not in the cache."""
 
 
 class Published(NamedTuple):
@@ -26,25 +26,25 @@ class Published(NamedTuple):
     folder: str  # its Parquet files are <folder>/train-00000-of-00001.parquet and <folder>/test-...
     side: int  # of every image, in pixels
     classes: tuple[str, ...]
-    idx: bool = False  # whether it is also known as four IDX files
+    idx: bool = False  # whether it also exists as four IDX files
 
 
 def homes(data_dir: Path | None) -> list[Path]:
-    """Where the user keeps sets, each in a folder of its name: `data_dir`, then $GANVAS_DATA."""
+    """The folders with the user's data sets, each in a folder of its name: `data_dir`, then $GANVAS_DATA."""
     return [Path(root).expanduser() for root in (data_dir, os.environ.get("GANVAS_DATA")) if root]
 
 
 def named(name: str, published: Published, split: Split, data_dir: Path | None) -> Source:
-    """A named set: in `data_dir`, $GANVAS_DATA or the cache, in a folder of its name or directly; else downloaded.
+    """A named set from `data_dir`, $GANVAS_DATA or the cache (there, or in a folder of its name), or else downloaded.
 
-    Raises UserError, which says what to put where, when it is nowhere and cannot be downloaded.
+    Raises UserError if it is not found and cannot be downloaded; the message says which files to put where.
     """
     parquet_file = f"{split}-00000-of-00001.parquet"
     home = cache_dir() / "data" / name
     for place in (place for root in (*homes(data_dir), home.parent) for place in (root / name, root)):
-        # Fashion-MNIST's files have MNIST's names: only their folder tells them apart.
-        told_apart = name == "mnist" or name in place.parts
-        if published.idx and told_apart and (pair := idx.find(place, split)):
+        # Fashion-MNIST's files are named like MNIST's: only their folder distinguishes them.
+        distinguished = name == "mnist" or name in place.parts
+        if published.idx and distinguished and (pair := idx.find(place, split)):
             return from_array(name, *idx.load(*pair), published.classes)
         for file in (place / parquet_file, place / published.folder / parquet_file):
             if file.is_file():
@@ -55,7 +55,7 @@ def named(name: str, published: Published, split: Split, data_dir: Path | None) 
     remote = f"{published.folder}/{parquet_file}"
     try:
         file = Path(hf_hub_download(published.repo, remote, repo_type="dataset", local_dir=home, endpoint=_endpoint()))
-    except Exception as error:  # no network, a server at fault, a full disk: the library and its transport have many
+    except Exception as error:  # no network, server errors, a full disk: the library raises many kinds of errors
         official = " and ".join(f"{stem}.gz" for stem in idx.stems(split))
         files = f"{official}, or {parquet_file}," if published.idx else parquet_file
         raise UserError(f"cannot download '{name}' ({_first_line(error)}): put {files} into {home}") from None
@@ -66,7 +66,7 @@ def _from_parquet(name: str, published: Published, path: Path) -> Source:
     from ganvas.data import parquet
 
     source = parquet.from_files(name, [path])
-    # Sets share file names: a look at the classes keeps one from passing for another.
+    # Sets share file names, so the classes are compared to detect another set.
     if [_key(c) for c in source.classes] != [_key(c) for c in published.classes]:
         raise UserError(f"{path} is not '{name}': its classes are {', '.join(source.classes) or 'missing'}")
     return replace(source, side=published.side)
@@ -77,11 +77,11 @@ def _key(name: str) -> str:
 
 
 def by_id(name: str, split: Split) -> Source:
-    """The set 'owner/name', or 'owner/name:part' where it has several parts, from its Parquet files on the hub.
+    """The set 'owner/name', or 'owner/name:part' if it has several parts, from its Parquet files on the hub.
 
-    The hub converts public sets to Parquet; of others, their own Parquet files are read. What was downloaded is kept in
-    the cache and is found there without a network.
-    Raises UserError when the hub cannot be reached, or has no such set, part or split.
+    The hub converts public sets to Parquet; of other sets, their own Parquet files are read. Downloads are kept in the
+    cache and then work without a network.
+    Raises UserError if the hub cannot be reached, or has no such set, part or split.
     """
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
@@ -100,13 +100,13 @@ def by_id(name: str, split: Split) -> Source:
         raise UserError(f"'{name}' has terms to accept first: do so on its page, then run `hf auth login`") from None
     except RepositoryNotFoundError:
         raise UserError(f"'{name}' is neither a folder here nor a public set on the hub: check it") from None
-    except Exception as error:  # no network, a server at fault, a full disk: the library and its transport have many
-        raise Unreachable(f"no folder '{name}' here, and the hub does not give it: {_first_line(error)}") from None
+    except Exception as error:  # no network, server errors, a full disk: the library raises many kinds of errors
+        raise Unreachable(f"no folder '{name}' here, and the hub download failed: {_first_line(error)}") from None
     return parquet.from_files(name, [folder / file for file in chosen])
 
 
 def _of_part(repo: str, files: Sequence[Path], part: str) -> list[Path]:
-    """The files of a part, which is their first folder unless that is a split; of the only part when none is named."""
+    """The files of a part; the part of a file is its first folder, unless that is a split. The only part is default."""
 
     def part_of(file: Path) -> str:
         first, *others = file.parts
@@ -122,14 +122,15 @@ def _of_part(repo: str, files: Sequence[Path], part: str) -> list[Path]:
 
 
 def _parquet_files(repo: str) -> tuple[str, list[Path]]:
-    """The revision of a set that has Parquet files, and these files."""
+    """The revision of a set that has Parquet files, and those files."""
     from huggingface_hub.errors import LocalEntryNotFoundError, RevisionNotFoundError
 
     try:
         files = _listed(repo, CONVERTED)
-    except (RevisionNotFoundError, LocalEntryNotFoundError):  # not converted; or never downloaded, and no network now
+    except (RevisionNotFoundError, LocalEntryNotFoundError):  # not converted; or not downloaded before, and no network
         files = []
-    if files and not any(part.startswith("partial-") for file in files for part in file.parts):  # large sets are cut
+    partial = any(part.startswith("partial-") for file in files for part in file.parts)  # large sets are truncated
+    if files and not partial:
         return CONVERTED, files
     return "main", _listed(repo, "main")
 
@@ -137,13 +138,13 @@ def _parquet_files(repo: str) -> tuple[str, list[Path]]:
 def _listed(repo: str, revision: str) -> list[Path]:
     from huggingface_hub import get_cached_repo_tree
 
-    _download(repo, revision, [".gitattributes"])  # a small file of every set: the listing is kept with it
+    _download(repo, revision, [".gitattributes"])  # a small file that every set has; the listing is cached with it
     tree = get_cached_repo_tree(repo, repo_type="dataset", revision=revision, cache_dir=_cache())
     return sorted(Path(file.path) for file in tree if file.path.endswith(".parquet"))
 
 
 def _download(repo: str, revision: str, files: list[str]) -> Path:
-    """Some files of a set; the folder that holds them. Without a network: from the cache, if all are there."""
+    """Download files of a set and return their folder. Without a network, they may come from the cache."""
     from huggingface_hub import snapshot_download
 
     return Path(
@@ -163,7 +164,7 @@ def _cache() -> Path:
 
 
 def _endpoint() -> str | None:
-    """Another server that speaks the hub's language; None: the hub itself."""
+    """Another server with the hub's interface; None: the hub itself."""
     return os.environ.get("HF_ENDPOINT")
 
 

@@ -1,4 +1,4 @@
-"""MNIST's own file format: a header with the dimensions, then the bytes, gzipped or not."""
+"""IDX, the file format of MNIST: a header with the dimensions, then the bytes, gzipped or not."""
 
 import gzip
 import math
@@ -14,7 +14,7 @@ PREFIX = {"train": "train", "test": "t10k"}
 
 
 def find(folder: Path, split: str) -> tuple[Path, Path] | None:
-    """The files of the images and of the labels under their official names in `folder`, or None."""
+    """The files with the images and the labels under their official names in `folder`, or None."""
     pair = [_find(folder, stem) for stem in stems(split)]
     return (pair[0], pair[1]) if pair[0] and pair[1] else None
 
@@ -29,9 +29,9 @@ def _find(folder: Path, stem: str) -> Path | None:
 
 
 def load(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [N, 1, H, W] and int64 [N].
+    """Images uint8 [N, 1, H, W] and labels int64 [N].
 
-    Raises UserError for a file that is damaged, cut short, of another kind, or one whose partner has another length.
+    Raises UserError for a file that is damaged, truncated or of another kind, and if the two lengths differ.
     """
     pixels, digits = read(images, 3), read(labels, 1)
     if len(pixels) != len(digits):
@@ -40,14 +40,14 @@ def load(images: Path, labels: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read(path: Path, ndim: int) -> np.ndarray:
-    """A file of unsigned bytes: 00 00 08 ndim, one big-endian 32-bit integer for each dimension, the data.
+    """Read a file of unsigned bytes: 00 00 08 ndim, one big-endian 32-bit integer for each dimension, the data.
 
-    No more is unpacked than the header promises.
+    Decompresses no more than the size in the header.
     """
     start = 4 + 4 * ndim
     try:
         with open_regular(path) as raw:
-            zipped = raw.peek(2)[:2] == b"\x1f\x8b"  # gzip, whatever the file is called
+            zipped = raw.peek(2)[:2] == b"\x1f\x8b"  # gzip, whatever the name of the file
             file = gzip.GzipFile(fileobj=raw) if zipped else raw
             header = file.read(start)
             if len(header) < start or header[:4] != bytes((0, 0, 8, ndim)):
@@ -59,13 +59,13 @@ def read(path: Path, ndim: int) -> np.ndarray:
             while len(data) <= size and (part := file.read(min(size + 1 - len(data), 2**20))):
                 data += part
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"cannot read {path} ({error}): put a whole copy in its place") from None
+        raise UserError(f"cannot read {path} ({error}): replace it with a complete copy") from None
     promised = " x ".join(map(str, shape))
     if 0 in shape:
-        raise UserError(f"{path} says that it holds {promised} bytes, which is nothing: put a whole copy in its place")
+        raise UserError(f"{path} should hold {promised} bytes, which is nothing: replace it with a complete copy")
     if len(data) != size:
         held = f"{len(data):,}" if len(data) < size else "more"
         raise UserError(
-            f"{path} should hold {size:,} bytes ({promised}) and holds {held}: put a whole copy in its place"
+            f"{path} should hold {size:,} bytes ({promised}) and holds {held}: replace it with a complete copy"
         )
     return np.frombuffer(data, np.uint8).reshape(shape)

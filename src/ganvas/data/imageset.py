@@ -18,15 +18,15 @@ from ganvas.core.images import ImageSpec, from_uint8
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Decoded images, one size, one number of channels.
+    """Decoded images of one size and one number of channels.
 
     images: uint8 [N, C, H, W], in memory or memory-mapped (never written to)
     labels: int64 [N] in 0..len(classes)-1, or None
     classes: the name of each label, empty without labels
     skipped: files that could not be read, each with its reason
-    notes: what was taken as what, and what was left out
-    whole: uint8 [N, C, H', W'], the larger images that `images` are crops of; None where they are whole themselves
-    whites: what was white in originals of more than 8 bits, by their Pillow mode
+    notes: how the data were interpreted, and what was left out
+    whole: uint8 [N, C, H', W'], the larger images that `images` are crops of; None if they are not crops
+    whites: the white value of originals with more than 8 bits, by their Pillow mode
     """
 
     name: str
@@ -52,7 +52,7 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over shape, pixels and labels: the same images in the same order, wherever they came from."""
+        """sha256 of shape, pixels and labels: equal for the same images in the same order, whatever their source."""
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for start in range(0, len(self.images), 4096):
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).tobytes())
@@ -61,7 +61,7 @@ class ImageSet:
         return digest.hexdigest()
 
     def distinct(self, but: "ImageSet | None" = None) -> np.ndarray:
-        """The places of its images, each once if it is there several times, without those of `but`; int64 [n]."""
+        """The indices of the distinct images, without those that `but` contains; int64 [n]."""
         elsewhere = set(map(digest, but.images)) if but else set()
         first: dict[bytes, int] = {}
         for place, image in enumerate(self.images):
@@ -70,7 +70,7 @@ class ImageSet:
 
 
 def digest(image: np.ndarray) -> bytes:
-    """What only an image with the same pixels has as well."""
+    """A hash of the pixels."""
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
@@ -83,7 +83,7 @@ def random_crops(images: np.ndarray, side: int) -> np.ndarray:
 
 
 def crop_places(images: np.ndarray, side: int, random: np.random.Generator) -> np.ndarray:
-    """Where crops of `side` pixels begin, one for each image [N, C, H, W]: rows and columns, int64 [N, 2]."""
+    """A random position for a crop of `side` pixels in each image [N, C, H, W]: row and column, int64 [N, 2]."""
     height, width = images.shape[2:]
     return random.integers(0, [height - side + 1, width - side + 1], (len(images), 2))
 
@@ -94,21 +94,21 @@ class Batch(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    positions: np.ndarray  # int64 [B], in the set
+    positions: np.ndarray  # int64 [B], indices into the set
     mirrored: np.ndarray  # bool [B]
-    places: np.ndarray  # int64 [B, 2], where crops begin: row and column; [0, 2] of a set of whole images
+    places: np.ndarray  # int64 [B, 2], row and column of each crop; [0, 2] if the set has no crops
 
 
 class Batches:
-    """Endless batches in an order that `seed` fixes: each epoch is a permutation of the set, and no image is left over.
+    """An endless stream of batches in an order determined by `seed`. Each epoch is a permutation of the whole set.
 
-    The number of images drawn is the whole state, so a stream resumes at any position by setting `nimg`; another
-    `reshuffles` gives other permutations from there on: the epoch under way may then repeat images and miss others. A
-    batch may straddle two epochs, and a set smaller than a batch simply straddles more of them. With `shuffle=False`
-    every epoch is in the order of the set. Of a set of crops, each epoch has other ones.
+    The state is the number of images drawn, so setting `nimg` resumes the stream at any position. Another value of
+    `reshuffles` changes the permutations from there on; the current epoch may then repeat some images and miss others.
+    A batch may span two epochs, or more if the set is smaller than a batch. With `shuffle=False` every epoch has the
+    order of the set. If the set has crops, new ones are drawn in each epoch.
     """
 
-    # Below this size the pixels move to the GPU once, and gathering a batch costs no transfer.
+    # Up to this size the pixels are kept on the GPU, and a batch needs no transfer.
     KEEP_ON_DEVICE_BYTES = 4 * 2**30
 
     def __init__(
@@ -139,11 +139,11 @@ class Batches:
 
     @property
     def epoch(self) -> float:
-        """Passes over the set so far."""
+        """The number of passes over the set so far."""
         return self.nimg / len(self.data)
 
     def next(self) -> Batch:
-        """The next batch, gathered from the uint8 array in one indexing operation."""
+        """The next batch, gathered from the uint8 array with one indexing operation."""
         drawn = self.draw()
         there = to_device(torch.from_numpy(drawn.positions), self.device)
         if self._pixels is not None:
@@ -161,7 +161,7 @@ class Batches:
         return Batch(from_uint8(pixels), None if self._labels is None else self._labels[there])
 
     def draw(self) -> Drawn:
-        """What the next batch consists of; moves the stream on."""
+        """Draw the indices, flips and crops of the next batch, and advance the stream."""
         parts: list[Drawn] = []
         missing = self.batch_size
         while missing:

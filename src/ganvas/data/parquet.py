@@ -1,6 +1,6 @@
-"""Parquet files that hold images, in the layout of the Hugging Face hub or as plain bytes.
+"""Parquet files with images, in the layout of the Hugging Face hub or as plain bytes.
 
-Others import this module where they need it, since pyarrow is slow to import.
+Other modules import this one inside functions, as pyarrow is slow to import.
 """
 
 import io
@@ -28,9 +28,9 @@ LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target", "
 
 
 def find(place: Path, split: Split) -> list[Path]:
-    """The files of a split: `train-00000-of-00001.parquet`, `Test/0.parquet`; empty where there are none.
+    """The files of a split, such as `train-00000-of-00001.parquet` or `Test/0.parquet`; empty if there are none.
 
-    A file given by itself, and files that name no split, are the training split.
+    A single file, and files whose names contain no split, are the training split.
     """
     if place.is_file():
         return [place] if split == "train" or splits.of_file(Path(place.name)) == split else []
@@ -39,10 +39,10 @@ def find(place: Path, split: Split) -> list[Path]:
 
 
 def from_files(name: str, paths: Sequence[Path]) -> Source:
-    """The images of all files, read whole into memory (as they are: encoded).
+    """The images of all files, which are read into memory without decoding the images.
 
-    Raises UserError for a file that is not Parquet, is cut short, or has no column of images, and for files that differ
-    in their columns or in their classes.
+    Raises UserError for a file that is not Parquet, is truncated, or has no column of images, and for files that differ
+    in their columns or classes.
     """
     tables = []
     for path in paths:
@@ -69,9 +69,9 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
 
 
 def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
-    """A table with a column of images and perhaps one of labels; paths in it start at `folder`.
+    """The images of a table with a column of images and optionally one of labels; its paths are relative to `folder`.
 
-    Raises UserError where there is no such column, or a label outside its classes.
+    Raises UserError if there is no column of images, or for a label outside the classes.
     """
     values = table[_image_column(name, table.schema)]
     as_struct = pa.types.is_struct(values.type)
@@ -92,7 +92,7 @@ def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
 
 
 def _below(folder: Path, path: str) -> Path:
-    """A file that a row names; raises ValueError unless it is a regular file below the folder of the Parquet files."""
+    """The file named in a row; raises ValueError unless it is a regular file below the folder of the Parquet files."""
     file = (folder / path).resolve()
     if not file.is_relative_to(folder.resolve()):
         raise ValueError(f"its path '{path}' leads out of {folder}")
@@ -102,7 +102,7 @@ def _below(folder: Path, path: str) -> Path:
 
 
 class Labels(NamedTuple):
-    """int64 [N] and the classes, or None and none; and what the user should know of the columns."""
+    """Labels int64 [N] (or None) and classes, with notes for the user about the columns."""
 
     labels: np.ndarray | None
     classes: tuple[str, ...]
@@ -110,7 +110,7 @@ class Labels(NamedTuple):
 
 
 def _labels(name: str, table: pa.Table) -> Labels:
-    """The classes are those that the hub wrote down, or else the values, in order; -1 is the hub's mark for none."""
+    """The classes are those in the hub's metadata, or else the sorted values; on the hub, -1 means no label."""
     column, _ = _label_column(table.schema)
     if column is None:
         return Labels(None, ())
@@ -118,15 +118,15 @@ def _labels(name: str, table: pa.Table) -> Labels:
         raise UserError(f"'{name}': {table[column].null_count} images have no value in the column '{column}'")
     values = table[column].to_numpy()
     if values.dtype.kind == "f":
-        if (values % 1 != 0).any():  # not whole, not a number
+        if (values % 1 != 0).any():  # not an integer, or nan
             return Labels(None, (), (f"the column '{column}' holds fractions: it is not used as labels",))
         values = values.astype(np.int64)
     texts = values.dtype == object
     missing = 0 if texts or values.dtype == bool else int((values == -1).sum())
-    if missing == len(values) > 0:  # of a test split whose labels are kept back
+    if missing == len(values) > 0:  # a test split whose labels are withheld
         return Labels(None, ())
     if missing:
-        raise UserError(f"'{name}': {missing} images have the label -1, which is the mark of none: leave them out")
+        raise UserError(f"'{name}': {missing} images have the label -1, which means no label: leave them out")
     names = _class_names(table.schema)
     if not names:
         found, labels = np.unique(values.astype(str) if texts else values, return_inverse=True)
@@ -139,13 +139,13 @@ def _labels(name: str, table: pa.Table) -> Labels:
 
 
 def _class_names(schema: pa.Schema) -> tuple[str, ...]:
-    """The names of the classes that the hub wrote down for the column of labels; empty where it did not."""
+    """The names of the classes in the hub's metadata for the column of labels; empty if there are none."""
     column, _ = _label_column(schema)
     return tuple(_features(schema).get(column, {}).get("names") or ()) if column else ()
 
 
 def _image_column(name: str, schema: pa.Schema) -> str:
-    """The column of images: by the hub's notes, else by type, the usual names first."""
+    """The column of images: by the hub's metadata, else by its type, with preference for the usual names."""
     features = _features(schema)
     noted = [n for n in schema.names if features.get(n, {}).get("_type") == "Image"]
     fitting: list[str] = noted or [field.name for field in schema if _holds_bytes(field.type)]
@@ -155,7 +155,7 @@ def _image_column(name: str, schema: pa.Schema) -> str:
 
 
 def _label_column(schema: pa.Schema) -> tuple[str | None, list[tuple[str, str]]]:
-    """The column of classes, one of the usual names; and those passed over before it, with the type that they hold."""
+    """The column of classes, by the usual names, and columns with such names that were rejected, with their types."""
     passed_over: list[tuple[str, str]] = []
     for name in (name for name in LABEL_NAMES if name in schema.names):
         if _holds_classes(schema.field(name).type):
@@ -171,7 +171,7 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _holds_classes(kind: pa.DataType) -> bool:
-    """Whole numbers, flags and words; floating-point numbers may turn out to be whole."""
+    """Whether a column may hold classes: integers, booleans, strings, and floats, which may turn out to be integers."""
     if pa.types.is_dictionary(kind):
         return _holds_classes(kind.value_type)
     fitting = (
@@ -182,7 +182,7 @@ def _holds_classes(kind: pa.DataType) -> bool:
 
 
 def _features(schema: pa.Schema) -> Mapping[str, Any]:
-    """What the hub wrote about each column, or nothing."""
+    """The hub's metadata about each column, or nothing."""
     try:
         return dict(json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"])
     except (ValueError, KeyError, TypeError):

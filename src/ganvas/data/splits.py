@@ -1,4 +1,4 @@
-"""Which images are trained on and which are held out, by the names that people give to folders and files."""
+"""Recognising the training and test splits by the usual names of folders and files."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -19,17 +19,17 @@ _SUFFIX = re.compile(r"(?<=[a-z])[-_ ]?(set|split|data|images?)$")
 
 
 class NoSplit(UserError):
-    """The set is there, without the split that was asked for."""
+    """The set exists, but not the requested split."""
 
 
 def of_folder(name: str) -> Kind:
-    """The split that a folder of this name is: `train`, `Training`, `TestSet`, `val_images`; "" for any other name."""
+    """The split of a folder with this name (`train`, `Training`, `TestSet`, `val_images`); "" for any other name."""
     plain = name.strip().lower()
     return KINDS.get(plain) or KINDS.get(_SUFFIX.sub("", plain), "")
 
 
 def of_file(path: Path) -> Kind:
-    """The split that a file belongs to, by the first such word in its name, or by a folder that it lies in."""
+    """The split of a file, from the first such word in its name, or from the name of a folder that contains it."""
     words = re.split(r"[^a-z]+", path.stem.lower())
     found = [KINDS[word] for word in words if word in KINDS]
     found += [kind for part in reversed(path.parts[:-1]) if (kind := of_folder(part))]
@@ -37,13 +37,13 @@ def of_file(path: Path) -> Kind:
 
 
 def held_out(kinds: Iterable[Kind]) -> Kind:
-    """The split that is kept to test on: the test split, else the validation split, else none."""
+    """The split to test on: the test split, else the validation split, else none."""
     there = set(kinds)
     return "test" if "test" in there else "validation" if "validation" in there else ""
 
 
 def of_split(files: Sequence[Path], split: Split) -> list[Path]:
-    """The files of a split; where none names a split, all of them are for training. Hidden ones belong to none."""
+    """The files of a split; if no file names a split, all are for training. Hidden files belong to none."""
     kinds = {path: of_file(path) for path in files if not any(part.startswith(".") for part in path.parts)}
     if not any(kinds.values()):
         return list(kinds) if split == "train" else []

@@ -1,22 +1,22 @@
-"""The embedded data set: 28x28 digits 0-9 in pen strokes, drawn from a seed, so that no file is ever needed.
+"""The generated data set: 28x28 digits 0-9 in pen strokes, drawn from a seed, so that no files are needed.
 
-A skeleton is a few strokes through control points. Each image moves the control points of one skeleton (the slip of
-a hand), bends the whole figure (the writer's habit), runs smooth curves through the points, scales the figure into the
-middle 20x20 pixels, centres its mass, and inks every pixel that lies within the pen's radius of a curve.
+A skeleton is a few strokes through control points. For each image, the control points of one skeleton are moved at
+random, the whole figure is bent, smooth curves are drawn through the points, the figure is scaled to the central 20x20
+pixels, its mass is centred, and every pixel within the pen's radius of a curve is inked.
 """
 
 from functools import cache
 
 import numpy as np
 
-VERSION = 1  # of the images: raise it with any change that makes a seed give other ones
+VERSION = 1  # of the images: raise it with any change to the images of a seed
 SIZE = 28  # side of an image, in pixels
 BOX = 20  # side of the square that the ink is scaled to, in pixels
 SAMPLES = 80  # points along the strokes of one figure, less than a pixel apart
 CHUNK = 250  # images drawn from one random generator
 
 # How people write each digit. Two digits are a control point: column and row on a grid of ten by ten, from the top
-# left. Commas part strokes. A point that is named twice is one point: strokes that meet stay joined, loops stay closed.
+# left. Commas separate strokes. A point that occurs twice is one point, so strokes stay joined and loops stay closed.
 SKELETONS: dict[int, tuple[str, str, str, str]] = {
     0: (
         "50 31 24 27 49 68 75 72 50",
@@ -80,7 +80,7 @@ SKELETONS: dict[int, tuple[str, str, str, str]] = {
     ),
 }
 
-# A figure's coordinates, -1 to 1, times this matrix: from x, y, x*x, x*y, y*y (rows) to x, y (columns).
+# Bends a figure with coordinates in -1..1: from x, y, x*x, x*y, y*y (rows) to x, y (columns).
 WARP_MEAN = np.array([[0.9, 0.0], [-0.15, 1.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]])  # most people lean to the right
 WARP_SPREAD = np.array([[0.3, 0.15], [0.4, 0.1], [0.1, 0.1], [0.2, 0.15], [0.15, 0.15]])
 
@@ -88,7 +88,7 @@ WARP_SPREAD = np.array([[0.3, 0.15], [0.4, 0.1], [0.1, 0.1], [0.2, 0.15], [0.15,
 def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """images uint8 [count, 1, 28, 28], white ink (255) on black (0), and labels int64 [count] in 0..9.
 
-    The same seed gives the same images: a larger count only adds to them. Each ten in a row hold every digit once.
+    The same seed gives the same images; a larger count only adds to them. Every ten images contain each digit once.
     """
     images = np.empty((count, 1, SIZE, SIZE), np.uint8)
     labels = np.empty(count, np.int64)
@@ -102,7 +102,7 @@ def draw(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _figures(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One handwritten figure per digit: float64 [N, SAMPLES, 3], each point an x and y in pixels and a pen radius."""
+    """One handwritten figure per digit: float64 [N, SAMPLES, 3]; each point is x, y and the pen radius, in pixels."""
     count = len(digits)
     controls, curves = _skeletons()
     chosen = digits, rng.integers(controls.shape[1], size=count)
@@ -128,19 +128,19 @@ def _figures(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _ink(figures: np.ndarray) -> np.ndarray:
     """Figures [N, P, 3] as images, uint8 [N, SIZE, SIZE].
 
-    In float32 by sums, products, roots and minima alone, which every machine rounds alike.
+    Uses only float32 sums, products, square roots and minima, which are rounded in the same way on every machine.
     """
-    x, y, radius = np.ascontiguousarray(figures.T, np.float32)[:, :, None]  # each [P, 1, N]: numpy likes long rows
+    x, y, radius = np.ascontiguousarray(figures.T, np.float32)[:, :, None]  # each [P, 1, N]: numpy is fast on long rows
     grid = np.arange(SIZE, dtype=np.float32)[:, None]
     dx2 = (grid - x) ** 2
     dy2 = (grid - y) ** 2 - radius**2
-    nearest = np.full((SIZE, SIZE, len(figures)), np.inf, np.float32)  # squared distance less squared radius
+    nearest = np.full((SIZE, SIZE, len(figures)), np.inf, np.float32)  # squared distance minus squared radius
     squared = np.empty_like(nearest)
     for point in range(len(x)):
         np.add(dy2[point, :, None], dx2[point, None], out=squared)
         np.minimum(nearest, squared, out=nearest)
     pen = radius.mean(axis=0)
-    distance = np.sqrt(np.maximum(nearest + pen**2, 0))  # as a pen of one radius would have it
+    distance = np.sqrt(np.maximum(nearest + pen**2, 0))  # from the curve, for a pen of constant radius
     light = np.clip(pen + 0.5 - distance, 0, 1)  # the edge fades over one pixel
     images: np.ndarray = np.rint(255 * light).astype(np.uint8).transpose(2, 0, 1)
     return images
@@ -148,8 +148,8 @@ def _ink(figures: np.ndarray) -> np.ndarray:
 
 @cache
 def _skeletons() -> tuple[np.ndarray, np.ndarray]:
-    """Every skeleton's control points [10, V, K, 2] in -1..1, and the matrix [10, V, SAMPLES, K] that makes of them
-    the points along its curves. K fits the longest skeleton: the spare control points of others have no weight."""
+    """The control points [10, V, K, 2] in -1..1 of all skeletons, and matrices [10, V, SAMPLES, K] from these to points
+    along the curves. K is that of the longest skeleton; the others have unused control points without weight."""
     parsed = [[_parse(text) for text in SKELETONS[digit]] for digit in range(10)]
     longest = max(len(points) for variants in parsed for points, _ in variants)
     controls = np.zeros((10, len(parsed[0]), longest, 2))
@@ -162,7 +162,7 @@ def _skeletons() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parse(text: str) -> tuple[np.ndarray, list[list[int]]]:
-    """A skeleton's control points [K, 2] in -1..1, and its strokes as indices into them."""
+    """Parse a skeleton into its control points [K, 2] in -1..1 and its strokes, as indices into them."""
     strokes = [stroke.split() for stroke in text.split(",")]
     names = sorted({name for stroke in strokes for name in stroke})
     points = np.array([[int(name[0]), int(name[1])] for name in names]) / 4.5 - 1
@@ -170,9 +170,9 @@ def _parse(text: str) -> tuple[np.ndarray, list[list[int]]]:
 
 
 def _sample(points: np.ndarray, strokes: list[list[int]]) -> np.ndarray:
-    """The matrix [SAMPLES, K] whose product with the control points lies evenly spaced along all strokes.
+    """The matrix [SAMPLES, K] whose product with the control points is evenly spaced points along all strokes.
 
-    A spline is linear in its control points, so a curve through unit vectors holds the weights for any points.
+    A spline is linear in its control points, so a curve through unit vectors gives the weights for any points.
     """
     dense = [_catmull_rom(np.eye(len(points))[stroke]) for stroke in strokes]
     steps = [np.linalg.norm(np.diff(curve @ points, axis=0, prepend=(curve @ points)[:1]), axis=1) for curve in dense]
@@ -182,7 +182,7 @@ def _sample(points: np.ndarray, strokes: list[list[int]]) -> np.ndarray:
 
 
 def _catmull_rom(points: np.ndarray, per_segment: int = 100) -> np.ndarray:
-    """A dense smooth curve [T, D] through points [K, D], smooth also where it closes if the last point is the first."""
+    """A dense smooth curve [T, D] through points [K, D]; it closes smoothly if the last point is the first."""
     closed = (points[0] == points[-1]).all()
     before = points[-2] if closed else 2 * points[0] - points[1]
     after = points[1] if closed else 2 * points[-1] - points[-2]

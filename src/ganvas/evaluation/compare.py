@@ -1,7 +1,7 @@
-"""Runs side by side: tables from the evaluations that lie in the run directories.
+"""Comparing runs: tables of the evaluations in their run directories.
 
-Only scores of one protocol share a table: the same evaluator, real images, number of samples, first seed and
-definitions of the metrics. Everything else goes into a table of its own that says what differs.
+A table has only scores with one protocol: the same evaluator, real images, number of samples, first seed and
+definitions of the metrics. Other evaluations are in separate tables, which say what differs.
 """
 
 import logging
@@ -26,13 +26,13 @@ logger = logging.getLogger("ganvas")
 
 REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
 ENTRIES = {"data.unseen": "the test set", "data.trained_on": "the training set", "seed": "the first seed"}
-GRACE = 1.01  # a budget may be passed by so much: checkpoints come at whole batches
-MISSED = 0.9  # of a budget: who used less should say so
+GRACE = 1.01  # factor by which a budget may be exceeded, as checkpoints are written after whole batches
+MISSED = 0.9  # runs that used less than this share of the budget have a note
 
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """An evaluation, and the run and file that it lies in."""
+    """An evaluation, with its run and file."""
 
     run: Run
     file: Path
@@ -73,8 +73,8 @@ class RunEvaluation:
 
 class Row(NamedTuple):
     name: str
-    kind: str  # run, seeds; or of a reference: real, noise, mean
-    members: tuple[RunEvaluation, ...]  # one; one per seed; none for a reference
+    kind: str  # run or seeds; for references: real, noise or mean
+    members: tuple[RunEvaluation, ...]  # one for a run, one per seed for seeds, none for a reference
     scores: dict[str, Score]
 
     @property
@@ -88,22 +88,22 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """The scores that may be compared with each other: those of one protocol."""
+    """The scores with one protocol, which can be compared with each other."""
 
     key: str
     about: str  # the protocol in one line
-    why: str  # what keeps it apart from the first table; "" for the first
+    why: str  # how it differs from the first table; "" for the first
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     references: tuple[Row, ...]
     best: frozenset[tuple[str, str]]  # (row name, metric)
     notes: tuple[str, ...]
-    evaluations: tuple[RunEvaluation, ...]  # all of the protocol, also those outside the budget
+    evaluations: tuple[RunEvaluation, ...]  # all with the protocol, including those outside the budget
 
 
 @dataclass(frozen=True)
 class Comparison:
-    tables: tuple[Table, ...]  # most samples first
+    tables: tuple[Table, ...]  # sorted, most samples first
     missing: tuple[str, ...]  # a sentence for every run that is in no table
     at_images: int | None
     at_seconds: float | None
@@ -127,9 +127,9 @@ def read(run: Run) -> list[RunEvaluation]:
 
 
 def compare(paths: Iterable[Path | str], at_images: int | None = None, at_seconds: float | None = None) -> Comparison:
-    """The last evaluation of every run (after at most so many images seen, or seconds of training), by protocol.
+    """Compare the last evaluation of every run, optionally within a budget of images seen or seconds of training.
 
-    Raises UserError for a path that holds no run, and when no run has an evaluation within the budget.
+    Raises UserError for a path that is no run, and if no run has an evaluation within the budget.
     """
     unique: dict[Path, Run] = {}
     for run in map(Run.existing, paths):
@@ -204,7 +204,7 @@ def _table(
 def _rows(
     last: Sequence[RunEvaluation], points: Sequence[RunEvaluation], pool_unequal: bool
 ) -> tuple[list[Row], list[str]]:
-    """One row per run, or per group of seeds that had the same budget; and what has to be said about them."""
+    """One row per run, or per group of seeds with the same images seen, and the notes about them."""
     groups: dict[tuple[str, int], list[RunEvaluation]] = {}
     for evaluation in last:
         groups.setdefault((evaluation.identity, 0 if pool_unequal else evaluation.nimg), []).append(evaluation)
@@ -229,7 +229,7 @@ def _rows(
 
 
 def _apart_notes(rows: Sequence[Row], points: Sequence[RunEvaluation]) -> list[str]:
-    """Seeds of one recipe that could have been averaged after equally many images."""
+    """Notes on seeds of one recipe that could be averaged after equal numbers of images."""
     seen: dict[str, list[Row]] = {}
     for row in rows:
         seen.setdefault(row.members[0].identity, []).append(row)
@@ -240,20 +240,20 @@ def _apart_notes(rows: Sequence[Row], points: Sequence[RunEvaluation]) -> list[s
         if len({e.seed for e in members} - pooled) + bool(pooled) < 2:
             continue
         common = set.intersection(*({p.nimg for p in points if p.run is e.run} for e in members))
-        what = f"use --at-images {max(common)}" if common else "evaluate them after equally many images"
+        what = f"use --at-images {max(common)}" if common else "evaluate them after equal numbers of images"
         name, count = members[0].recipe, len({e.seed for e in members})
         notes.append(f"{name}: {count} seeds are not averaged, as they saw different numbers of images: {what}.")
     return notes
 
 
 def _mean(scores: Sequence[Mapping[str, Score]]) -> dict[str, Score]:
-    """Mean and sample standard deviation over seeds, of every metric that all seeds have."""
+    """The mean and sample standard deviation over seeds of every metric that all seeds have."""
     columns = {name: [each[name].value for each in scores] for name in scores[0] if all(name in s for s in scores)}
     return {name: Score(fmean(values), stdev(values)) for name, values in columns.items()}
 
 
 def _references(points: Sequence[RunEvaluation]) -> tuple[tuple[Row, ...], list[str]]:
-    """The rows that show where the scale begins and ends, from the newest evaluation that has them."""
+    """The reference rows, each from the newest evaluation that has it, and the notes about them."""
     found: dict[str, ReferenceRow] = {}
     for evaluation in sorted(points, key=lambda e: e.document.provenance.at):
         found |= evaluation.document.references
@@ -273,7 +273,7 @@ def _references(points: Sequence[RunEvaluation]) -> tuple[tuple[Row, ...], list[
 
 
 def _best(rows: Sequence[Row], metric: str) -> list[tuple[str, str]]:
-    """The best of two or more runs, and all that are not worse by more than the uncertainty of the difference."""
+    """(row, metric) for the best run and all that are within the uncertainty of it; empty for fewer than two runs."""
     having, better = [row for row in rows if metric in row.scores], metric_of(metric).better
     if len(having) < 2 or not better:
         return []
@@ -286,16 +286,16 @@ def _best(rows: Sequence[Row], metric: str) -> list[tuple[str, str]]:
 
 
 def _label_note(last: Iterable[RunEvaluation]) -> list[str]:
-    """Conditional and other runs may be compared, but one should know which is which."""
+    """A note on the labels of the samples: conditional and unconditional runs may be compared, but should be marked."""
     labels: dict[str, list[str]] = {}
     for evaluation in last:
         labels.setdefault(evaluation.document.protocol.labels or "unknown", []).append(evaluation.name)
     texts = [f"{what} ({', '.join(names)})" if len(labels) > 1 else what for what, names in labels.items()]
-    return [f"Labels that the samples were asked for: {', '.join(texts)}."]
+    return [f"Labels of the samples: {', '.join(texts)}."]
 
 
 def _budget_notes(last: Sequence[RunEvaluation], at_images: int | None, at_seconds: float | None) -> list[str]:
-    """Rows that had much less than the budget."""
+    """Notes on runs that used much less than the budget."""
     notes = []
     for evaluation in last:
         for budget, used, text in ((at_images, evaluation.nimg, "images"), (at_seconds, evaluation.seconds, "seconds")):
@@ -305,7 +305,7 @@ def _budget_notes(last: Sequence[RunEvaluation], at_images: int | None, at_secon
 
 
 def _machine_note(last: Iterable[RunEvaluation]) -> list[str]:
-    """Seconds on different machines cannot be compared."""
+    """A note if the runs are from different machines, whose seconds cannot be compared."""
     machines: dict[str, list[str]] = {}
     for evaluation in last:
         with suppress(UserError):
@@ -319,7 +319,7 @@ def _machine_note(last: Iterable[RunEvaluation]) -> list[str]:
 
 
 def _why_apart(this: RunEvaluation, first: RunEvaluation) -> str:
-    """In words, the entries of the protocol that differ from the first table's."""
+    """A sentence with the entries of the protocol that differ from those of the first table."""
     parts = []
     a, b = _flat(this.document.protocol), _flat(first.document.protocol)
     for key in dict.fromkeys([*a, *b]):
@@ -336,7 +336,7 @@ def _why_apart(this: RunEvaluation, first: RunEvaluation) -> str:
         else:
             parts.append(f"{ENTRIES.get(key, key)} is {_word(mine)}, not {_word(other)}")
     differences = "; ".join(parts) or f"protocol {this.key}, not {first.key}"
-    return f"Not in one column with the first table: {differences}."
+    return f"Not comparable with the first table: {differences}."
 
 
 def _flat(protocol: Protocol) -> dict[str, Any]:
@@ -362,10 +362,10 @@ def _word(value: Any) -> str:
 
 
 def metric_of(name: str) -> Metric:
-    """What is known of a metric; one of a newer version has its raw name."""
+    """The entry of a metric in METRICS; an unknown metric, from a newer version, has its raw name as title."""
     return METRICS.get(name) or Metric(name, "", 0, "a metric that this version of ganvas does not know")
 
 
 def count(value: float) -> str:
-    """A number of images or seconds, to be read: 1,500,032, or 2.5 where it is small."""
+    """Format a number of images or seconds: 1,500,032, or 2.5 if it is small."""
     return f"{value:.1f}" if 0 < value < 10 and value % 1 else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""Which samples are copies of training images, told by their pixels."""
+"""Detecting samples that are copies of training images, by their pixels."""
 
 import numpy as np
 import torch
@@ -12,17 +12,17 @@ from ganvas.core.cache import cache_dir
 from ganvas.data import ImageSet
 from ganvas.evaluation.features import CHUNK, PAIRED, read_tensors
 
-LEAST_SEEN = 4  # training images needed to tell copies if there are no others
-LARGEST = 32  # pixels a side: larger images are scaled down before they are compared
+LEAST_SEEN = 4  # training images needed to detect copies without a test split
+LARGEST = 32  # maximum side in pixels of the images that are compared; larger ones are scaled down
 
 
 class Copies:
-    """Tells copies of training images from new images.
+    """Distinguishes copies of training images from new images.
 
     The nearness of an image is its distance to the nearest training image divided by its distance to the nearest unseen
-    real image. Without a test split, each half of the training images is the unseen one for images near the other half.
-    An image that occurs twice counts once, and is not unseen. With `flips` a mirror image is as good as the image.
-    `real` is the nearness of unseen real images, float32 [N]; None if there are too few to tell.
+    real image. Without a test split, the training images are split into two halves, and the half farther from the image
+    counts as unseen. Duplicates count once, and copies of training images are not unseen. With `flips` mirror images
+    count as well. `real` is the nearness of unseen real images, float32 [N]; None if there are too few of them.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Copies:
         self.real: Tensor | None = None
         if len(unseen) < 2 or (self._alone and len(order) < LEAST_SEEN):
             return
-        sides = (1, -1) if flips else (1,)  # as they are, and mirrored
+        sides = (1, -1) if flips else (1,)  # original and mirrored
         self._seen, self._unseen = (
             [pixels(np.ascontiguousarray(each[..., ::side])).to(device) for side in sides] for each in (seen, unseen)
         )
@@ -52,23 +52,23 @@ class Copies:
         self.real = cached["real"]
 
     def refusal(self) -> str | None:
-        """Why copies cannot be told; None if they can."""
+        """The reason why copies cannot be detected; None if they can."""
         if self.real is not None:
             return None
         return (
-            f"copies cannot be told with fewer than {LEAST_SEEN} different training images, "
-            "or if every test image is a training image too"
+            f"copies cannot be detected with fewer than {LEAST_SEEN} different training images, "
+            "or if every test image is also a training image"
         )
 
     def nearness(self, pixels: Tensor) -> Tensor | None:
-        """The nearness of images, uint8 [N, F] from `pixels`, float32 [N]; 0 for an exact copy.
+        """The nearness float32 [N] of images, uint8 [N, F] from `pixels`; 0 for an exact copy.
 
-        None if there are too few real images to tell.
+        None if there are too few real images.
         """
         return None if self.real is None else self._quotient(pixels[:PAIRED], known=False)
 
     def _quotient(self, pixels: Tensor, known: bool) -> Tensor:
-        """`known`: the images are the first of the unseen ones, and not their own neighbours."""
+        """The nearness of images. `known`: they are the first of the unseen images, and not their own neighbours."""
         pixels = pixels.to(self._seen[0].device)
         seen = torch.stack([metrics.nearest_distances(pixels, each) for each in self._seen]).amin(0)
         unseen = torch.stack([metrics.nearest_distances(pixels, each, known) for each in self._unseen]).amin(0)

@@ -1,4 +1,4 @@
-"""An evaluation as a document: the scores of one checkpoint with all that decides whether they can be compared."""
+"""An evaluation as a document: the scores of a checkpoint, with everything that affects their comparability."""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -26,11 +26,11 @@ def _finite(scores: dict[str, Score]) -> dict[str, Score]:
 
 Scores = Annotated[
     dict[str, Annotated[Score, PlainSerializer(lambda score: score._asdict())]], AfterValidator(_finite)
-]  # by metric; those that are finite
+]  # the finite scores by metric
 
 
 class ReferenceRow(Part):
-    """The same scores of images that are no samples: real images, noise, the mean image."""
+    """The same scores for real images, noise or the mean image instead of samples."""
 
     what: str
     n: int
@@ -48,13 +48,13 @@ class Cost(Part):
 class RunUsed(Part):
     recipe: str
     seed: int
-    identity: str  # a hash of all settings but the seed
+    identity: str  # a hash of all settings except the seed
 
 
 class CheckpointUsed(Part):
     nimg: int
     epoch: float
-    seconds: float  # of training
+    seconds: float  # training time
     sha256: str
 
 
@@ -66,24 +66,24 @@ class Provenance(Part):
 
 
 class Findings(Document):
-    """The scores of a method, before it is said which run and checkpoint they belong to."""
+    """The scores of a method, without the run and the checkpoint they belong to."""
 
     KIND: ClassVar[str] = "an evaluation"
     VERSION: ClassVar[int] = 2
 
-    version: int = Field(2, validation_alias=AliasChoices("version", "format"))  # the first version calls it `format`
-    key: str  # of the protocol
+    version: int = Field(2, validation_alias=AliasChoices("version", "format"))  # version 1 called it `format`
+    key: str  # the key of the protocol
     protocol: Protocol
     data_name: str
     scores: Scores
-    refused: dict[str, str]  # why a metric that one would expect is missing
-    counts: list[int] | None = None  # samples of each class
+    refused: dict[str, str]  # metrics that are missing unexpectedly -> the reason
+    counts: list[int] | None = None  # number of samples of each class
     classes: tuple[str, ...] = ()
     references: dict[str, ReferenceRow]
     cost: Cost | None = None
 
     def of(self, recipe: Recipe, at: Mapping[str, Any], sha256: str) -> "Evaluation":
-        """The evaluation of a checkpoint with this hash; `at` has its nimg, epoch and seconds."""
+        """The evaluation of the checkpoint with this hash; `at` has its nimg, epoch and seconds."""
         settings = {key: value for key, value in recipe.marks().items() if key != "train.seed"}
         return Evaluation(
             **dict(self),
@@ -107,13 +107,13 @@ class Evaluation(Findings):
         protocol, evaluator = self.protocol, self.protocol.evaluator
         return (
             f"{protocol.n:,} samples (seeds from {protocol.seed:,}) against {protocol.data.images:,} {protocol.split} "
-            f"images of {self.data_name}, seen through evaluator '{evaluator.name}' "
+            f"images of {self.data_name}, by evaluator '{evaluator.name}' "
             f"(sha {evaluator.sha256[:8]}, {evaluator.size}x{evaluator.size})"
         )
 
 
 def read(file: Path) -> Evaluation:
-    """The evaluation in a file; raises UserError with one line if it is missing, damaged or something else."""
+    """Read the evaluation in a file; raises UserError if it is missing, damaged or something else."""
     try:
         content = files.read(file)
     except OSError as error:
@@ -122,12 +122,12 @@ def read(file: Path) -> Evaluation:
 
 
 def to_file(evaluation: Evaluation) -> bytes:
-    """The content of its file."""
+    """The content of the file of an evaluation."""
     return (evaluation.to_json(indent=1) + "\n").encode()
 
 
 def keep(run: Run, evaluation: Evaluation, writer: Writer = UNLIMITED) -> Path:
-    """Write an evaluation into its run; one of the same checkpoint and protocol is replaced."""
+    """Write an evaluation into its run; replaces one of the same checkpoint and protocol. Returns the file."""
     file = run.evaluations / f"{evaluation.checkpoint.nimg:09d}-{evaluation.key}.json"
     writer.write(file, to_file(evaluation))
     return file

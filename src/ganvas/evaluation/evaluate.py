@@ -1,7 +1,7 @@
-"""Scores of a run with their provenance: run -> samples -> features -> scores -> a document in the run.
+"""Evaluating a run: samples -> features -> scores -> a document with provenance in the run directory.
 
-An evaluation is compared only with evaluations of the same protocol. Its reference rows hold the same scores of real
-images, of noise and of the mean image, so that a number can be read.
+Only evaluations with the same protocol can be compared. Reference rows contain the same scores for real images, for
+noise and for the mean image, to show the scale of each score.
 """
 
 import sys
@@ -46,10 +46,10 @@ def evaluate(
     data_dir: Path | None = None,
     device: str = "auto",
 ) -> Evaluation:
-    """Score `n` samples of a checkpoint against the real images of a split; the result is also written into the run.
+    """Score `n` samples of a checkpoint against the real images of a split, and write the result into the run.
 
-    The evaluator is chosen by the data unless one is named; `infinity` adds FID∞. Raises UserError if the run, its
-    images or the evaluator are missing.
+    By default the evaluator is chosen by the data; `infinity` adds FID∞. Raises UserError if the run, its images or the
+    evaluator are missing.
     """
     model = sampling.load(path, checkpoint, device)
     recipe, train = model.run.recipe(), model.data(data_dir)
@@ -63,9 +63,9 @@ def evaluate(
 
 
 class RunScorer:
-    """Scores samples of any method against the same real images in the same way; made once, called often.
+    """Scores samples of any method against the same real images in the same way. Create it once, call it often.
 
-    Making it measures the real images and the reference rows, which the cache keeps.
+    Creating it measures the real images and the reference rows, which are cached.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class RunScorer:
         infinity: bool = False,
         flips: bool = False,
     ) -> None:
-        """`flips`: the run was also trained on mirror images, so that a mirror image is a copy too.
+        """`flips`: the run was also trained on mirror images, so a mirror image is also a copy.
 
-        Raises UserError for fewer than 100 samples, a negative seed, and a split that the data do not have.
+        Raises UserError for fewer than 100 samples, a negative seed, or a missing split.
         """
         if seed < 0:
             raise UserError(f"there is no seed {seed}: use 0 or more")
@@ -98,15 +98,15 @@ class RunScorer:
         self.rows = reference_rows(self.scoring, self.reference, self.protocol, train, test)
 
     def __call__(self, method: Method) -> Findings:
-        """Draw the samples of `method` and score them."""
+        """Draw samples of `method` and score them."""
         start = time.perf_counter()
         labels = self._labels(method)
         measured, small, sampling_seconds = self._draw(method, labels)
         with progress("scoring", 2) as advance:
             nearness = self.scoring.copies.nearness(small)
             advance(1)
-            asked = None if labels is None else torch.from_numpy(labels)
-            scores, refused = self.scoring.scores(self.reference, measured, nearness, asked)
+            targets = None if labels is None else torch.from_numpy(labels)
+            scores, refused = self.scoring.scores(self.reference, measured, nearness, targets)
             advance(1)
         if "redrawn_accuracy" not in self.refusals(method):
             scores["redrawn_accuracy"] = self._redrawn(method)
@@ -132,7 +132,7 @@ class RunScorer:
         )
 
     def refusals(self, method: Method) -> dict[str, str]:
-        """Why the evaluations of `method` will lack metrics, by metric."""
+        """Metrics that evaluations of `method` will lack -> the reason."""
         return self.scoring.refusals(
             self.reference,
             self.n,
@@ -144,13 +144,13 @@ class RunScorer:
         return method.conditional and self.train.labels is not None
 
     def _labels(self, method: Method) -> np.ndarray | None:
-        """Labels for the samples, as frequent as in the data, int64 [n]; None if the method takes none."""
+        """Random labels with the frequencies of the data, int64 [n]; None if the method takes no labels."""
         if self.train.labels is None or not self._conditional(method):
             return None
         return np.random.default_rng(self.seed).choice(self.train.labels, self.n)
 
     def _draw(self, method: Method, labels: np.ndarray | None) -> tuple[Measured, Tensor, float]:
-        """What the evaluator sees in the samples, their pixels (to find copies with), and the seconds of drawing."""
+        """Features and probabilities of the samples, their pixels (to detect copies), and the seconds of drawing."""
         parts, small, seconds = [], [], 0.0
         with progress("drawing samples", self.n) as advance:
             for at in range(0, self.n, CHUNK):
@@ -165,7 +165,7 @@ class RunScorer:
         return Measured(*(torch.cat(each) for each in zip(*parts, strict=True))), torch.cat(small), seconds
 
     def _redrawn(self, method: Method) -> Score:
-        """How many real images keep their label when they are encoded and decoded: test images if there are any."""
+        """The share of real images (test images, if any) that keep their label when they are encoded and decoded."""
         assert isinstance(method, EncodingMethod)
         real = self.test if self.test is not None and self.test.labels is not None else self.train
         assert real.labels is not None
@@ -181,7 +181,7 @@ class RunScorer:
 
 
 def peak_memory_mb() -> int | None:
-    """The most memory that this process has held, in MB; None if the system does not say."""
+    """The peak memory of this process in MB; None if the system does not report it."""
     with suppress(ImportError):  # Windows
         import resource
 

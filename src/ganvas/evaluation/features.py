@@ -1,4 +1,4 @@
-"""What an evaluator sees in real images, kept in the cache, and what scores need of it."""
+"""The features of real images, which are cached, and the statistics of them that scores need."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +18,20 @@ from ganvas.evaluation.evaluators import Evaluator, Measured
 from ganvas.metrics import Moments
 
 LEAST_REAL = 40  # real images that KID and neighbourhoods need
-PAIRED = 10_000  # images of either side, at most, in scores that compare all pairs
-CACHED_BYTES = 2**29  # the features of a larger set are not cached
-CHUNK = 1_000  # images between two ticks of the progress bar
+PAIRED = 10_000  # maximum number of images on each side in scores that compare all pairs
+CACHED_BYTES = 2**29  # features of larger sets are not cached
+CHUNK = 1_000  # images between two updates of the progress bar
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Real images that samples are compared with, as an evaluator sees them."""
+    """The features of real images with which samples are compared, and statistics of them."""
 
     features: Tensor  # float32 [N, F]
-    shares: Tensor | None  # of each class, [classes]; None if the evaluator or the data know no classes
+    shares: Tensor | None  # of each class, [classes]; None if the data have no classes or the evaluator others
     moments: Moments
-    paired: Tensor  # the features that take part in comparisons of all pairs [at most PAIRED, F]
-    radii: Tensor | None  # of their neighbourhoods; None if there are too few
+    paired: Tensor  # the features used in comparisons of all pairs, [at most PAIRED, F]
+    radii: Tensor | None  # their `neighbour_distances`; None if there are too few
 
     @classmethod
     def of(cls, features: Tensor, shares: Tensor | None) -> "Reference":
@@ -42,7 +42,7 @@ class Reference:
 
 
 def measure(evaluator: Evaluator, data: ImageSet) -> Measured:
-    """What the evaluator sees in a set, from the cache if it is there."""
+    """The features and probabilities of a set, from the cache if possible."""
     file = cache_dir() / "evaluations" / f"features-{data.fingerprint[:16]}-{evaluator.sha256[:16]}.safetensors"
     cached = read_tensors(file, "features", "probabilities")
     if cached is not None and len(cached["features"]) == len(data):
@@ -59,7 +59,7 @@ def measure(evaluator: Evaluator, data: ImageSet) -> Measured:
 
 
 def read_tensors(file: Path, *names: str) -> dict[str, Tensor] | None:
-    """The tensors of a file in the cache; None if it is missing, damaged or has others."""
+    """The tensors `names` of a file in the cache; None if it is missing, damaged or has other tensors."""
     try:
         tensors: dict[str, Tensor] = load_file(file)
     except (OSError, SafetensorError):

@@ -1,8 +1,9 @@
-"""Has a run memorised its training images? Its samples beside the training images that are nearest to them.
+"""Has a run memorised its training images? The training images that are nearest to its samples.
 
-For small sets above all, where copying is easy. Images are compared in two spaces: by pixels, where copies are found,
-and by the features of an evaluator, where images of the same thing are neighbours. A sample is a near copy if its
-distance to a training image is less than half the distance of that image to any other (its duplicates do not count).
+This matters most for small sets, which are easy to memorise. Images are compared in two spaces: by pixels, which shows
+copies, and by the features of an evaluator, in which images of similar content are neighbours. A sample is a near copy
+if its distance to a training image is less than half the distance between that image and its nearest other training
+image (duplicates do not count).
 """
 
 from dataclasses import dataclass
@@ -23,21 +24,21 @@ from ganvas.evaluation.copies import pixels
 from ganvas.evaluation.features import PAIRED, measure
 from ganvas.runs import model as sample
 
-NEAR = 0.5  # of the distance between training images
-LEAST = 8  # samples, and training images: neighbourhoods need more than 5
-COMPARED = 1_000  # images of either side, at most, whose mean distance is taken
-COLUMNS = 4  # of the sheet, three images each
-SHOWN = 32
-SIDE = 900  # pixels of the sheet at least; small images are enlarged
+NEAR = 0.5  # a near copy is nearer than this share of the distance between training images
+LEAST = 8  # minimum number of samples and of training images, as neighbourhoods need more than 5
+COMPARED = 1_000  # maximum number of images on each side for the mean distance
+COLUMNS = 4  # of the sheet, with three images each
+SHOWN = 32  # samples on the sheet
+SIDE = 900  # minimum side of the sheet in pixels; small images are enlarged
 
 
 @dataclass(frozen=True)
 class Space:
-    """What is nearest to each sample in one space, and how far."""
+    """The nearest training image of each sample in one space, and its distance."""
 
-    index: np.ndarray  # int64 [n]: the training image
-    mirrored: np.ndarray  # bool [n]: its mirror image is what is near
-    quotient: np.ndarray  # float32 [n]: the distance over that between this image and its nearest other one
+    index: np.ndarray  # int64 [n]: index of the training image
+    mirrored: np.ndarray  # bool [n]: whether its mirror image is the nearest
+    quotient: np.ndarray  # float32 [n]: the distance / the distance of that training image to its nearest neighbour
 
     @property
     def near(self) -> np.ndarray:
@@ -55,7 +56,7 @@ class Neighbours:
     facts: dict[str, Any]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """(name, figure, what it means), for people."""
+        """(name, figure, meaning) as text for users."""
         f = self.figures
         return [
             ("near copies", f"{f['near_copies_pixels']:.1%}", f"of {len(self.samples.images):,} samples, by pixels"),
@@ -65,13 +66,13 @@ class Neighbours:
             (
                 "coverage",
                 f"{f['coverage']:.1%}",
-                f"of {f['covered_of']:,.0f} training images have a sample near them",
+                f"of {f['covered_of']:,.0f} training images have a sample nearby",
             ),
             ("different samples", f"{f['vendi']:.1f}", f"(Vendi score); training images: {f['vendi_real']:.1f}"),
         ]
 
     def sheet(self) -> np.ndarray:
-        """Triples sample, nearest by pixels, nearest by features; those most like a copy first. uint8 [H, W, C]"""
+        """Triples of sample, nearest by pixels, nearest by features, most copy-like first: uint8 [H, W, C]."""
         order = np.argsort(self.pixels.quotient, kind="stable")[:SHOWN]
         nearest = [self._real(space, order) for space in (self.pixels, self.features)]
         blocks = np.stack([self.samples.images[order], *nearest], axis=1)  # [n, 3, H, W, C]
@@ -79,7 +80,7 @@ class Neighbours:
         return images.enlarge(images.grid(triples, COLUMNS, 3 * GAP), SIDE)
 
     def recipe(self) -> dict[str, Any]:
-        """Where the sheet comes from, for its file."""
+        """The provenance of the sheet, for its file."""
         return {**self.facts, "figures": self.figures, "seeds": self.samples.seeds}
 
     def _real(self, space: Space, order: np.ndarray) -> np.ndarray:
@@ -99,10 +100,10 @@ def find(
     data_dir: Path | None = None,
     device: str = "auto",
 ) -> Neighbours:
-    """The nearest training images of `n` samples of a run.
+    """Find the nearest training images of `n` samples of a run.
 
-    If the run was trained on mirror images too, they count as well. Raises UserError if run, images or evaluator are
-    missing, or the images too few.
+    If the run was also trained on mirror images, these count as well. Raises UserError if the run, its images or the
+    evaluator are missing, or if there are too few images.
     """
     model = sample.load(path, checkpoint, device)
     real = model.data(data_dir)
@@ -123,7 +124,9 @@ def find(
         "near_copies_features": float(features.near.mean()),
         "images_copied": float(len(np.unique(pixels.index[pixels.near]))),
         "distance": metrics.mean_distance(samples[:COMPARED])
-        / max(metrics.mean_distance(real.images[some[:COMPARED]]), 1e-9),  # identical images have none
+        / max(
+            metrics.mean_distance(real.images[some[:COMPARED]]), 1e-9
+        ),  # the distance is 0 if all images are identical
         "coverage": metrics.manifold(ours, theirs[some])["coverage"].value,
         "covered_of": float(len(some)),
         "vendi": metrics.vendi(ours).value,
@@ -139,7 +142,7 @@ def _pixel_space(samples: np.ndarray, real: ImageSet, flips: bool, distinct: np.
 
 
 def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor | None, distinct: np.ndarray) -> Space:
-    """Samples [n, F] among those training images [N, F] and their mirror images [N, F] that are `distinct`."""
+    """Compare samples [n, F] with the `distinct` training images [N, F] and their mirror images [N, F]."""
     theirs = theirs[distinct]
     distance, index = metrics.nearest(ours, theirs)
     turned = torch.zeros(len(ours), dtype=torch.bool, device=ours.device)
@@ -149,7 +152,6 @@ def _space(ours: Tensor, theirs: Tensor, mirrors: Tensor | None, distinct: np.nd
         distance, index = torch.where(turned, other, distance), torch.where(turned, there, index)
     asked, place = index.unique(return_inverse=True)
     apart, _ = metrics.nearest(theirs[asked], theirs, own=asked)
-    quotient = (
-        distance / apart.nan_to_num(posinf=0).clamp_min(1e-6)[place]
-    )  # a single image has no neighbour to compare with
+    # A single training image has no neighbour: its distance is infinite.
+    quotient = distance / apart.nan_to_num(posinf=0).clamp_min(1e-6)[place]
     return Space(distinct[index.cpu().numpy()], turned.cpu().numpy(), quotient.cpu().numpy())

@@ -1,4 +1,4 @@
-"""The protocol of an evaluation: everything that two scores must share to be comparable."""
+"""The protocol of an evaluation: everything that must be equal for two scores to be comparable."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ class EvaluatorUsed(Part):
 class DataUsed(Part):
     sha256: str  # of the real images that samples are compared with
     trained_on: str | None = None  # sha256 of the training set
-    unseen: str | None = None  # sha256 of the test set, which tells copies
+    unseen: str | None = None  # sha256 of the test set, which is used to detect copies
     images: int
     channels: int
     height: int
@@ -38,14 +38,14 @@ class Protocol(Part):
     evaluator: EvaluatorUsed
     data: DataUsed
     split: Split
-    n: int  # samples
+    n: int  # number of samples
     seed: int  # of the first sample
-    metrics: dict[str, int]  # the version of each definition
-    labels: str | None = None  # that the samples were asked for, in words; runs with other labels are comparable
+    metrics: dict[str, int]  # metric -> version of its definition
+    labels: str | None = None  # how labels were drawn, as text; runs with other labels are comparable
 
     @property
     def key(self) -> str:
-        """A hash of everything but the labels: evaluations with the same key are comparable."""
+        """A hash of everything except the labels; evaluations with the same key are comparable."""
         return short_hash(self.model_dump(exclude={"labels"}))
 
 
@@ -75,5 +75,5 @@ def protocol_for(
 
 
 def short_hash(values: Any) -> str:
-    """12 digits of the sha256 of plain values."""
+    """The first 12 digits of the sha256 of plain values."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The reference rows of an evaluation, which show where the scale of a score begins and ends."""
+"""The reference rows of an evaluation, which show the scale of each score."""
 
 import numpy as np
 import torch
@@ -14,15 +14,15 @@ from ganvas.evaluation.features import CHUNK, Reference
 from ganvas.evaluation.protocol import Protocol, short_hash
 from ganvas.evaluation.scoring import Scoring
 
-LEAST_SAMPLES = 100  # that can be scored
-FLOOR_SAMPLES = 2_000  # images of noise, and copies of the mean: they need no precision
+LEAST_SAMPLES = 100  # minimum number of samples that can be scored
+FLOOR_SAMPLES = 2_000  # maximum number of images of noise and copies of the mean, whose scores need no precision
 ROWS = TypeAdapter(dict[str, ReferenceRow])
 
 
 def reference_rows(
     scoring: Scoring, reference: Reference, protocol: Protocol, train: ImageSet, test: ImageSet | None
 ) -> dict[str, ReferenceRow]:
-    """The scores of real images (the ceiling), of noise and of the mean image (the floor), from the cache if there."""
+    """The scores of real images (the ceiling), and of noise and the mean image (the floor); cached."""
     name = short_hash([protocol.key, scoring.copies.key, scoring.infinity])
     file = cache_dir() / "evaluations" / f"{name}.json"
     try:
@@ -67,11 +67,11 @@ def _mean(data: ImageSet) -> np.ndarray:
 def _real_row(
     scoring: Scoring, reference: Reference, protocol: Protocol, train: ImageSet, test: ImageSet | None
 ) -> ReferenceRow | None:
-    """Real images of the other split; without one, half of the training images against the other half."""
+    """The row of real images: those of the other split, or else half of the training images against the other half."""
     nearness = None
     if test is not None:
         other, kind = (test, "test") if protocol.split == "train" else (train, "training")
-        chosen = np.random.default_rng(1).permutation(len(other))[: protocol.n]  # classes may be in order
+        chosen = np.random.default_rng(1).permutation(len(other))[: protocol.n]  # images may be sorted by class
         what = f"{len(chosen):,} {kind} images"
         if protocol.split == "train":
             nearness = scoring.copies.real

@@ -1,4 +1,4 @@
-"""From features to scores: what is computed, and why the rest is not."""
+"""Computing scores from features, with reasons for those that cannot be computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from ganvas.evaluation.evaluators import Evaluator, Measured, inception
 from ganvas.evaluation.features import LEAST_REAL, PAIRED, Reference
 from ganvas.metrics import METRICS, Score
 
-NOTED = ("fid", "kid", "inception_score", "copy_rate")  # one of each group: a note says why it is missing
+NOTED = ("fid", "kid", "inception_score", "copy_rate")  # one metric of each group, noted if it is missing
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """Scores of sets of images through one evaluator."""
+    """Computes the scores of sets of images with one evaluator."""
 
     evaluator: Evaluator
     classes: Sequence[str]  # of the data
     copies: Copies
-    infinity: bool  # FID∞ is asked for
+    infinity: bool  # whether to compute FID∞
 
     @property
     def knows(self) -> bool:
@@ -31,7 +31,7 @@ class Scoring:
         return self.evaluator.knows(self.classes)
 
     def shares(self, real: ImageSet) -> Tensor | None:
-        """The share of each class in labelled images, float64 [classes]; None if the classes are not known."""
+        """The share of each class in labelled images, float64 [classes]; None without labels or known classes."""
         if not self.knows or real.labels is None:
             return None
         return torch.bincount(torch.from_numpy(real.labels), minlength=len(real.classes)).double() / len(real)
@@ -39,9 +39,9 @@ class Scoring:
     def refusals(
         self, reference: Reference, n: int, *, labelled: bool = False, redrawn: bool = False
     ) -> dict[str, str]:
-        """Why metrics of `n` samples cannot be computed, by metric; the others can.
+        """Metrics of `n` samples that cannot be computed -> the reason.
 
-        `labelled`: the samples were asked for labels; `redrawn`: real images with labels were encoded and decoded.
+        `labelled`: the samples were drawn with labels; `redrawn`: real images with labels are encoded and decoded.
         """
         few = metrics.fid_refusal(n, len(reference.features), reference.features.shape[1])
         lonely = None
@@ -55,7 +55,7 @@ class Scoring:
             "fid": few,
             "fid_infinity": few or (None if self.infinity else "FID∞ was not asked for"),
             **dict.fromkeys(("kid", "precision", "recall", "density", "coverage"), lonely),
-            "inception_score": None if self.evaluator.name == inception.NAME else unknown,  # over its own classes
+            "inception_score": None if self.evaluator.name == inception.NAME else unknown,  # it uses its own classes
             **dict.fromkeys(("class_kl", "classes_present"), shareless),
             "label_accuracy": shareless or (None if labelled else "the run is not conditional"),
             "redrawn_accuracy": unknown or (None if redrawn else "the run has no encoder, or the data have no labels"),
@@ -66,9 +66,9 @@ class Scoring:
     def scores(
         self, reference: Reference, measured: Measured, nearness: Tensor | None, labels: Tensor | None
     ) -> tuple[dict[str, Score], dict[str, str]]:
-        """Every score that can be computed of a set of images, and the reasons for the noted ones that cannot.
+        """All scores of a set of images that can be computed, and the reasons for those in NOTED that cannot.
 
-        `nearness`: of the images to the training images (see `Copies`); `labels`: that they were asked for, int64 [N].
+        `nearness`: to the training images (see `Copies`); `labels`: that the images were drawn with, int64 [N].
         """
         features, probabilities = measured
         refusals = self.refusals(reference, len(features), labelled=labels is not None)
@@ -94,7 +94,7 @@ class Scoring:
 
 
 def in_order(scores: dict[str, Score]) -> dict[str, Score]:
-    """Scores in the order of METRICS, to six digits."""
+    """The scores in the order of METRICS, rounded to six digits."""
     return {name: Score(_rounded(scores[name].value), _error(scores[name])) for name in METRICS if name in scores}
 
 

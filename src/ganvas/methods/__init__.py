@@ -1,6 +1,6 @@
-"""Training rules. A name in a recipe becomes a class in this table and nowhere else.
+"""The methods (training rules). This table, and nothing else, maps a name in a recipe to a class.
 
-`gan` is the textbook GAN of `gan.py` with what helps on small sets added, all of it off by default.
+`gan` is the textbook GAN of `gan.py` with options for small sets, which are all off by default.
 """
 
 from ganvas.methods.base import Method

@@ -1,8 +1,9 @@
-"""Differentiable augmentation (Zhao et al., 2020): D sees real and generated images changed alike, so it cannot
-memorise a small set, and G learns through the change. With a target, the probability of a change follows the
-overfitting of D (Karras et al., 2020).
+"""Differentiable augmentation (Zhao et al., 2020), with an adaptive probability (Karras et al., 2020).
 
-Images are [B, C, H, W] in [-1, 1]. Each image is changed in its own way.
+Real and generated images are augmented alike before D sees them, so that D cannot memorise a small set; G learns
+through the augmentation. With a target, the probability of a change adapts to the overfitting of D.
+
+Images are [B, C, H, W] in [-1, 1]. Each image is changed independently.
 """
 
 from collections.abc import Sequence
@@ -15,11 +16,11 @@ from ganvas.core.errors import UserError, nearest
 
 SHIFT = 1 / 8  # of the side, at most
 HOLE = 1 / 2  # of the side
-ADAPT_IMAGES = 20_000  # in which the probability goes from 0 to 1, at the fastest: few, as sets are small
+ADAPT_IMAGES = 20_000  # images in which the probability can go from 0 to 1; few, as sets are small
 
 
 def colour(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
-    """Brightness +-0.5, then saturation x0 to x2, then contrast x0.5 to x1.5."""
+    """Change the brightness by up to ±0.5, then the saturation by ×0 to ×2, then the contrast by ×0.5 to ×1.5."""
     brightness, saturation, contrast = (part[:, None, None, None] for part in noise.uniform(3, len(images)))
     images = images + chosen * (brightness - 0.5)
     grey = images.mean(1, keepdim=True)
@@ -30,7 +31,7 @@ def colour(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
 
 
 def translation(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
-    """Shifted by up to an eighth of the side either way; what comes in is mid-grey."""
+    """Shift by up to an eighth of the side in each direction; the uncovered part is mid-grey."""
     where = noise.uniform(2, len(images))
     for axis, at in zip((2, 3), where, strict=True):
         side = images.shape[axis]
@@ -47,7 +48,7 @@ def translation(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
 
 
 def cutout(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
-    """A square hole of half the side, mid-grey, its centre anywhere."""
+    """Cut a mid-grey square hole with half the side of the image, centred anywhere."""
     inside = chosen.bool()
     for axis, at in zip((2, 3), noise.uniform(2, len(images)), strict=True):
         side = images.shape[axis]
@@ -64,14 +65,14 @@ CHANGES = {"colour": colour, "translation": translation, "cutout": cutout}
 
 
 class Augment:
-    """Changes images as `policy` says, each image and each change with the probability `p`.
+    """Applies the changes in `policy`, each to each image with probability `p`.
 
-    With a `target`, p moves after every batch: up where the mean sign of D's logits on real images is above the target,
-    which is a sign of overfitting, and down below it.
+    With a `target`, p is adjusted after every batch: up if the mean sign of D's logits on real images is above the
+    target, which indicates overfitting, else down.
     """
 
     def __init__(self, policy: Sequence[str], p: Tensor, target: float | None, noise: Noise) -> None:
-        """`p` is a scalar on the device of D, changed in place. Raises UserError for an unknown change."""
+        """`p` is a scalar tensor on D's device, changed in place. Raises UserError for an unknown change."""
         for name in policy:
             if name not in CHANGES:
                 raise UserError(f"setting 'method.augment' has no '{name}': {nearest(name, CHANGES)}")
@@ -85,7 +86,7 @@ class Augment:
         return images
 
     def adapt(self, d_real: Tensor) -> None:
-        """Move p, given D's logits on a batch of real images."""
+        """Adjust p, given D's logits on a batch of real images."""
         if self.changes and self.target is not None:
             direction = torch.where(d_real.detach().sign().mean() > self.target, 1.0, -1.0)
             self.p.add_(direction * (len(d_real) / ADAPT_IMAGES)).clamp_(0, 1)

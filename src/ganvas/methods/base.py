@@ -1,4 +1,4 @@
-"""The contract between a method and everything around it."""
+"""The base class of the methods: the contract between a method and the rest of ganvas."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ from ganvas.networks.cppn import PixelGenerator
 from ganvas.networks.render import render
 from ganvas.networks.view import View
 
-EMA_RAMP = 0.05  # of the images seen, at most, is the half-life of the averages
+EMA_RAMP = 0.05  # largest half-life of the averages, as a share of the images seen
 
 Module = TypeVar("Module", bound=nn.Module)
 Scalars = dict[str, Tensor]
@@ -35,7 +35,7 @@ Rule = TypeVar("Rule", bound=Callable[..., Scalars])
 
 
 class BatchSource(Protocol):
-    """Where a method pulls its batches from; it takes as many per step as its rule needs."""
+    """The source of a method's batches; a step takes as many as its rule needs."""
 
     def next(self) -> Batch: ...
 
@@ -43,10 +43,10 @@ class BatchSource(Protocol):
 def recordable(rule: Rule) -> Rule:
     """Declare that a rule does the same work at every call, so that an NVIDIA GPU may record it once and replay it.
 
-    A rule is a function of a method: it takes tensors, or the source of batches, and returns named scalars. It draws
-    its random numbers from `self.noise`, changes tensors in place, never waits for a result (`item`, `if` of a tensor)
-    and reads no setting that may change at every step (`MethodSettings.live`): that raises RuntimeError, on every
-    device. Where it reads another setting, it is recorded anew when that changes.
+    A rule is a function of a method: it takes tensors or the source of batches, and returns named scalars. It draws
+    random numbers from `self.noise`, changes tensors in place, never waits for a result (`item`, `if` of a tensor) and
+    reads no setting that may change at every step (`MethodSettings.live`); reading one raises RuntimeError, on every
+    device. It may read other settings: when one of them changes, the rule is recorded again.
     """
 
     @wraps(rule)
@@ -57,19 +57,19 @@ def recordable(rule: Rule) -> Rule:
 
 
 class Method(ABC):
-    """One training rule with its networks.
+    """A training rule with its networks.
 
-    A method names its networks in `modules` and its optimisers in `optimizers`; with the random numbers of `noise` and
-    what `extra_state` returns they are its whole state, which the engine saves and restores. `averaged` names the
-    modules that `decode` uses and of which a moving average is kept when `settings.ema_images` asks for one.
+    A method registers its networks in `modules` and its optimisers in `optimizers`. Together with `noise` and
+    `extra_state` they are its whole state, which the engine saves and restores. `averaged` names the modules that
+    `decode` uses; with `settings.ema_images`, a moving average of their weights is kept.
     """
 
     Settings: ClassVar[type[MethodSettings]]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     logistic: ClassVar[bool] = True
-    """whether its losses are negative logarithms of probabilities"""
+    """whether the losses are negative logarithms of probabilities"""
     classifies: ClassVar[bool] = False
-    """whether D names the class of an image, and G's images are made to pass as theirs (`accuracy_generated`)"""
+    """whether D is a classifier, and G's images should be recognised as their class (`accuracy_generated`)"""
 
     def __init__(
         self,
@@ -80,15 +80,15 @@ class Method(ABC):
         seed: int,
         training: bool = True,
     ) -> None:
-        """With `training` false it has no optimisers, which sampling does without."""
+        """With `training` false there are no optimisers, which is enough for sampling."""
         self.settings, self.networks, self.spec, self.compute = settings, networks, spec, compute
         self.first_settings = settings
         self.replay = Replay(compute.device)
-        self.recorded_settings: set[str] = set()  # those that recordable rules have read
+        self.recorded_settings: set[str] = set()  # settings that recordable rules have read
         self.noise = Noise(seed, compute.device, self.replay)
         self.modules: dict[str, nn.Module] = {}
         self.changed: dict[str, float] = {}
-        self.steps_used: int | None = None  # of those that `decode` has; all
+        self.steps_used: int | None = None  # number of steps in `decode`; None: all
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.build()
@@ -101,7 +101,7 @@ class Method(ABC):
 
     @abstractmethod
     def build(self) -> None:
-        """Make the networks, with `self.place`."""
+        """Create the networks, with `self.place`."""
 
     @abstractmethod
     def make_optimizers(self) -> dict[str, Optimizer]:
@@ -109,17 +109,17 @@ class Method(ABC):
 
     @abstractmethod
     def step(self, batches: BatchSource) -> Scalars:
-        """One round of the method's rule. Pulls the batches it needs; returns named, detached scalars.
+        """One round of the method's rule. Takes the batches it needs; returns named, detached scalars.
 
-        A step may leave out what it did not compute: a record has the mean over the steps that returned it.
+        A step may omit scalars that it did not compute: a record has the mean over the steps that returned them.
         """
 
     @abstractmethod
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         """Latents [B, latent] (and labels [B]) -> images float32 [B, C, H, W] in [-1, 1], on the method's device.
 
-        Uses the averaged weights where there are any and changes no state. It owns its gradient mode: some methods
-        need gradients to sample. `size` is (height, width); raises UserError where a method cannot honour it.
+        Uses the averaged weights, if there are any, and changes no state. It sets its own gradient mode, as some
+        methods need gradients to sample. `size` is (height, width); raises UserError if it is not supported.
         """
 
     @property
@@ -132,7 +132,7 @@ class Method(ABC):
         return noise.normal(count, self.settings.latent_size)
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
-        """One latent per seed, each from its own generator: seed 7 is the same latent in any batch. [B, latent]"""
+        """One latent per seed [B, latent], each from its own generator: a seed gives the same latent in any batch."""
         return torch.cat([self.prior(1, Noise(seed)) for seed in seeds]).to(self.compute.device)
 
     def encode(self, images: Tensor) -> Tensor:
@@ -140,29 +140,29 @@ class Method(ABC):
         raise UserError(f"method '{type(self).__name__}' has no encoder: it cannot turn images into latents")
 
     def use_steps(self, steps: int) -> None:
-        """Let `decode` take only the first `steps` of its steps; raises UserError where it has no or fewer steps."""
-        raise UserError(f"method '{self.settings.name}' draws in one go: leave out --steps")
+        """Let `decode` take only the first `steps` of its steps; raises UserError if it has none or fewer."""
+        raise UserError(f"method '{self.settings.name}' draws an image in one step: leave out --steps")
 
     def monitor(self) -> Scalars:
-        """Scalars that a record has besides those of the steps; computed once per record, changes no state."""
+        """Further scalars for a record, computed once per record; changes no state."""
         return {}
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Tensors beyond modules, optimisers and noise that the next step depends on."""
+        """Tensors that the next step depends on, other than modules, optimisers and noise."""
         return {}
 
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `extra_state` returned."""
+        """Restore what `extra_state` returned."""
         if tensors:
             raise ValueError(f"{type(self).__name__} keeps no extra state, but was given {sorted(tensors)}")
 
     # -- for methods to use -------------------------------------------------------------------------------------
 
     def place(self, name: str, module: Module) -> Module:
-        """Register a network under `name`, on the method's device, with the layout that convolutions like.
+        """Register a network under `name`; moves it to the method's device, in the fastest layout for convolutions.
 
-        When it is called it computes in the number format of the run and returns float32 (wider inputs stay wider); a
-        call with `exact=True` computes in the format of its inputs.
+        When called, it computes in the number format of the run and returns float32 (float64 stays float64); a call
+        with `exact=True` computes in the format of its inputs.
         """
         placed = in_format(module.to(self.compute.device), self.compute)
         for layer in placed.modules():
@@ -172,12 +172,12 @@ class Method(ABC):
         return placed
 
     def for_decoding(self, name: str) -> nn.Module:
-        """The averaged module where there is one, else the trained module itself."""
+        """The averaged module if there is one, else the trained module."""
         return self.averages.get(name, self.modules[name])
 
     @torch.no_grad()
     def draw(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
-        """What `decode` returns for a method whose images come from `G` alone."""
+        """`decode` for a method whose images come from `G` alone."""
         generator = self.for_decoding("G")
         with evaluating(generator):
             if isinstance(generator, PixelGenerator):
@@ -193,15 +193,15 @@ class Method(ABC):
         if size is not None and tuple(size) != native:
             raise UserError(
                 f"this network makes images of {native[1]}x{native[0]} only, not {size[1]}x{size[0]}: "
-                "a run with network.name=cppn paints at any size, such as those of the recipes named cppn"
+                "runs with network.name=cppn can paint at any size"
             )
 
     # -- for the engine to use ----------------------------------------------------------------------------------
 
     def change(self, **values: float) -> None:
-        """Give settings other values while the run goes on; raises UserError as a recipe with these values does.
+        """Change settings during the run; raises UserError for values that a recipe could not have.
 
-        A method reads its settings at every step; here the learning rates follow. `changed` has all such values.
+        Also sets the learning rates of the optimisers. `changed` holds all changed values.
         """
         self.settings = parse(type(self.settings), {**self.settings.model_dump(), **values}, "method")
         self.changed |= values
@@ -212,14 +212,14 @@ class Method(ABC):
             self.replay.forget()
 
     def change_back(self, changed: Mapping[str, float]) -> None:
-        """Give the settings the values of the recipe, but for those in `changed`."""
+        """Reset the settings to the recipe, except for the values in `changed`."""
         self.settings, self.changed = self.first_settings, {}
         self.change(**changed)
         self.replay.forget()
 
     def run_recordable(self, rule: Callable[..., Scalars], *inputs: Any) -> Scalars:
         """Call a recordable rule, or replay its recording."""
-        if isinstance(self.settings, _Watched):  # inside another one
+        if isinstance(self.settings, _Watched):  # called by another recordable rule
             return rule(self, *inputs)
         settings = self.settings
         self.settings = _Watched(settings, rule.__name__, self.recorded_settings)  # type: ignore[assignment]
@@ -234,9 +234,9 @@ class Method(ABC):
 
     @torch.no_grad()
     def update_averages(self, images: int, seen: int) -> None:
-        """Update the averages after a step that saw `images` images, `seen` in all.
+        """Update the averages after a step that saw `images` images, with `seen` images in total.
 
-        Early in a run they look back less far, so that the initial weights are soon forgotten (Karras et al., 2020).
+        Early in a run the half-life is shorter, so that the initial weights are soon forgotten (Karras et al., 2020).
         """
         if not self.averages:
             return
@@ -251,7 +251,7 @@ class Method(ABC):
 
 
 class TwoRates(Method):
-    """A method with networks G and D and an optimiser for each."""
+    """A method with networks G and D and one optimiser for each."""
 
     settings: TwoRateSettings
     G: nn.Module
@@ -263,7 +263,7 @@ class TwoRates(Method):
 
 
 class _Watched:
-    """Settings as a recordable rule sees them: notes which are read, and refuses those that a recording would fix."""
+    """The settings during a recordable rule: tracks which are read, and refuses those that may change at every step."""
 
     def __init__(self, settings: MethodSettings, rule: str, read: set[str]) -> None:
         self._settings, self._rule, self._read = settings, rule, read
@@ -272,14 +272,14 @@ class _Watched:
         if name in self._settings.live():
             raise RuntimeError(
                 f"the recordable rule '{self._rule}' reads method.{name}, which changes during a run: "
-                "let the optimiser apply it, or read it outside of the rule"
+                "let the optimiser apply it, or read it outside the rule"
             )
         self._read.add(name)
         return getattr(self._settings, name)
 
 
 class _Fed:
-    """Batches for a step that may be a replay."""
+    """A source of batches for a step that may be a replay."""
 
     def __init__(self, batches: BatchSource, replay: Replay) -> None:
         self.batches, self.replay = batches, replay
@@ -290,7 +290,7 @@ class _Fed:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Inside, gradients flow through `module` but none are computed for its weights."""
+    """A context in which gradients flow through `module`, but none are computed for its weights."""
     module.requires_grad_(False)
     try:
         yield
@@ -300,7 +300,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Inside, `module` is in evaluation mode; afterwards in the mode it had."""
+    """A context in which `module` is in evaluation mode; afterwards its previous mode is restored."""
     was_training = module.training
     module.eval()
     try:

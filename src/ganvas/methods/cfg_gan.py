@@ -1,24 +1,25 @@
 """Composite functional gradient learning, xICFG (Johnson & Zhang, ICML 2018 and TPAMI 2021).
 
-There is no game: a discriminator d says in which direction an image is more real, and the image goes there,
-x <- x + η ∇d(x). G starts the way, `steps` stored discriminators d_0, d_1, ... go on with it. One step is one stage:
+This is not an adversarial game: the gradient of a discriminator d shows how an image becomes more real, and the image
+is moved along it, x <- x + η ∇d(x). A sample starts as G(z) and is moved through `steps` stored discriminators d_0,
+d_1, ... One step of training is one stage:
 
-- approximate: G learns by regression to draw at once, from the same latents, what the stage before ended with;
-- then for each t: `d_steps` times d learns, by logistic regression, to tell real images from G(z) moved through
-  d_0 ... d_(t-1); a copy of it is stored as d_t. d itself is never reset: it learns on through every t and stage.
+- approximate: G is fitted by regression to the final images of the previous stage, from the same latents;
+- then for each t: `d_steps` times, d learns by logistic regression to distinguish real images from G(z) moved through
+  d_0 ... d_(t-1); then a copy of d is stored as d_t. d itself is never reset, but keeps learning in every t and stage.
 
-A step that is too long lowers d instead of raising it, and then d tells moved images at a glance. With `rise`, η is
-what a backtracking line search finds (Armijo, 1966): halved, from `eta` on, until d rises by that share of what its
-gradient promises. As d becomes steep and bent, the search finds only short steps; `penalty` keeps d smooth, so that
-they stay long (it is that of Mescheder et al., 2018, at real and at moved images).
+If a functional gradient step is too long, it decreases d instead of increasing it, and moved images are easy to detect.
+With `rise`, η is found by a backtracking line search (Armijo, 1966): starting at `eta`, it is halved until d rises by
+that share of what its gradient predicts. If d becomes steep and curved, only short steps pass; `penalty` keeps d smooth
+and the steps long (it is the penalty of Mescheder et al., 2018, at real and at moved images).
 
-A stage moves all its images together: those that d learns from later, and the `pool` that G will learn from.
-With `fakes = "fresh"` every update of d has latents of its own, as published for xICFG; with `"pool"` they are drawn
-from the pool (as in the ICML paper), which saves two fifths of the image gradients with the default settings (fresh
-batches of 64 are moved 0 to 14 times, beside the pool of 640 that is moved 15 times).
+A stage moves all its images together: those for later updates of d, and the `pool` that G will be fitted to. With
+`fakes = "fresh"` every update of d uses new latents, as published for xICFG; with `"pool"` its images are drawn from
+the pool (as in the ICML paper), which saves two fifths of the image gradients with the default settings (fresh batches
+of 64 are moved 0 to 14 times, in addition to the pool of 640, which is moved 15 times).
 
-Deviations: RMSprop adds eps to the root instead of under it, as the authors' PyTorch program does. Their order is kept:
-the stage ends before G has learned what it ends with, since the discriminators belong to the G that they started from.
+Deviations: RMSprop adds eps to the root instead of under it, as the authors' PyTorch program does. As in that program,
+a stage ends before G is fitted to its images, since the discriminators belong to the G that they started from.
 """
 
 import copy
@@ -37,9 +38,9 @@ from ganvas.methods.optim import descend, restart, rmsprop, set_rate
 from ganvas.methods.penalties import r1, refuse_batch_norm
 from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows
 
-CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the result is the same for any other number
-PROBE = 64  # images of the pool on which η is tried, enough for a mean
-TRIED_ETAS = 12  # the last is `eta` / 2048: if d does not rise enough even there, that one is taken
+CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the number does not change the result
+PROBE = 64  # images of the pool that the line search uses, enough for a mean
+TRIED_ETAS = 12  # the last is `eta` / 2048, which is used even if d does not rise enough
 
 
 class CFGGANSettings(MethodSettings):
@@ -47,19 +48,19 @@ class CFGGANSettings(MethodSettings):
 
     name: Literal["cfg_gan"] = "cfg_gan"
     steps: Annotated[PositiveInt, BuildTime()] = 15
-    """functional gradient steps on the way of an image, each with its own discriminator (T)"""
+    """functional gradient steps of an image, each with its own discriminator (T)"""
     d_steps: PositiveInt = 1
     """updates of the discriminator per functional gradient step, each on a new batch (U)"""
     eta: Annotated[PositiveFloat, Slows("D")] = 2.5
     """factor of d's gradient in a functional gradient step (η); with `rise`, the largest that is tried"""
     rise: float | None = Field(None, ge=0, lt=1)
-    """least share of the rise that d's gradient promises; η is halved until a step brings it (none: η stays)"""
+    """minimum rise of d by a step, as a share of what its gradient predicts; η is halved to reach it; none: never"""
     penalty: NonNegativeFloat = 0.0
-    """weight of half d's squared gradient at real and at moved images, added to its loss"""
+    """weight of half d's squared gradient at real and at moved images in the loss of d"""
     fakes: Literal["fresh", "pool"] = "fresh"
-    """whose images the discriminator learns from: those of new latents each time, or some of the pool"""
+    """generated images that the discriminator learns from: fresh = from new latents each time, pool = from the pool"""
     pool: PositiveInt = 640
-    """latents that G learns from in a stage (N)"""
+    """latents that G is fitted to in a stage (N)"""
     fit_epochs: PositiveInt = 10
     """passes of G over the pool"""
     fit_batch: PositiveInt = 64
@@ -69,13 +70,13 @@ class CFGGANSettings(MethodSettings):
     g_lr: Annotated[PositiveFloat, Slows("G")] = 2.5e-4
     """learning rate of RMSprop for G, at the start of every stage"""
     g_cut: float = Field(0.1, gt=0, le=1)
-    """factor of G's learning rate after a pass whose loss was above that of the pass before"""
+    """factor of G's learning rate after a pass with a higher loss than the previous pass"""
     g_most_cuts: NonNegativeInt = 3
-    """how often it is applied in a stage, at most"""
+    """maximum number of times that g_cut is applied in a stage"""
     alpha: Annotated[float, BuildTime()] = Field(0.95, ge=0, lt=1)
     """RMSprop's decay of the mean squared gradient"""
     start_std: Annotated[PositiveFloat, BuildTime()] = 0.01
-    """before the first stage G learns clamp(z·W, -1, 1); this is the standard deviation of W"""
+    """before the first stage, G is fitted to clamp(z·W, -1, 1); this is the standard deviation of W"""
 
 
 class CFGGAN(Method):
@@ -89,7 +90,7 @@ class CFGGAN(Method):
         refuse_batch_norm(self.D, "a functional gradient")
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)
-        self.moves = 0  # of an image that is decoded: none before the first stage, then `steps`
+        self.moves = 0  # functional gradient steps in `decode`: 0 before the first stage, then `steps`
         self.etas = [s.eta] * s.steps
         self.chunk = CHUNK if self.compute.device.type == "cpu" else GPU_CHUNK
         pixels = spec.channels * spec.height * spec.width
@@ -99,7 +100,7 @@ class CFGGAN(Method):
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         s = self.settings
-        self.fitter = rmsprop(self.G, s.g_lr, s.alpha)  # begins anew in every stage: no part of the state
+        self.fitter = rmsprop(self.G, s.g_lr, s.alpha)  # reset in every stage, so it is not part of the state
         return {"D": rmsprop(self.D, s.d_lr, s.alpha)}
 
     def step(self, batches: BatchSource) -> Scalars:
@@ -120,7 +121,7 @@ class CFGGAN(Method):
             d = self.stored[t]
             d.load_state_dict(self.D.state_dict())
             self.etas[t] = s.eta
-            if s.rise is not None or t == s.steps - 1:  # without a search, once a stage, for the log
+            if s.rise is not None or t == s.steps - 1:  # without the line search, once per stage, for the log
                 self.etas[t], records[-1]["rise"] = self.step_size(pool[:PROBE], d)
             x = torch.cat([pool, *fakes])
             moved = self.move(x, d, self.etas[t])
@@ -130,7 +131,7 @@ class CFGGAN(Method):
         return {**_means(records), "approximation": error}
 
     def approximate(self, z: Tensor, target: Tensor) -> Tensor:
-        """Fit G to z [N, latent] -> target [N, C, H, W]; the mean squared error of a pixel in the last pass."""
+        """Fit G to z [N, latent] -> target [N, C, H, W]; returns the mean squared error per pixel in the last pass."""
         s = self.settings
         rate, cuts, before = s.g_lr, 0, float("inf")
         restart(self.fitter, rate)
@@ -176,20 +177,20 @@ class CFGGAN(Method):
 
     @torch.no_grad()
     def step_size(self, x: Tensor, d: nn.Module) -> tuple[float, Tensor]:
-        """η for a step of images [N, C, H, W], and how much d rises by it, as a share of what ∇d promises (η |∇d|²)."""
+        """η for a step of images [N, C, H, W], and the rise of d by it, as a share of the predicted rise η |∇d|²."""
         s = self.settings
-        before, gradient = self.ascent(x, d, exact=True)  # small differences of large logits
+        before, gradient = self.ascent(x, d, exact=True)  # the differences of large logits are small
         slope = gradient.flatten(1).square().sum(1).mean()
         for halvings in range(TRIED_ETAS):
             eta = s.eta / 2**halvings
             rise = (self.logit(d, x + eta * gradient, exact=True) - before).mean()
-            share = torch.where(slope > 0, rise / (eta * slope), 0.0)  # where d is flat, nothing was promised
+            share = torch.where(slope > 0, rise / (eta * slope), 0.0)  # if d is flat, its gradient predicts no rise
             if s.rise is None or share >= s.rise:
                 break
         return eta, share
 
     def move(self, x: Tensor, d: nn.Module, eta: float, exact: bool = False) -> Tensor:
-        """One functional gradient step of images [N, C, H, W], each by itself: x + η ∇d(x)."""
+        """One functional gradient step of each image of x [N, C, H, W]: x + η ∇d(x)."""
         return torch.cat([part + eta * self.ascent(part, d, exact)[1] for part in x.split(self.chunk)])
 
     def ascent(self, x: Tensor, d: nn.Module, exact: bool = False) -> tuple[Tensor, Tensor]:
@@ -226,12 +227,12 @@ class CFGGAN(Method):
         self.etas = tensors["etas"].tolist() if "etas" in tensors else [self.settings.eta] * self.settings.steps
 
     def logit(self, d: nn.Module, images: Tensor, exact: bool = False) -> Tensor:
-        """How real d finds each image: log-odds [B]."""
+        """d's log-odds that each image is real, [B]."""
         out: Tensor = d(images, exact=exact)
         return out[:, 0]
 
 
 def _means(records: list[Scalars]) -> Scalars:
-    """The mean of every scalar over the records that have it."""
+    """The mean of each scalar over the records that have it."""
     names = dict.fromkeys(name for record in records for name in record)
     return {name: torch.stack([record[name] for record in records if name in record]).mean() for name in names}

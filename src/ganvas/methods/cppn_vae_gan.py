@@ -1,15 +1,16 @@
-"""A pixel network trained as a variational autoencoder and as a GAN, in turns.
+"""A pixel network that is trained alternately as a variational autoencoder and as a GAN.
 
-After "Generating Large Images from Latent Vectors" (otoro.net, 2016). An image x becomes a latent z ~ E(x) and a new
-image G(z). With VAE = (Bernoulli reconstruction + KL) / pixels, for one batch:
+After "Generating Large Images from Latent Vectors" (otoro.net, 2016). An image x is encoded as a latent z ~ E(x) and
+redrawn as G(z). With VAE = (Bernoulli reconstruction + KL) / pixels, for one batch:
 
-- `vae_steps` times E and G lower VAE (with `vae_pixels`, of some pixels only: each is painted by itself);
-- up to `g_steps` times they lower `adversarial` · -log D(G(z)) + VAE, until -log D(G(z)) is below `g_stop`;
-- D lowers -(log D(x) + log(1 - D(G(z)))) / 2 once, if that is above `d_above` while G's loss is below `d_unless_g`,
-  both images being drawn anew after G's updates.
+- `vae_steps` times, update E and G to decrease VAE (with `vae_pixels`, for only some of the pixels);
+- up to `g_steps` times, update them to decrease `adversarial` · -log D(G(z)) + VAE, until -log D(G(z)) is below
+  `g_stop`;
+- update D once to decrease -(log D(x) + log(1 - D(G(z)))) / 2, if that is above `d_above` and G's loss is below
+  `d_unless_g`; the G(z) of this update are redrawn after G's updates.
 
-A loss of log 2 = 0.69 is that of a guess. The colour variant (hardmaru, 2016) compares pixels by twice their squared
-difference instead of Bernoulli's likelihood: `reconstruction = "squares"`.
+Guessing gives a loss of log 2 = 0.69. The colour variant (hardmaru, 2016) compares pixels by twice their squared
+difference instead of the Bernoulli likelihood: `reconstruction = "squares"`.
 """
 
 from typing import Annotated, Literal
@@ -34,13 +35,13 @@ class CPPNVAEGANSettings(EncodingSettings):
     vae_steps: NonNegativeInt = 4
     """updates of E and G as an autoencoder per batch"""
     vae_pixels: PositiveInt | None = None
-    """pixels of each image, others for each of these updates, that they compare; none: all of them"""
+    """pixels of each image that such an update compares, drawn anew each time; none: all of them"""
     reconstruction: Literal["bernoulli", "squares"] = "bernoulli"
     """how pixels in [0, 1] are compared: by their likelihood in nats, or by twice their squared difference"""
     g_steps: PositiveInt = 4
-    """most updates of E and G against D per batch"""
+    """maximum number of updates of E and G against D per batch"""
     adversarial: NonNegativeFloat = 1.0
-    """weight of the term against D in these updates"""
+    """weight of the adversarial loss in these updates"""
     g_stop: NonNegativeFloat = 0.6
     """G stops when its loss against D is below this, in nats"""
     d_above: NonNegativeFloat = 0.6
@@ -50,7 +51,7 @@ class CPPNVAEGANSettings(EncodingSettings):
     g_lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 5e-3
     """learning rate of Adam for the updates against D"""
     vae_lr: Annotated[PositiveFloat, LearningRate("VAE"), Slows("G")] = 1e-3
-    """learning rate of Adam for the updates as an autoencoder"""
+    """learning rate of Adam for the autoencoder updates"""
     d_lr: Annotated[PositiveFloat, LearningRate("D"), Slows("D")] = 1e-3
     """learning rate of Adam for D"""
     beta1: Annotated[float, BuildTime()] = Field(0.65, ge=0, lt=1)
@@ -101,7 +102,7 @@ class CPPNVAEGAN(EncodingMethod):
         return {name: value.detach() for name, value in record.items()}
 
     def autoencode(self, real: Tensor) -> Tensor:
-        """(Reconstruction + KL) / pixels, in nats, the reconstruction being the mean over some pixels."""
+        """(Reconstruction + KL) / pixels in nats; the reconstruction may be estimated from some of the pixels."""
         pixels, some = self.spec.height * self.spec.width, self.settings.vae_pixels
         if some is None or some >= pixels:
             return self.redraw(real)[1]
@@ -111,13 +112,13 @@ class CPPNVAEGAN(EncodingMethod):
         return self.reconstruction_loss(logits, shares(real)[:, chosen]) / (len(real) * some) + kl.mean() / pixels
 
     def reconstruction_loss(self, logits: Tensor, pixels: Tensor) -> Tensor:
-        """How much new pixels differ from real ones in [0, 1], both [B, P, C]; the sum."""
+        """The reconstruction loss of `logits` for real pixels in [0, 1], both [B, P, C]; summed."""
         if self.settings.reconstruction == "squares":
             return 2 * (logits.sigmoid() - pixels).square().sum()
         return F.binary_cross_entropy_with_logits(logits, pixels, reduction="sum")
 
     def redraw(self, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """New images of real ones, (reconstruction + KL) / pixels, and KL, the means over the batch in nats."""
+        """Redrawn images, and the batch means of (reconstruction + KL) / pixels and of KL, in nats."""
         z, kl = self.infer(real)
         logits = self.G(z, as_logits=True)
         reconstruction = self.reconstruction_loss(logits, shares(real)) / len(real)

@@ -1,4 +1,4 @@
-"""What the methods share that turn images into latents and paint these pixel by pixel."""
+"""The base of the methods with an encoder and a pixel network."""
 
 from typing import Annotated, ClassVar
 
@@ -16,11 +16,11 @@ class EncodingSettings(MethodSettings):
     """The settings of a method with an encoder."""
 
     latent_size: Annotated[PositiveInt, BuildTime()] = 32
-    """numbers in a latent vector; the encoder's are drawn towards N(0, 1)"""
+    """numbers in a latent vector; the encoder's distribution is pulled towards N(0, 1)"""
 
 
 class EncodingMethod(Method):
-    """A pixel network G and an encoder E: an image is drawn again from a latent z ~ N(mean(x), variance(x))."""
+    """A pixel network G and an encoder E: an image x is redrawn from a latent z ~ N(mean(x), variance(x))."""
 
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
 
@@ -37,7 +37,7 @@ class EncodingMethod(Method):
         return 1
 
     def infer(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """A latent of each image, and KL(N(mean, variance) || N(0, 1)) in nats: [B, latent], [B]."""
+        """A latent for each image, and KL(N(mean, variance) || N(0, 1)) in nats: [B, latent], [B]."""
         mean, log_variance = self.E(images)
         z = mean + (log_variance / 2).exp() * self.noise.normal(*mean.shape)
         return z, 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)

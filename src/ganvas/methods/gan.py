@@ -1,11 +1,12 @@
 """The generative adversarial network (Goodfellow et al., 2014), plain or conditional (Mirza & Osindero, 2014).
 
-One step: `d_steps` times, draw real images x and as many generated G(z), and raise log D(x) + log(1 - D(G(z)));
-then once raise log D(G(z)) (or lower log(1 - D(G(z))), the minimax form). A discriminator with two outputs
-("generated", "real") under softmax is the one with a single logit equal to their difference.
+One step: `d_steps` times, draw a batch of real images x and as many generated images G(z), and update D to increase
+log D(x) + log(1 - D(G(z))); then once update G to increase log D(G(z)) (or to decrease log(1 - D(G(z))), the minimax
+form). A discriminator with two outputs ("generated", "real") under softmax is equivalent to one with a single logit,
+their difference.
 
-Deviations: a conditional generator is given the labels of the real batch, so both batches have the classes of the data;
-G learns from the generated batch of the last discriminator step, as is customary.
+Deviations: a conditional generator gets the labels of the real batch, so both batches have the classes of the data; G
+learns from the generated batch of the last discriminator update, as is common.
 """
 
 from typing import Annotated, Literal
@@ -33,7 +34,7 @@ class GANSettings(TwoRateSettings):
     latent: Literal["normal", "uniform"] = "normal"
     """distribution of the numbers of a latent: N(0, 1), or uniform from -1 to 1"""
     conditional: bool = False
-    """whether G and D are told the label"""
+    """whether G and D get the label"""
     loss: Literal["non-saturating", "minimax"] = "non-saturating"
     """what G minimises: -log D(G(z)), or log(1 - D(G(z)))"""
     d_outputs: Annotated[Literal[1, 2], BuildTime()] = 1
@@ -41,7 +42,7 @@ class GANSettings(TwoRateSettings):
     d_steps: PositiveInt = 1
     """updates of D per step, each on a new batch"""
     optimizer: Literal["adam", "sgd"] = "adam"
-    """with sgd, plain gradient descent, beta1 is its momentum"""
+    """sgd is plain gradient descent with beta1 as its momentum"""
 
 
 class GAN(TwoRates):
@@ -89,16 +90,16 @@ class GAN(TwoRates):
         }
 
     def logit(self, images: Tensor, y: Tensor | None) -> Tensor:
-        """How real D finds each image: log-odds [B]."""
+        """D's log-odds that each image is real, [B]."""
         out: Tensor = self.D(images, y)
         return out[:, 1] - out[:, 0] if self.settings.d_outputs == 2 else out[:, 0]
 
     def d_loss(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
-        """-log D(x) - log(1 - D(G(z))), from D's logits [B]; the means over the batch."""
+        """-log D(x) - log(1 - D(G(z))) from D's logits [B]; means over the batch."""
         return -F.logsigmoid(d_real).mean() - F.logsigmoid(-d_fake).mean()
 
     def g_loss(self, d_fake: Tensor) -> Tensor:
-        """What G minimises, from D's logits [B] for its images; the mean over the batch."""
+        """The loss of G from D's logits [B] for its images; the mean over the batch."""
         return F.logsigmoid(-d_fake).mean() if self.settings.loss == "minimax" else -F.logsigmoid(d_fake).mean()
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
@@ -115,7 +116,7 @@ class GAN(TwoRates):
 
     @torch.no_grad()
     def monitor(self) -> Scalars:
-        """D's confidence that images from fixed latents, which no training step sees, are real."""
+        """D's confidence that images from fixed latents, which are never trained on, are real."""
         labels = torch.arange(VALIDATION_IMAGES, device=self.compute.device) % max(1, self.spec.num_classes)
         y = labels if self.settings.conditional else None
         fake = self.decode(self.latents(seeds.VALIDATION[:VALIDATION_IMAGES]), y)

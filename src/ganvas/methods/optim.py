@@ -1,4 +1,4 @@
-"""Optimisers that a GPU can record, and what methods do with them."""
+"""Optimisers that a GPU can record, and operations on them."""
 
 from typing import TypeVar
 
@@ -21,12 +21,12 @@ def rmsprop(network: nn.Module, lr: float, alpha: float = 0.99, eps: float = 1e-
 
 
 def sgd(network: nn.Module, lr: float, momentum: float) -> torch.optim.SGD:
-    """Gradient descent. It cannot be recorded: its learning rate is a number in Python."""
+    """Gradient descent. It cannot be recorded, as its learning rate is a Python number."""
     return torch.optim.SGD(network.parameters(), lr, momentum, foreach=True)
 
 
 def descend(optimizer: Optimizer, loss: Tensor, clip: float = 0.0) -> None:
-    """One update that lowers `loss`; gradients are scaled down to a joint norm of `clip`, unless that is 0."""
+    """One update that decreases `loss`; gradients are clipped to a joint norm of `clip`, unless that is 0."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     if clip:
@@ -35,7 +35,7 @@ def descend(optimizer: Optimizer, loss: Tensor, clip: float = 0.0) -> None:
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:
-    """Change the learning rate, in place where a recording reads it."""
+    """Change the learning rate; in place if it is a tensor, which a recording reads."""
     for group in optimizer.param_groups:
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate)
@@ -52,7 +52,7 @@ def restart(optimizer: Optimizer, rate: float) -> None:
 
 
 def can_be_recorded(optimizer: Optimizer) -> bool:
-    """Whether its updates can be part of a recording."""
+    """Whether the optimiser's updates can be part of a recording."""
     return all("capturable" in group for group in optimizer.param_groups)
 
 
@@ -61,7 +61,7 @@ def _on_cuda(network: nn.Module) -> bool:
 
 
 def _recordable(optimizer: Opt) -> Opt:
-    """The optimiser, on a GPU with its learning rate in a tensor that a recording reads."""
+    """Return the optimiser; on a GPU, move its learning rate into a tensor that a recording reads."""
     for group in optimizer.param_groups:
         if group["capturable"]:
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)

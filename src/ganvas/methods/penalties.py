@@ -1,4 +1,4 @@
-"""Penalties on the gradient of a discriminator that methods share."""
+"""Gradient penalties of discriminators."""
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +7,13 @@ from ganvas.core.errors import UserError
 
 
 def r1(logits: Tensor, images: Tensor) -> Tensor:
-    """Mean squared gradient of D's logits [B] at images [B, C, H, W] (Mescheder et al., 2018); has a graph."""
+    """Mean squared gradient of D's logits [B] at images [B, C, H, W] (Mescheder et al., 2018), differentiable."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.flatten(1).square().sum(1).mean()
 
 
 def refuse_batch_norm(discriminator: nn.Module, what: str) -> None:
-    """Raise UserError if D uses batch norm: `what` is computed for each image by itself."""
+    """Raise UserError if D uses batch norm, as `what` is defined for each image separately."""
     norms = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d
     if any(isinstance(module, norms) for module in discriminator.modules()):
         raise UserError(

@@ -1,16 +1,17 @@
-"""A pixel network that learns to be classified: no pixel is ever compared with a real one.
+"""A pixel network trained against a classifier; pixels are never compared with real ones.
 
 After "More MNIST Digits at 1080x1080 Resolution" (otoro.net, 2016). The discriminator is a classifier over the K
-classes of the data and one more, "generated". Real images x with labels y become latents z ~ E(x) and new images G(z).
-For one batch:
+classes of the data and one more, "generated". Real images x with labels y are encoded as latents z ~ E(x) and redrawn
+as G(z). For one batch:
 
-- up to `g_steps` times G and E lower CE(D(G(z)), y) + `kl_weight` · KL / pixels, until G's images pass as their class;
-- if too few generated images are found out while enough of them pass, D learns up to `d_steps` times, to lower
-  (w · CE(D(x), y) + CE(D(G(z)), K)) / (w + 1), w = `real_weight`;
-- else, if it does not know the real images yet, it learns those alone.
+- up to `g_steps` times, update G and E to decrease CE(D(G(z)), y) + `kl_weight` · KL / pixels, until G's images pass as
+  their class;
+- if D detects too few generated images while enough of them pass as their class, update D up to `d_steps` times to
+  decrease (w · CE(D(x), y) + CE(D(G(z)), K)) / (w + 1), w = `real_weight`;
+- else, if D does not recognise enough real images yet, update it on real images alone.
 
-Whether D learns is decided by images that are drawn anew after G's updates. An accuracy is that of the batch before the
-update that it comes with.
+Whether D is updated is decided by images that are redrawn after G's updates. Accuracies are measured on the batch,
+before the update.
 """
 
 from typing import Annotated, Literal
@@ -33,23 +34,23 @@ class ResidualCPPNSettings(EncodingSettings):
 
     name: Literal["residual_cppn"] = "residual_cppn"
     g_steps: PositiveInt = 16
-    """most updates of G and E per batch"""
+    """maximum number of updates of G and E per batch"""
     g_stop: float = Field(0.98, ge=0, le=1)
-    """G stops when more than this share of its images passes as the class that was asked for"""
+    """G stops when more than this share of its images passes as the right class"""
     d_steps: PositiveInt = 8
-    """most updates of D per batch"""
+    """maximum number of updates of D per batch"""
     d_start_detected: float = Field(0.7, ge=0, le=1)
-    """D learns when it finds out less than this share of the generated images, and"""
+    """D learns from both when it detects less than this share of the generated images, and"""
     d_start_passed: float = Field(0.6, ge=0, le=1)
-    """more than this share passes as the class that was asked for;"""
+    """more than this share of them passes as the right class;"""
     d_stop_detected: float = Field(0.75, ge=0, le=1)
-    """it stops when it finds out more than this"""
+    """it stops when it detects more than this share"""
     d_start_real: float = Field(0.6, ge=0, le=1)
-    """else D learns real images alone when it knows less than this share of them;"""
+    """otherwise D learns from real images alone when it recognises less than this share of them;"""
     d_stop_real: float = Field(0.7, ge=0, le=1)
-    """it stops when it knows more than this"""
+    """it stops when it recognises more than this share"""
     real_weight: PositiveFloat = 10.0
-    """weight of the real images in the loss of D, beside 1 for the generated ones"""
+    """weight of the real images in the loss of D; that of the generated images is 1"""
     kl_weight: NonNegativeFloat = 10.0
     """weight of KL / pixels in the loss of G and E"""
     g_lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 1e-3
@@ -61,9 +62,9 @@ class ResidualCPPNSettings(EncodingSettings):
     beta2: Annotated[float, BuildTime()] = Field(0.999, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
     d_optimizers: Annotated[Literal[1, 2], BuildTime()] = 1
-    """1: one Adam for all of D's updates, 2: another one for those on real images alone"""
+    """1: one Adam for all updates of D; 2: a second one for those on real images alone"""
     clip: NonNegativeFloat = 5.0
-    """largest joint norm of the gradients of an update; 0 = any"""
+    """maximum joint norm of the gradients of an update; 0 = no limit"""
 
 
 class ResidualCPPN(EncodingMethod):
@@ -140,16 +141,16 @@ class ResidualCPPN(EncodingMethod):
         return {name: value.detach() for name, value in record.items()}
 
     def redraw(self, real: Tensor) -> tuple[Tensor, Tensor]:
-        """New images of real ones, and KL [B]; G computes in full precision, as its many blocks amplify rounding."""
+        """Redrawn images, and KL [B]; G computes in full precision, as its many blocks amplify rounding errors."""
         z, kl = self.infer(real)
         return self.G(z, exact=True), kl
 
 
 def _real(logits: Tensor) -> Tensor:
-    """The mean probability that an image is real: not of the last class."""
+    """The mean probability that an image is real, i.e. not of the last class."""
     return 1 - logits.softmax(1)[:, -1].mean()
 
 
 def _share(logits: Tensor, classes: Tensor) -> Tensor:
-    """How many of the images are taken for the given classes."""
+    """The share of images that are classified as the given classes."""
     return (logits.argmax(1) == classes).float().mean()

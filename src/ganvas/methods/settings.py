@@ -1,8 +1,8 @@
-"""What the settings of all methods have, and marks that tell the engine what a setting does.
+"""The base classes of method settings, and marks that tell the engine what a setting does.
 
     lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 2e-4
 
-A mark stands at the field itself; all that the schedule, the guard and the optimisers need to know derives from it.
+The marks are annotations of the field; the schedule, the guard and the optimisers derive all they need from them.
 """
 
 import functools
@@ -16,40 +16,40 @@ from ganvas.core.settings import Settings
 
 @dataclass(frozen=True)
 class LearningRate:
-    """The learning rate of an optimiser."""
+    """The setting is the learning rate of an optimiser."""
 
     optimizer: str
 
 
 @dataclass(frozen=True)
 class Slows:
-    """A smaller value slows this side down, "G" or "D": the guard lowers it when the side diverges."""
+    """A smaller value slows down this side, "G" or "D"; the guard lowers the setting when the side diverges."""
 
     side: str
 
 
 @dataclass(frozen=True)
 class BuildTime:
-    """Read when the method is built only, so that no schedule can change it."""
+    """The setting is read only when the method is built, so that no schedule can change it."""
 
 
 @dataclass(frozen=True)
 class InheritsFrom:
-    """Without a value it takes that of another setting."""
+    """Without a value, the setting takes that of another setting."""
 
     field: str
 
 
 @dataclass(frozen=True)
 class OverriddenBy:
-    """It has no effect while another setting has a value."""
+    """The setting has no effect while another one has a value."""
 
     field: str
 
 
 @dataclass(frozen=True)
 class AlsoCalled:
-    """Another name that a recipe may use."""
+    """Another name for the setting that recipes may use."""
 
     name: str
 
@@ -58,7 +58,7 @@ Mark = TypeVar("Mark", LearningRate, Slows, BuildTime, InheritsFrom, OverriddenB
 
 
 class MethodSettings(Settings):
-    """What every method has."""
+    """The settings that every method has."""
 
     name: str
     """the method's name in the table of methods"""
@@ -69,7 +69,7 @@ class MethodSettings(Settings):
 
     @classmethod
     def marked(cls, kind: type[Mark]) -> list[tuple[str, Mark]]:
-        """The fields with a mark of this kind, and the mark."""
+        """(field, mark) for every mark of this kind."""
         return [(f, mark) for f, info in cls.model_fields.items() for mark in info.metadata if isinstance(mark, kind)]
 
     @classmethod
@@ -80,20 +80,20 @@ class MethodSettings(Settings):
     @classmethod
     @functools.cache
     def live(cls) -> set[str]:
-        """Settings that may change at every step: no recording of a step may contain their values."""
+        """Settings that may change at every step, so that no recording may contain their values."""
         return {field for field, _ in [*cls.marked(LearningRate), *cls.marked(Slows)]}
 
     @classmethod
     def aliases(cls) -> dict[str, str]:
-        """Other names of settings, and the settings."""
+        """Aliases of settings -> their names."""
         return {mark.name: field for field, mark in cls.marked(AlsoCalled)}
 
     def inherits_from(self) -> dict[str, str]:
-        """Settings without a value of their own, and those whose value they take."""
+        """Settings without a value -> the settings whose value they take."""
         return {field: mark.field for field, mark in self.marked(InheritsFrom) if getattr(self, field) is None}
 
     def overridden_by(self) -> dict[str, str]:
-        """Settings that have no effect, and those that take their place."""
+        """Settings without effect -> the settings that override them."""
         return {field: mark.field for field, mark in self.marked(OverriddenBy) if getattr(self, mark.field) is not None}
 
     def learning_rates(self) -> dict[str, float]:
@@ -101,7 +101,7 @@ class MethodSettings(Settings):
         return {mark.optimizer: self._value(field) for field, mark in self.marked(LearningRate)}
 
     def slowdown_settings(self) -> dict[str, dict[str, float]]:
-        """For "G" and "D", the settings whose smaller values slow that side down, with their values."""
+        """For "G" and "D": the settings whose smaller values slow down that side, with their values."""
         sides: dict[str, dict[str, float]] = {"G": {}, "D": {}}
         for field, mark in self.marked(Slows):
             sides[mark.side][field] = self._value(field)
@@ -113,7 +113,7 @@ class MethodSettings(Settings):
 
 
 class TwoRateSettings(MethodSettings):
-    """An optimiser for G and one for D, each with a learning rate of its own if need be."""
+    """Settings with one optimiser for G and one for D, which may have different learning rates."""
 
     lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 2e-4
     """learning rate of G, and of D unless d_lr is set"""

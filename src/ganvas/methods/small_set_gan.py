@@ -1,8 +1,8 @@
-"""The GAN of `gan.py` with what helps when images are few; all of it is off by default.
+"""The GAN of `gan.py` with options for small sets, which are all off by default.
 
 - More updates of G per update of D (`g_steps`). "Robot vs. Robot" (Weaver, 2017) makes them on the latents that D has
   just seen, and computes the recorded losses after all updates: `g_latents = "same"`, `losses = "after"`.
-- Augmented images for D, which then cannot memorise a small set (`augment`, see `augment.py`).
+- Augmented images for D, so that it cannot memorise a small set (`augment`, see `augment.py`).
 - A penalty on D's gradient at real images (`r1`, Mescheder et al., 2018).
 """
 
@@ -22,21 +22,22 @@ from ganvas.methods.settings import AlsoCalled, BuildTime, OverriddenBy
 
 
 class SmallSetGANSettings(GANSettings):
-    """The settings of the GAN, and those for small sets."""
+    """The settings of the GAN with options for small sets."""
 
     g_steps: Annotated[PositiveInt, AlsoCalled("g_advantage")] = 1
-    """updates of G per step (g_advantage is another name for it)"""
+    """updates of G per step (g_advantage is another name for this setting)"""
     g_latents: Literal["fresh", "same"] = "fresh"
-    """latents of the updates of G after the first: fresh ones each time, or those that D saw last"""
+    """latents of G's updates after the first: new ones each time, or those that D saw last"""
     losses: Literal["before", "after"] = "before"
-    """when the recorded losses and D's answers are computed: before the update that each causes, or after all updates
-    of the step, on its last batches"""
+    """when the recorded losses and outputs of D are computed: before each update, or after all updates of the step, on
+    its last batches"""
     augment: str = ""
-    """how images are changed before D sees them, real and generated alike: some of colour,translation,cutout"""
+    """changes of real and generated images before D sees them: any of colour,translation,cutout"""
     augment_p: Annotated[float, OverriddenBy("augment_target")] = Field(1.0, ge=0, le=1)
     """probability of each of these changes for each image; with augment_target its initial value"""
     augment_target: Annotated[float | None, BuildTime()] = Field(None, gt=-1, lt=1)
-    """mean sign of D's logits on real images that the probability aims at (0.6 was published); none: it stays"""
+    """target for the mean sign of D's logits on real images, to which the probability adapts (published: 0.6); none: a
+    constant probability"""
     r1: NonNegativeFloat = 0.0
     """weight of half D's squared gradient at real images, added to its loss"""
 
@@ -103,5 +104,5 @@ class SmallSetGAN(GAN):
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
         if "augment_p" in tensors:
             self.augment.p.copy_(tensors["augment_p"])
-        elif "small_sets" in tensors:  # of version 0.1: the probability came first
+        elif "small_sets" in tensors:  # from version 0.1: the probability is the first number
             self.augment.p.fill_(tensors["small_sets"][0].item())

@@ -1,13 +1,13 @@
 """The Wasserstein GAN, with a gradient penalty (Gulrajani et al., 2017) or clipped weights (Arjovsky et al., 2017).
 
-One step: `n_critic` times, draw real images x and as many generated G(z), and lower D(G(z)) - D(x) plus
-`penalty` · (|∇D(x̂)| - 1)², the mean over points x̂ drawn uniformly from the segments between them; then once raise
-D(G(z)).
-With `clip` there is no penalty: after each update D's weights are clipped to [-clip, clip].
+One step: `n_critic` times, draw a batch of real images x and as many generated images G(z), and update D to decrease
+D(G(z)) - D(x) plus `penalty` · (|∇D(x̂)| - 1)², the mean over points x̂ drawn uniformly from the segments between them;
+then once update G to increase D(G(z)). With `clip` there is no penalty: after each update, D's weights are clipped to
+[-clip, clip].
 
-The published residual networks for CIFAR-10 have two things more: G's batch is twice D's (`g_batch`), and the 256
-levels of real images are blurred by uniform noise (`dequantise`). Deviations: their auxiliary classifier is left out,
-and so is the label. D may not normalise over the batch: the penalty holds for each image by itself.
+The published residual networks for CIFAR-10 have two additions: G's batch is twice as large as D's (`g_batch`), and
+uniform noise is added to the 256 levels of real images (`dequantise`). Deviations: no auxiliary classifier and no
+labels. D must not normalise over the batch, as the penalty is defined for each image separately.
 """
 
 from typing import Annotated, Literal
@@ -32,15 +32,15 @@ class WGANGPSettings(TwoRateSettings):
     n_critic: PositiveInt = 5
     """updates of D per update of G, each on a new batch"""
     g_batch: PositiveInt = 1
-    """images in an update of G, as a multiple of the batch"""
+    """images in an update of G, as a multiple of the batch size"""
     dequantise: NonNegativeFloat = 0.0
-    """width of the uniform noise that is added to real images; one of 256 levels is 1/128 wide"""
+    """width of the uniform noise that is added to real images; one of the 256 levels is 1/128 wide"""
     penalty: Annotated[NonNegativeFloat, OverriddenBy("clip")] = 10.0
     """weight of the gradient penalty"""
     clip: PositiveFloat | None = None
-    """clip D's weights to this size, instead of the penalty (0.01 was published)"""
+    """clip D's weights to [-clip, clip] instead of using the penalty (published: 0.01); none: no clipping"""
     optimizer: Literal["adam", "rmsprop"] = "adam"
-    """with rmsprop the betas have no effect"""
+    """optimiser of G and D; with rmsprop the betas have no effect"""
     lr: Annotated[PositiveFloat, LearningRate("G"), Slows("G")] = 1e-4
     """learning rate of G, and of D unless d_lr is set"""
     beta2: Annotated[float, BuildTime()] = Field(0.9, ge=0, lt=1)
@@ -94,7 +94,7 @@ class WGANGP(TwoRates):
         return {name: value.detach() for name, value in record.items()}
 
     def gradient_penalty(self, real: Tensor, fake: Tensor) -> Tensor:
-        """The mean of (|∇D(x̂)| - 1)² over the batch: a scalar with a graph."""
+        """The mean of (|∇D(x̂)| - 1)² over the batch, differentiable."""
         share = self.noise.uniform(len(real), 1, 1, 1)
         between = (share * real + (1 - share) * fake).requires_grad_()
         (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)

@@ -1,4 +1,4 @@
-"""Paint images of any size, and films, with the pixel network of a run or one with random weights.
+"""Painting images of any size, and films, with the pixel network of a run or with a random one.
 
 from ganvas import painting
 

@@ -1,7 +1,7 @@
-"""Image files of any size, written from top to bottom: a few rows at a time are in memory, never the whole.
+"""Writing image files of any size from top to bottom, with only a few rows at a time in memory.
 
-(Except WebP: up to 16,383 pixels a side, held whole.) Every file carries the recipe of its image, to be read without
-its pixels.
+(Except WebP: up to 16,383 pixels a side, all in memory.) Every file contains the recipe of its image, which can be read
+without decoding the pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,17 +15,17 @@ from ganvas.painting.formats import deep_zoom, png, tiff, webp
 from ganvas.painting.formats.strips import Shape, strips
 from ganvas.painting.palette import Bits
 
-WIDEST = 10_000_000  # pixels; some rows of an image have to fit into memory
+WIDEST = 10_000_000  # pixels in a row; some rows of an image have to fit into memory
 
 
 class _Format(NamedTuple):
     write: Callable[[Path, Shape, Iterator[np.ndarray], str], None]
     read: Callable[[Path], str | None]
-    """the recipe, or None; raises OSError, and anything else for a file that is damaged or of another format"""
+    """returns the recipe or None; raises OSError, or any other exception for a damaged file or another format"""
     side: int
-    """pixels at most"""
+    """maximum side in pixels"""
     bits: Bits = 16
-    """at most"""
+    """maximum number of bits"""
 
 
 FORMATS = {
@@ -38,31 +38,31 @@ FORMATS = {
 
 
 def check(path: Path, height: int, width: int, bits: Bits) -> None:
-    """Raises UserError if no such image can be written to `path`: to be asked before any work is done."""
+    """Raise UserError if such an image cannot be written to `path`. Call this before any work is done."""
     format = _format(path)
     if min(height, width) < 1:
         raise UserError(f"an image of {width}x{height} pixels is empty: ask for 1 or more a side")
     if max(height, width) > format.side or bits > format.bits:
         fit = [name for name, other in FORMATS.items() if max(height, width) <= other.side and bits <= other.bits]
-        instead = f"choose a name that ends in {', '.join(fit)}" if fit else "ask for a smaller one"
+        instead = f"choose a name that ends in {', '.join(fit)}" if fit else "choose a smaller size"
         most = f"a {path.suffix} image has at most {format.side} pixels a side and {format.bits} bits"
         raise UserError(f"{most}, not {width}x{height} and {bits} bits: {instead}")
     if width > WIDEST:
-        raise UserError(f"a row of {width:,} pixels does not fit into memory: ask for {WIDEST:,} or fewer")
+        raise UserError(f"a row of {width:,} pixels does not fit into memory: choose {WIDEST:,} or fewer")
     if path.is_dir():
         raise UserError(f"'{path}' is a folder: choose another name for the image")
     tiles = deep_zoom.tiles_of(path)
     if path.suffix.lower() == ".dzi" and tiles.exists() and not path.exists():
-        raise UserError(f"'{tiles}' is in the way of the tiles of '{path.name}': choose another name")
+        raise UserError(f"'{tiles}', the folder for the tiles of '{path.name}', already exists: choose another name")
 
 
 def save(
     path: Path, bands: Iterable[np.ndarray], height: int, width: int, channels: int, bits: Bits, recipe: str
 ) -> None:
-    """Write an image, whole or not at all, in the format that the ending of `path` names; `recipe` is ASCII.
+    """Write an image atomically, in the format given by the extension of `path`; `recipe` is ASCII.
 
     `bands` are uint8 or uint16 (by `bits`) [any rows, width, channels] from the top. Raises UserError as `check` does,
-    and ValueError when they are not what was announced.
+    and ValueError if the bands do not match the size and type.
     """
     check(path, height, width, bits)
     shape = Shape(height, width, channels, bits)
@@ -70,7 +70,7 @@ def save(
 
 
 def read_recipe(path: Path) -> str:
-    """The recipe inside an image of `save`. Raises UserError when there is no such image, or no recipe in it."""
+    """Read the recipe of an image written by `save`. Raises UserError if there is no such image, or no recipe in it."""
     format = _format(path)
     try:
         recipe = format.read(path)
@@ -78,7 +78,7 @@ def read_recipe(path: Path) -> str:
         raise UserError(f"there is no image '{path}': give one that ganvas painted") from None
     except OSError as error:
         raise UserError(f"cannot read '{path}' ({error.strerror}): give an image that ganvas painted") from None
-    except Exception:  # damage can upset a library in any way
+    except Exception:  # damaged files can make libraries raise anything
         raise UserError(f"'{path}' is damaged or no {path.suffix} file: give an image that ganvas painted") from None
     if not recipe:
         raise UserError(f"there is no recipe in '{path}': it was not painted by ganvas, or its recipe was removed")
@@ -87,5 +87,5 @@ def read_recipe(path: Path) -> str:
 
 def _format(path: Path) -> _Format:
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"'{path}' is no image that ganvas paints: choose a name that ends in {', '.join(FORMATS)}")
+        raise UserError(f"ganvas cannot paint into '{path}': choose a name that ends in {', '.join(FORMATS)}")
     return FORMATS[path.suffix.lower()]

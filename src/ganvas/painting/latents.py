@@ -1,4 +1,4 @@
-"""Paths through the space of latents, and latents from files."""
+"""Paths through latent space, and latents from files."""
 
 import json
 import math
@@ -17,17 +17,17 @@ from ganvas.core.errors import UserError
 Ease = Literal["linear", "sine"]
 
 ENDINGS = (".npy", ".npz", ".json", ".txt")
-LEAST_SINE = 1e-6  # of the angle between two directions; below, nothing tells which way to turn
+LEAST_SINE = 1e-6  # of the angle between two directions; below it, the direction of the rotation is undefined
 
 
 def path(anchors: Tensor, frames: int, ease: Ease = "linear", spherical: bool = False, loop: bool = False) -> Tensor:
-    """anchors [K, L] -> [frames, L] of the same type: from the first anchor to the last, equal time for each leg.
+    """anchors [K, L] -> [frames, L] of the same dtype: from the first anchor to the last, in equal time for each leg.
 
-    The first frame is the first anchor, and the last frame the last anchor, bit for bit. With `loop` the path returns
-    to the first anchor instead, and ends one step before it, so that a film can repeat without a stutter.
-    `linear` goes at an even speed, `sine` lingers at the anchors. `spherical` turns the direction evenly from one
-    anchor to the next while the length changes linearly; a straight line where they are parallel, opposite or zero.
-    One anchor gives a path that stays there. Raises UserError for fewer frames than anchors.
+    The first frame is the first anchor and the last frame is the last anchor, bit for bit. With `loop` the path returns
+    to the first anchor and ends one step before it, so that a film repeats smoothly. `linear` has constant speed,
+    `sine` slows down at the anchors. `spherical` rotates the direction at constant speed while the length changes
+    linearly; it is a straight line between anchors that are parallel, opposite or zero. A path with one anchor stays
+    there. Raises UserError for fewer frames than anchors.
     """
     count = len(anchors)
     if count < 1:
@@ -36,7 +36,7 @@ def path(anchors: Tensor, frames: int, ease: Ease = "linear", spherical: bool = 
         raise UserError(f"too few frames to visit each anchor: ask for {count} or more, not {frames}")
     legs = count if loop and count > 1 else count - 1
     steps = max(1, frames if loop else frames - 1)
-    places = torch.arange(frames) * legs  # in parts of a leg, `steps` each: whole numbers meet the anchors exactly
+    places = torch.arange(frames) * legs  # in units of 1 / steps of a leg: integers, so anchors are met exactly
     leg, time = places // steps, (places % steps).double()[:, None] / steps
     if ease == "sine":
         time = (1 - torch.cos(math.pi * time)) / 2
@@ -47,9 +47,9 @@ def path(anchors: Tensor, frames: int, ease: Ease = "linear", spherical: bool = 
 
 
 def zooms(start: float, stop: float, frames: int) -> list[float]:
-    """Magnifications from `start` to `stop`, both exact, each the same factor from the one before.
+    """Magnifications from exactly `start` to exactly `stop`, with a constant factor between frames.
 
-    That is an even speed for the eye. Raises UserError for a zoom that is not above 0, or too few frames.
+    The eye perceives this as constant speed. Raises UserError for a zoom that is not above 0, or for too few frames.
     """
     if not (0 < start < math.inf and 0 < stop < math.inf):
         raise UserError(f"cannot zoom from {start:g} to {stop:g}: give numbers above 0")
@@ -61,19 +61,19 @@ def zooms(start: float, stop: float, frames: int) -> list[float]:
 
 
 def truncated(z: Tensor, mean: Tensor, truncation: float) -> Tensor:
-    """Latents [..., L] drawn to their mean [L]: 0 gives the mean, 1 leaves them as they are, bit for bit."""
+    """Latents [..., L] pulled towards their mean [L]: 0 gives the mean, 1 leaves them unchanged, bit for bit."""
     return z if truncation == 1 else mean + truncation * (z - mean)
 
 
 def read(path: Path, latent_size: int) -> Tensor:
-    """float32 [N, latent_size] from `.npy`, `.npz` (`z`, or its only array), `.json` (lists) or `.txt` (one per line).
+    """Read float32 [N, latent_size] from `.npy`, `.npz` (`z` or the only array), `.json` (lists) or `.txt` (lines).
 
-    A single latent becomes [1, latent_size]. Raises UserError for a file that cannot be read, or holds something else.
+    A single latent becomes [1, latent_size]. Raises UserError for a file that cannot be read or holds anything else.
     """
     if path.suffix.lower() not in ENDINGS:
         raise UserError(f"cannot read latents from '{path}': its name has to end in {', '.join(ENDINGS)}")
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+        with np.errstate(over="ignore"):  # numbers that are too large become infinite, and are refused below
             rows = np.atleast_2d(np.asarray(_rows(path))).astype(np.float32, order="C", casting="same_kind")
     except OSError as error:
         raise UserError(f"cannot read latents from '{path}': {error.strerror or 'it is damaged'}") from None
@@ -84,24 +84,24 @@ def read(path: Path, latent_size: int) -> Tensor:
     if rows.shape[1] != latent_size:
         raise UserError(f"the latents in '{path}' are of size {rows.shape[1]}: this run needs {latent_size}")
     if not np.isfinite(rows).all():
-        raise UserError(f"the latents in '{path}' are not all finite: leave out nan and what float32 cannot hold")
+        raise UserError(f"the latents in '{path}' are not all finite: leave out nan and numbers too large for float32")
     return torch.from_numpy(rows)
 
 
 def _turned(a: Tensor, b: Tensor, time: Tensor) -> Tensor:
-    """[N, L] between a and b [N, L] at times [N, 1] from 0 to 1: the direction turns evenly, the length is linear."""
+    """[N, L] between a and b [N, L] at times [N, 1] in 0..1: rotated at constant speed, with linear length."""
     long_a, long_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     to_a, to_b = a / long_a, b / long_b
-    # Far more exact than an arc cosine near half a turn.
+    # Near 180 degrees this is far more accurate than an arc cosine.
     angle = 2 * torch.atan2((to_a - to_b).norm(dim=1, keepdim=True), (to_a + to_b).norm(dim=1, keepdim=True))
     sine = torch.sin(angle)
     direction = (torch.sin((1 - time) * angle) * to_a + torch.sin(time * angle) * to_b) / sine
-    # Directions of zeros are nan, and so is their sine: they fail the comparison.
+    # The direction of a zero vector is nan, and so is its sine: the comparison is false.
     return torch.where(sine > LEAST_SINE, torch.lerp(long_a, long_b, time) * direction, torch.lerp(a, b, time))
 
 
 def _rows(path: Path) -> Any:
-    """The numbers in a file as they are there: an array, or lists."""
+    """The unchecked numbers in a file: an array, or lists."""
     match path.suffix.lower():
         case ".json":
             return json.loads(files.read(path))

@@ -1,4 +1,4 @@
-"""Films from one latent to the next: a painter, a path, and a view of each frame."""
+"""Films that move through latents: a painter, a path, and a view of each frame."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,14 +24,14 @@ class Morph:
 
     painter: Painter
     anchors: Tensor
-    sources: Sequence[str]  # where the anchors come from, for people
+    sources: Sequence[str]  # where the anchors come from, as text for users
     view: View
     frames: int = 120
     ease: Ease = "linear"
     spherical: bool = False
     loop: bool = False
     zoom_to: float | None = None
-    """the zoom of the last frame, reached at a speed that is even for the eye; the first has that of the view"""
+    """zoom of the last frame, approached at constant perceived speed; the first frame has the zoom of the view"""
     palette: str = "auto"
     fps: float = 30.0
 
@@ -46,7 +46,7 @@ class Morph:
             yield np.concatenate([colours(band) for band in self.painter.bands(z, view, rows_at_once(view))])
 
     def recipe(self) -> MorphRecipe:
-        """What `load_morph` makes the same film from."""
+        """The recipe from which `load_morph` makes the same film."""
         fields = MorphFields(
             origin=self.painter.origin,
             sources=list(self.sources),
@@ -63,20 +63,20 @@ class Morph:
         return MorphRecipe(morph=fields)
 
     def save(self, out: Path, progress: Progress = lambda done, total: None) -> None:
-        """Write the film: MP4, WebM, GIF or WebP by its ending, frame by frame, whole or not at all.
+        """Write the film as MP4, WebM, GIF or WebP (by the file extension), frame by frame and atomically.
 
-        `progress` is called with the frames that are painted and all frames. Raises UserError for an ending that cannot
-        be written, for a zoom that cannot be painted, and where `zoom_to` meets `loop`, which would jump.
+        `progress` is called with the number of painted frames and of all frames. Raises UserError for an unsupported
+        extension, for a zoom that cannot be painted, and for `zoom_to` with `loop`, which would jump.
         """
         if self.loop and self.zoom_to is not None:
             raise UserError("a film that zooms does not end where it began: leave out --loop or --zoom-to")
         if len(self.anchors) == 1 and self.zoom_to is None:
-            raise UserError("a film from one latent stands still: give several --seeds or --labels, or --zoom-to")
+            raise UserError("a film of one latent does not move: give several --seeds or --labels, or --zoom-to")
         if self.frames > MOST_FRAMES:
             raise UserError(f"a film of {self.frames:,} frames is too long: at most {MOST_FRAMES:,}")
         video_files.check(out, self.view.height, self.view.width, self.fps)
         for zoom in (self.view.zoom, self.view.zoom if self.zoom_to is None else self.zoom_to):
-            self.painter.precise(replace(self.view, zoom=zoom))  # before hours of painting
+            self.painter.precise(replace(self.view, zoom=zoom))  # raises errors before hours of painting
 
         def painted() -> Iterator[np.ndarray]:
             for done, frame in enumerate(self, start=1):
@@ -88,14 +88,14 @@ class Morph:
 
 
 def load_morph(file: Path, run: Path | None = None, device: str = "auto") -> Morph:
-    """The film that `file` holds the recipe of; `run` is where its run lies now, if that has moved.
+    """Load the film whose recipe is in `file`; `run` is the new place of its run, if that has moved.
 
-    Raises UserError when the file has no recipe, or the checkpoint that painted it is gone.
+    Raises UserError if the file has no recipe, or if the checkpoint that painted it no longer exists.
     """
     recipe = MorphRecipe.from_json(video_files.read_recipe(file), file).morph
     painter = find_painter(recipe.origin, file, run, device)
     for latent in recipe.latents:
         if len(latent) != painter.latent_size:
-            raise UserError(f"'{file}' has a latent of {len(latent)} numbers: its network takes {painter.latent_size}")
+            raise UserError(f"'{file}' has a latent of {len(latent)} numbers: its network needs {painter.latent_size}")
     rest = recipe.model_dump(exclude={"origin", "sources", "latents", "view"})
     return Morph(painter, torch.tensor(recipe.latents), recipe.sources, View(**recipe.view.model_dump()), **rest)

@@ -1,7 +1,7 @@
-"""Images of any size, painted pixel by pixel and written as they are painted, so that memory does not grow with them.
+"""Painting images of any size pixel by pixel. They are written while they are painted, so memory use stays constant.
 
-A painting is one image, or several side by side, through one view and in one palette. Its recipe travels in the file,
-and `load_painting` makes the same painting from it.
+A painting is one image, or several side by side, with one view and one palette. Its recipe is stored in the file, and
+`load_painting` makes the same painting from it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,21 +20,21 @@ from ganvas.painting.palette import Bits, Palette
 from ganvas.painting.recipes import PaintingFields, PaintingRecipe, SubjectRecipe, ViewRecipe
 from ganvas.painting.subjects import Subject
 
-BAND = 2**20  # samples that are painted between two visits to the file
-GAP = 24  # the gap between the images of a sheet is their shorter side, divided by this
-POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # pixels, of images whose size is left open
+BAND = 2**20  # samples that are painted between two writes to the file
+GAP = 24  # the gap between the images of a sheet is their shorter side divided by this
+POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # default sides in pixels
 
-Progress = Callable[[int, int], object]  # called with what is done and with all there is to do
+Progress = Callable[[int, int], object]  # called with the amount done and the total
 
 
 def rows_at_once(view: View) -> int:
-    """Rows of an image that are painted between two visits to its file."""
+    """The number of rows of an image that are painted between two writes to its file."""
     return max(1, BAND // (view.width * view.supersample**2))
 
 
 @dataclass(frozen=True)
 class Painting:
-    """Subjects through one view, row by row in `columns` columns. `view` is that of each subject."""
+    """Subjects arranged row by row in `columns` columns, each painted with the same `view`."""
 
     subjects: Sequence[Subject]
     view: View
@@ -48,7 +48,7 @@ class Painting:
 
     @property
     def gap(self) -> int:
-        """Pixels around every image of a sheet; a single image has none."""
+        """The gap in pixels around every image of a sheet; 0 for a single image."""
         return max(1, min(self.view.height, self.view.width) // GAP) if len(self.subjects) > 1 else 0
 
     @property
@@ -61,7 +61,7 @@ class Painting:
         return self.columns * (self.view.width + self.gap) + self.gap
 
     def bands(self) -> Iterator[np.ndarray]:
-        """The painting from the top: uint8 or uint16 [rows, width, 1 or 3], as many rows at a time as suits memory."""
+        """The painting from top to bottom in bands, uint8 or uint16 [rows, width, 1 or 3]."""
         view, gap, colours = self.view, self.gap, self.colours
         rows = max(1, rows_at_once(view) // self.columns)
         for first in range(0, len(self.subjects), self.columns):
@@ -82,7 +82,7 @@ class Painting:
         return np.broadcast_to(paper, (rows, self.width, len(paper))).copy()
 
     def recipe(self) -> PaintingRecipe:
-        """What `load_painting` makes the same painting from."""
+        """The recipe from which `load_painting` makes the same painting."""
         subjects = [
             SubjectRecipe(source=each.source, origin=each.painter.origin, latent=each.z.tolist())
             for each in self.subjects
@@ -94,10 +94,10 @@ class Painting:
         return PaintingRecipe(painting=fields)
 
     def save(self, out: Path, progress: Progress = lambda done, total: None) -> None:
-        """Paint into a file (or a Deep Zoom folder): PNG, TIFF, WebP or DZI by its ending, whole or not at all.
+        """Paint into a PNG, TIFF, WebP or DZI file (by the file extension), atomically.
 
-        `progress` is called with the rows that are painted and all rows. Raises UserError for what the format cannot
-        hold.
+        `progress` is called with the number of painted rows and of all rows. Raises UserError for an image that the
+        format does not support.
         """
         image_files.check(out, self.height, self.width, self.bits)
 
@@ -113,12 +113,12 @@ class Painting:
 
 
 def load_painting(file: Path, run: Path | None = None, device: str = "auto") -> Painting:
-    """The painting that `file` holds the recipe of; `run` is where its run lies now, if that has moved.
+    """Load the painting whose recipe is in `file`; `run` is the new place of its run, if that has moved.
 
-    Raises UserError when the file has no recipe, or the checkpoint that painted it is gone.
+    Raises UserError if the file has no recipe, or if the checkpoint that painted it no longer exists.
     """
     if video_files.is_film(file):
-        raise UserError(f"'{file}' is a film: `ganvas morph --like` makes it again")
+        raise UserError(f"'{file}' is a film: use `ganvas morph --like` to make it again")
     recipe = PaintingRecipe.from_json(image_files.read_recipe(file), file).painting
     painters: dict[object, Painter] = {}  # one for all subjects of the same origin
     subjects = []
@@ -128,7 +128,7 @@ def load_painting(file: Path, run: Path | None = None, device: str = "auto") -> 
         painter = painters[each.origin]
         if len(each.latent) != painter.latent_size:
             raise UserError(
-                f"'{file}' has a latent of {len(each.latent)} numbers: its network takes {painter.latent_size}"
+                f"'{file}' has a latent of {len(each.latent)} numbers: its network needs {painter.latent_size}"
             )
         subjects.append(Subject(painter, torch.tensor(each.latent), each.source))
     return Painting(subjects, View(**recipe.view.model_dump()), recipe.palette, recipe.bits, recipe.columns)

@@ -1,4 +1,4 @@
-"""What paints: a pixel network, of a trained run or with random weights, and where it comes from."""
+"""Painters: pixel networks of a trained run or with random weights, with their origin."""
 
 import copy
 import re
@@ -21,14 +21,14 @@ from ganvas.runs.model import LAST_SEED, Model
 from ganvas.runs.model import load as load_run
 from ganvas.runs.run import Run
 
-COARSE = 8  # float32 will do as long as a step from sample to sample is so many of its roundings
-FARTHEST = 1e30  # coordinates; beyond, float32 overflows
-RANDOM_LATENT = 32  # numbers in the latent of a network with random weights
-MOST_LAYERS, MOST_WEIGHTS = 10_000, 100_000_000  # of a network with random weights
+COARSE = 8  # float32 is used if the distance between samples is at least this number of its rounding errors
+FARTHEST = 1e30  # largest coordinate; beyond it, float32 overflows
+RANDOM_LATENT = 32  # size of the latent of a random network
+MOST_LAYERS, MOST_WEIGHTS = 10_000, 100_000_000  # limits of a random network
 
 
 class Painter:
-    """A pixel network and its `origin`, which says where to find it again."""
+    """A pixel network and its `origin`, from which it can be found again."""
 
     def __init__(self, network: PixelNetwork, origin: RunOrigin | RandomOrigin) -> None:
         self.network, self.origin = network, origin
@@ -37,21 +37,21 @@ class Painter:
         self._fine: PixelNetwork | None = None
 
     def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
-        """The image of z [latent_size] from the top, `rows` rows at a time: [rows, width, channels] in (0, 1).
+        """The image of z [latent_size], `rows` rows at a time from the top: [rows, width, channels] in (0, 1).
 
-        Raises what `precise` raises.
+        Raises UserError as `precise` does.
         """
         network = self.precise(view)
         for band in bands(network, z[None].to(self.device, network.output.weight.dtype), view, rows):
             yield band[0]
 
     def precise(self, view: View) -> PixelNetwork:
-        """The network in float32, or in float64 where float32 would paint several pixels alike.
+        """The network in float32, or in float64 if float32 could not distinguish adjacent pixels.
 
-        Raises UserError where float64 would too, or the device has none.
+        Raises UserError if float64 could not either, or if the device has no float64.
         """
         sides = zip(view.center, (view.width, view.height), strict=True)
-        # Not below 1: what the latent adds to the coordinates does not shrink with them.
+        # At least 1, as the contribution of the latent does not shrink with the coordinates.
         reach = max(1.0, *(abs(middle) + view.step * side / 2 for middle, side in sides))
         finest = view.step / view.supersample / reach / COARSE
         if reach > FARTHEST:
@@ -70,13 +70,13 @@ class Painter:
 
 
 def trained_network(model: Model) -> Painter:
-    """The painter of a run; raises UserError for one whose network makes images of one size."""
+    """The painter of a run; raises UserError if its network makes images of one size only."""
     generator = model.method.for_decoding("G")
     spec = model.method.spec
     if not isinstance(generator, PixelGenerator):
         raise UserError(
-            f"'{model.run.path}' makes images of {spec.width}x{spec.height} only: `ganvas sample` draws them; "
-            "runs with network.name=cppn paint at any size, such as mnist-residual-cppn-tamed"
+            f"'{model.run.path}' makes images of {spec.width}x{spec.height} only: use `ganvas sample`, or a run with "
+            "network.name=cppn (such as mnist-residual-cppn-tamed), which paints at any size"
         )
     recipe = model.run.recipe().name
     origin = RunOrigin(run=str(model.run.path), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
@@ -86,10 +86,10 @@ def trained_network(model: Model) -> Painter:
 def random_network(
     kind: str, seed: int, std: float | None = None, colour: bool = False, device: str = "auto"
 ) -> Painter:
-    """A network with random weights: `tanh:8x64` has 8 layers of 64 units, `residual:24x6` blocks, `softplus:4x128`.
+    """A network with random weights: `tanh:8x64` or `softplus:4x128` (layers x units), `residual:24x6` (blocks).
 
-    `std` is the standard deviation of the weights (left out: that of the kind); `colour` gives three channels. Raises
-    UserError for anything else, and for a network that is too large.
+    `std` is the standard deviation of the weights (default: that of the kind); `colour` gives three channels. Raises
+    UserError for another kind, and for a network that is too large.
     """
     named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d{1,6})x(\d{1,6}))?", kind)
     if named is None:
@@ -110,7 +110,7 @@ def random_network(
 
 
 def _check_size(config: CPPN) -> None:
-    """Raises UserError for a network that is too large to be built."""
+    """Raise UserError for a network that is too large to be built."""
     width, layers, _ = config.sizes()
     if config.kind == "residual":
         layers *= config.blocks
@@ -125,17 +125,17 @@ def _check_size(config: CPPN) -> None:
 def find_painter(
     origin: RunOrigin | RandomOrigin, file: Path, run: Path | None = None, device: str = "auto"
 ) -> Painter:
-    """The painter of `file`, from its origin; `run` is where its run lies now, if that has moved.
+    """The painter of `file`, from its origin; `run` is the new place of its run, if that has moved.
 
-    Raises UserError when its checkpoint is gone.
+    Raises UserError if its checkpoint no longer exists.
     """
     if isinstance(origin, RandomOrigin):
         if run is not None:
-            raise UserError(f"'{file}' is of a random network, which needs no run: leave out '{run}'")
+            raise UserError(f"'{file}' was painted by a random network, which needs no run: leave out '{run}'")
         return random_network(origin.random, origin.weights, origin.std, origin.colour, device)
     if run is None and not _is_run(origin.run):
         raise UserError(
-            f"the run that painted '{file}' is not in '{origin.run}': say where, `ganvas paint RUN --like FILE`"
+            f"the run that painted '{file}' is not in '{origin.run}': name it, as in `ganvas paint RUN --like FILE`"
         )
     place = Run.existing(run or origin.run)
     nimg = place.checkpoints.with_hash(origin.checkpoint)
@@ -147,6 +147,6 @@ def find_painter(
 
 
 def _is_run(path: str) -> bool:
-    with suppress(OSError, RuntimeError, ValueError):  # a recipe can be edited, and name anything
+    with suppress(OSError, RuntimeError, ValueError):  # an edited recipe may contain anything
         return Run(path).is_run()
     return False

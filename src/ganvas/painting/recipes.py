@@ -1,7 +1,6 @@
-"""The recipe that travels in a painted image or a film: what it was painted from, and how.
+"""The recipe inside a painted image or a film: what it was painted from, and how. Read and written here only.
 
-Recipes are read and written here and nowhere else. Those of version 1 are read too: where these have the version of the
-recipe, they have that of ganvas, and some of their fields have other names.
+Version 1 can still be read: its field `version` holds the version of ganvas, and some of its fields have other names.
 """
 
 import json
@@ -22,13 +21,13 @@ Latent = Annotated[list[Float32], Field(min_length=1)]
 
 
 class Part(BaseModel):
-    """Of a recipe. Strict: text is not a number."""
+    """A part of a recipe. Strict: text is not accepted as a number."""
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class RunOrigin(Part):
-    """A network that a run has trained."""
+    """The network of a run."""
 
     run: str
     """folder of the run"""
@@ -45,7 +44,7 @@ class RandomOrigin(Part):
     random: str
     """kind and size: tanh:8x64"""
     std: float | None = None
-    """standard deviation of the weights; left out: that of the kind"""
+    """standard deviation of the weights; left out: the default of the kind"""
     weights: Count
     """seed of the weights"""
     colour: bool = False
@@ -74,7 +73,7 @@ class ViewRecipe(Part):
 
 class SubjectRecipe(Part):
     source: str = Field(validation_alias=AliasChoices("source", "from"))
-    """where the latent comes from, for people"""
+    """where the latent comes from, as text for users"""
     origin: Origin
     latent: Latent
 
@@ -90,7 +89,7 @@ class PaintingFields(Part):
 class MorphFields(Part):
     origin: Origin
     sources: list[str] = Field(validation_alias=AliasChoices("sources", "from"))
-    """where the latents come from, for people"""
+    """where the latents come from, as text for users"""
     latents: list[Latent] = Field(min_length=1)
     view: ViewRecipe
     frames: int = Field(ge=1, le=MOST_FRAMES)
@@ -103,7 +102,7 @@ class MorphFields(Part):
 
 
 class Recipe(Document):
-    """What both kinds have in common."""
+    """The fields that both kinds have in common."""
 
     VERSION: ClassVar[int] = 2
 
@@ -111,7 +110,7 @@ class Recipe(Document):
 
     version: int = 2
     ganvas: str = program.VERSION
-    """the version of ganvas that painted this"""
+    """version of ganvas that painted this"""
 
     @model_validator(mode="before")
     @classmethod
@@ -121,7 +120,7 @@ class Recipe(Document):
         return values
 
     def to_json(self, indent: int | None = None) -> str:
-        """ASCII, so that no program on the way can spoil it."""
+        """ASCII, so that no other program can break the encoding."""
         return json.dumps(self.model_dump(mode="json", exclude_none=True), indent=indent)
 
 

@@ -1,4 +1,4 @@
-"""What is painted: a painter and a latent, which comes from a seed, a class, an image or a file."""
+"""Subjects of paintings: a painter with a latent, which comes from a seed, a class, an image or a file."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ganvas.painting import latents
 from ganvas.painting.painter import Painter, trained_network
 from ganvas.runs.model import Model
 
-ENCODED = 1_000  # images of a class, at most, that latents are taken from
+ENCODED = 1_000  # maximum number of images of a class that are encoded
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Subject:
 
     painter: Painter
     z: Tensor  # [latent_size]
-    source: str  # where the latent comes from, for people
+    source: str  # where the latent comes from, as text for users
 
 
 def random_latent(painter: Painter, seed: int) -> Tensor:
-    """The latent of a seed for a network with random weights: [latent_size]."""
+    """The latent of a seed for a random network: [latent_size]."""
     return torch.randn(painter.latent_size, generator=torch.Generator().manual_seed(seed))
 
 
 def seed_latent(model: Model, seed: int, label: str | None = None, truncation: float = 1.0) -> Tensor:
-    """The latent of a seed, times `truncation`: [latent_size]. Without `label` the classes of a run take turns."""
+    """The latent of a seed, times `truncation`: [latent_size]. Without `label`, seeds alternate between the classes."""
     z, y = model.method.latents([seed]) * truncation, None
     if model.method.conditional:
         index = seed % len(model.classes) if label is None else model.class_index(label)
@@ -45,20 +45,20 @@ def seed_latent(model: Model, seed: int, label: str | None = None, truncation: f
 
 
 def class_latents(model: Model, label: str, data: ImageSet) -> Tensor:
-    """Latents of training images (`Model.data`) of a class, in random order: [N, latent_size].
+    """Latents of the training images (`Model.data`) of a class, in random order: [N, latent_size].
 
-    Raises UserError for an unknown class, one without images, and a run without encoder.
+    Raises UserError for an unknown class, a class without images, and a run without encoder.
     """
     index = model.class_index(label)
     assert data.labels is not None, "there are classes"
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(data.labels == index))[:ENCODED]
     if not len(chosen):
-        raise UserError(f"the run has seen no image of '{label}': choose another label")
+        raise UserError(f"the run has no training images of '{label}': choose another label")
     return model.encode(np.moveaxis(data.images[chosen], 1, -1))
 
 
 def encode_files(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
-    """Latents of image files: [N, latent_size]. `invert` makes dark on light light on dark.
+    """Latents of image files: [N, latent_size]. `invert` inverts the images first.
 
     Raises UserError for a file that is not an image, and for a run without encoder.
     """
@@ -77,15 +77,15 @@ def choose_subjects(
     invert: bool = False,
     data_dir: Path | None = None,
 ) -> list[Subject]:
-    """What a run is asked to paint: latents of `images`, those in the file `z`, or of `seeds` (for each of `labels`).
+    """Subjects with the latents of `images`, those in the file `z`, or those of `seeds` (for each of `labels`).
 
-    For a run with an encoder, the latents of a label are those of training images; the seed chooses among them.
-    `truncation` pulls latents towards the mean of their class (of all: 0); 0 is the mean itself. Raises UserError for
-    what cannot be had.
+    For a run with an encoder, the latents of a label are those of training images, and the seed selects one of them.
+    `truncation` pulls latents towards the mean of their class, or else towards 0; a truncation of 0 gives the mean.
+    Raises UserError for a combination that the run does not support.
     """
     painter = trained_network(model)
     if not math.isfinite(truncation):
-        raise UserError(f"a truncation of {truncation} cannot be painted: 1 leaves latents, 0 is their mean")
+        raise UserError(f"a truncation of {truncation} cannot be painted: 1 keeps the latents, 0 is their mean")
     data = model.data(data_dir) if labels and not model.method.conditional else None
     found: list[tuple[Tensor, str]] = []
     if images:

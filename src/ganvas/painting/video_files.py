@@ -1,4 +1,4 @@
-"""Films: each frame goes to the encoder as it comes, so that a long film needs no more memory than a short one."""
+"""Writing films frame by frame, so that a long film needs no more memory than a short one."""
 
 import io
 import struct
@@ -18,24 +18,24 @@ from ganvas.core.errors import UserError
 from ganvas.painting.formats.strips import to_pillow
 
 SLOWEST = 0.01  # frames per second
-MOST_PIXELS = 2**26  # of a frame, which its encoder holds in memory: 8192x8192
-BT709 = 1  # in each of FFmpeg's lists of colours; without this mark, players guess by the size of the image
+MOST_PIXELS = 2**26  # of a frame, which the encoder holds in memory: 8192x8192
+BT709 = 1  # in all colour enumerations of FFmpeg; without this mark, players guess from the size of the image
 
 
 class Codec(NamedTuple):
-    """An encoder of FFmpeg. At this `crf` its loss is hard to see."""
+    """An encoder of FFmpeg. With the `crf` in its options, compression losses are hard to see."""
 
     name: str
     options: dict[str, str]
-    even: bool  # whether the sides have to be
+    even: bool  # whether sides must be even
 
 
 class Format(NamedTuple):
-    """What a kind of film can hold, and who encodes it."""
+    """The limits of a file format for films, and its encoder."""
 
-    side: int  # pixels, at most
-    fps: int  # at most: browsers slow down what is faster
-    codec: Codec | None  # None: Pillow
+    side: int  # maximum side in pixels
+    fps: int  # maximum; browsers slow down faster films
+    codec: Codec | None  # None: encoded by Pillow
 
 
 FORMATS = {
@@ -47,7 +47,7 @@ FORMATS = {
 
 
 class Film(NamedTuple):
-    """What the encoders have to know beside the frames."""
+    """What the encoders need to know besides the frames."""
 
     height: int
     width: int
@@ -57,7 +57,7 @@ class Film(NamedTuple):
 
 
 def check(path: Path, height: int, width: int, fps: float = 25) -> None:
-    """Raises UserError for what `save` could not write: the ending of the name, the size, the speed, or no `av`."""
+    """Raise UserError if `save` could not write such a film: for its extension, size or speed, or without `av`."""
     ending = path.suffix.lower()
     if ending not in FORMATS:
         raise UserError(f"'{path}' is not the name of a film: it has to end in {', '.join(FORMATS)}")
@@ -65,29 +65,29 @@ def check(path: Path, height: int, width: int, fps: float = 25) -> None:
     if not (1 <= height <= side and 1 <= width <= side):
         raise UserError(f"{ending} films have sides of 1 to {side} pixels, not {width}x{height}: choose another size")
     if height * width > MOST_PIXELS:
-        raise UserError(f"frames of {width}x{height} pixels do not fit into memory: ask for {MOST_PIXELS:,} or fewer")
+        raise UserError(f"frames of {width}x{height} pixels do not fit into memory: choose {MOST_PIXELS:,} or fewer")
     if not SLOWEST <= fps <= fastest:
         raise UserError(
-            f"{ending} films show {SLOWEST} to {fastest} frames per second, not {fps:g}: choose another speed"
+            f"{ending} films have {SLOWEST} to {fastest} frames per second, not {fps:g}: choose another speed"
         )
     if codec and codec.name not in _av(ending).codecs_available:
-        raise UserError(f"the 'av' installed here cannot write {ending} films: write a .gif or .webp film instead")
+        raise UserError(f"the installed 'av' cannot write {ending} films: write a .gif or .webp film instead")
 
 
 def save(
     path: Path, frames: Iterable[np.ndarray], height: int, width: int, fps: float, loop: bool, recipe: str
 ) -> None:
-    """Write frames, uint8 [height, width, 1 or 3], as a film, whole or not at all; `recipe` (ASCII) travels in it.
+    """Write frames, uint8 [height, width, 1 or 3], as a film, atomically; `recipe` (ASCII) is stored in it.
 
-    `.mp4` (H.264) opens everywhere, `.webm` (VP9) is the smallest. Their encoders look ahead, which takes some 170
+    `.mp4` (H.264) opens everywhere, `.webm` (VP9) is the smallest. Their encoders look ahead, which takes about 170
     bytes of memory for each pixel of a frame: 3 GB for 4096x4096.
-    An odd side of an `.mp4` grows by one pixel, a copy of the last row or column: the format allows even sides only.
-    `.gif` keeps greys, and up to 256 colours a frame, exactly; it counts time in hundredths of a second, so that frames
-    may differ by one. `.webp` looks like the frames, in a fraction of the size of a `.gif`.
-    `loop` makes a `.gif` or `.webp` repeat for ever; with the other two that is up to the player.
+    An odd side of an `.mp4` is extended by one pixel, a copy of the last row or column, as the format allows only even
+    sides. `.gif` is exact for grey frames and for frames with up to 256 colours; it counts time in hundredths of a
+    second, so the durations of frames may differ by one. `.webp` is lossy and much smaller than `.gif`.
+    `loop` makes a `.gif` or `.webp` repeat forever; for the other two this is up to the player.
 
-    Raises UserError as `check` does, or if there is no frame; OSError if the disk is full. What was there before then
-    stays as it was.
+    Raises UserError as `check` does, or if there is no frame; OSError if the disk is full. The old file then stays as
+    it was.
     """
     check(path, height, width, fps)
     ending = path.suffix.lower()
@@ -98,12 +98,12 @@ def save(
             _gif(file, counted, film)
         elif ending == ".webp":
             _webp(file, counted, film)
-        else:  # by its name, so that FFmpeg can tell what failed, and can read again what it wrote
+        else:  # by name, so that FFmpeg can report what failed, and read what it wrote
             _video(Path(file.name).absolute(), ending, counted, film)
 
 
 def read_recipe(path: Path) -> str:
-    """The recipe of a film that `save` wrote. Raises UserError when the file cannot be read or has none."""
+    """Read the recipe of a film written by `save`. Raises UserError if the file cannot be read or has none."""
     check(path, 1, 1)
     if not path.is_file():
         raise UserError(f"there is no film '{path}'")
@@ -111,15 +111,15 @@ def read_recipe(path: Path) -> str:
         comment = _comment(path)
     except UserError:
         raise
-    except Exception:  # damage can upset a library in any way
+    except Exception:  # damaged files can make libraries raise anything
         raise UserError(f"cannot read '{path}': it is damaged, or not a film") from None
     if not comment.startswith("{"):
-        raise UserError(f"'{path}' carries no recipe: choose a film that ganvas wrote")
+        raise UserError(f"'{path}' contains no recipe: choose a film that ganvas wrote")
     return comment
 
 
 def is_film(path: Path) -> bool:
-    """Whether this is a film and not an image: by its name, or by what a .webp file says of itself."""
+    """Whether this is a film and not an image, by its name, or for .webp by its header."""
     if path.suffix.lower() != ".webp":
         return path.suffix.lower() in FORMATS
     with suppress(OSError, ValueError):
@@ -136,7 +136,7 @@ def _av(ending: str) -> ModuleType:
 
 
 def _counted(frames: Iterable[np.ndarray], film: Film) -> Iterator[np.ndarray]:
-    """The frames, of the promised size, at least one."""
+    """The frames; raises ValueError for a wrong size or type, and UserError if there is none."""
     count = 0
     for frame in frames:
         if (
@@ -152,7 +152,7 @@ def _counted(frames: Iterable[np.ndarray], film: Film) -> Iterator[np.ndarray]:
 
 
 def _duration(index: int, fps: float, units: int) -> int:
-    """How long frame `index` lasts in 1 / `units` of a second, rounded so that the errors do not add up."""
+    """The duration of frame `index` in 1 / `units` of a second, rounded so that errors do not accumulate."""
     return round((index + 1) * units / fps) - round(index * units / fps)
 
 
@@ -162,7 +162,7 @@ def _video(path: Path, ending: str, frames: Iterator[np.ndarray], film: Film) ->
     kinds = av.video.reformatter
     converter = kinds.VideoReformatter()
     more = (film.height % 2, film.width % 2) if codec.even else (0, 0)
-    options = {"movflags": "faststart"} if ending == ".mp4" else {}  # can be shown before all of it is loaded
+    options = {"movflags": "faststart"} if ending == ".mp4" else {}  # playback can start before all of it is loaded
     with av.open(path, "w", format=ending[1:], options=options) as container:
         container.metadata["comment"] = film.comment
         stream = container.add_stream(
@@ -171,7 +171,7 @@ def _video(path: Path, ending: str, frames: Iterator[np.ndarray], film: Film) ->
             options=codec.options,
             height=film.height + more[0],
             width=film.width + more[1],
-            pix_fmt="yuv420p",  # what every player knows
+            pix_fmt="yuv420p",  # supported by every player
             color_range=kinds.ColorRange.MPEG,
             colorspace=BT709,
             color_primaries=BT709,
@@ -188,14 +188,15 @@ def _video(path: Path, ending: str, frames: Iterator[np.ndarray], film: Film) ->
                 format="yuv420p",
                 dst_colorspace=kinds.Colorspace.ITU709,
                 dst_color_range=kinds.ColorRange.MPEG,
-                interpolation=kinds.Interpolation.BICUBIC | kinds.Interpolation.ACCURATE_RND,  # else greys get darker
+                interpolation=kinds.Interpolation.BICUBIC
+                | kinds.Interpolation.ACCURATE_RND,  # else greys become darker
             )
             container.mux(stream.encode(image))
         container.mux(stream.encode())
 
 
 def _gif(file: IO[bytes], frames: Iterator[np.ndarray], film: Film) -> None:
-    """Pillow encodes single frames: its own films would keep all of them in memory, and join those that are alike."""
+    """Pillow encodes single frames, as its own films would keep all frames in memory and merge equal ones."""
     greys = bytes(level for level in range(256) for _ in range(3))
     file.write(b"GIF89a" + struct.pack("<HH", film.width, film.height) + b"\xf7\0\0" + greys)
     if film.loop:
@@ -220,7 +221,7 @@ def _webp(file: IO[bytes], frames: Iterator[np.ndarray], film: Film) -> None:
     for i, frame in enumerate(frames):
         still = io.BytesIO()
         to_pillow(frame).save(still, "WEBP", quality=90)
-        place = _u24(0) + _u24(0) + size + _u24(_duration(i, film.fps, 1000)) + b"\x02"  # over the frame before
+        place = _u24(0) + _u24(0) + size + _u24(_duration(i, film.fps, 1000)) + b"\x02"  # drawn over the previous frame
         file.write(_chunk(b"ANMF", place + still.getvalue()[12:]))
     exif = Image.Exif()
     exif[Base.ImageDescription] = film.comment
@@ -239,13 +240,13 @@ def _chunk(name: bytes, data: bytes) -> bytes:
 
 
 def _comment(path: Path) -> str:
-    """What `save` wrote beside the frames; empty where there is nothing."""
+    """The comment that `save` wrote; empty if there is none."""
     ending = path.suffix.lower()
     with files.open_regular(path) as file:
         if FORMATS[ending].codec:
             with _av(ending).open(file) as container:
                 return str({key.lower(): text for key, text in container.metadata.items()}.get("comment", ""))
-        if ending == ".webp" and not _is_animated(path):  # a still may have more pixels than Pillow likes to open
+        if ending == ".webp" and not _is_animated(path):  # a still image may be too large for Pillow to open
             return ""
         with Image.open(file) as image:
             if ending == ".gif":
@@ -254,7 +255,7 @@ def _comment(path: Path) -> str:
 
 
 def _is_animated(webp: Path) -> bool:
-    """Raises ValueError if it is not a WebP file."""
+    """Whether a WebP file is animated; raises ValueError if it is not a WebP file."""
     with files.open_regular(webp) as file:
         head = file.read(21).ljust(21)
     if (head[:4], head[8:12]) != (b"RIFF", b"WEBP"):

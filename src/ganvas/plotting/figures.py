@@ -1,4 +1,4 @@
-"""The figures that `ganvas plot` writes: those of one run, or of several together."""
+"""The figures that `ganvas plot` writes, of one run or of several runs together."""
 
 import json
 import logging
@@ -19,13 +19,13 @@ from ganvas.runs.run import Run
 
 logger = logging.getLogger("ganvas")
 
-SHEETS_ACROSS = 5  # of each run, by default
+SHEETS_ACROSS = 5  # sample sheets of each run, by default
 
 
 def draw_figures(run: Run | str | Path) -> list[Path]:
-    """Write every figure that the run's log allows into `figures/`, as PNG and SVG; returns the files.
+    """Write all figures for which the run has records into `figures/`, as PNG and SVG; returns the files.
 
-    Raises UserError when the run has no record yet.
+    Raises UserError if the run has no record yet.
     """
     run = _existing(run)
     records = run.records()
@@ -58,14 +58,14 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
 
 
 def draw_together(paths: Sequence[Run | str | Path], at: Sequence[int] = (), out: Path | None = None) -> list[Path]:
-    """Write figures that show several runs, as PNG and SVG; returns the files.
+    """Write figures of several runs, as PNG and SVG; returns the files.
 
-    balance: of their losses; quantities: all that was recorded; sheets: their samples. Of runs that differ only in
-    their seed, the curves show the mean and a band. `at` names images seen whose samples are shown; by default those at
-    even distances in the longest run. The files go to `out`, or to `figures/` in the innermost folder that holds all
-    the runs. Warns of what a run lacks.
+    The figures are balance (of the losses), quantities (everything recorded) and sheets (samples). For runs that differ
+    only in their seed, curves show the mean with a band. `at` lists the numbers of images seen whose samples are shown;
+    by default they are spread evenly over the longest run. The files are written to `out`, or to `figures/` in the
+    innermost folder that contains all the runs. Logs a warning for what a run lacks.
 
-    Raises UserError for a path that is no run, and when no run has anything to show.
+    Raises UserError for a path that is no run, and if no run has anything to show.
     """
     runs = list({run.path.resolve(): run for run in map(_existing, paths)}.values())
     names = [run.path.name for run in runs]
@@ -95,16 +95,16 @@ def draw_together(paths: Sequence[Run | str | Path], at: Sequence[int] = (), out
 
 
 def _names_of_recipes(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
-    """For each run a name that it shares with those that differ only in their seed: their own, less the seed's number.
+    """A name for each run, shared by the runs that differ only in their seed: their own names without the seed.
 
-    Where these do not agree, the name of the first of them.
+    If these differ, the runs share the name of the first one.
     """
-    seeds: dict[str, list[str]] = {}  # of each recipe: the names of its runs
+    seeds: dict[str, list[str]] = {}  # the names of each recipe's runs
     for run, name in zip(runs, names, strict=True):
         identity = {key: value for key, value in run.recipe().identity().items() if key != "train.seed"}
         recipe = json.dumps([identity, run.info().data.sha256], default=str, sort_keys=True)
         seeds.setdefault(recipe, []).append(name)
-    shared: dict[str, str] = {}  # of each run
+    shared: dict[str, str] = {}  # the shared name of each run
     for group in seeds.values():
         short = {re.sub(r"\W*(seed|s)?\W*\d+$", "", name) for name in group}
         agreed = short.pop() if len(group) > 1 and len(short) == 1 else group[0]

@@ -15,14 +15,14 @@ MONITORS = {
     "score": "score (sliced Wasserstein)",
     "d_loss": "loss of D",
     "g_loss": "loss of G",
-    "d_real": "D(real)",  # a probability, or what a critic answers
+    "d_real": "D(real)",  # a probability, or the output of a critic
     "d_fake": "D(fake)",
     "augment_p": "probability of augmentation",
     "gradient_penalty": "gradient penalty",
     "approximation": "error of the approximation",
-    "update_size": "size of an image's update",
-    "eta": "length of a step, η",
-    "rise": "rise of D, of what is promised",
+    "update_size": "update of an image (mean)",
+    "eta": "step length η",
+    "rise": "rise of D / predicted rise",
     "d_grad_norm": "gradient norm of D",
     "g_grad_norm": "gradient norm of G",
     "d_norm": "weight norm of D",
@@ -36,7 +36,7 @@ MONITORS = {
 
 
 def confidence(records: Sequence[Record]) -> Figure:
-    """D's confidence that an image is real, on generated and on real ones, against images seen."""
+    """D's confidence that generated and real images are real, against images seen."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     curve(left, records, "d_fake_validation", FAKE)
@@ -47,7 +47,7 @@ def confidence(records: Sequence[Record]) -> Figure:
         axes.axhline(0.5, color=RULE, linestyle="--", linewidth=1)
         axes.set_ylim(0, 1)
         axes.annotate("1/2", (0.995, 0.5), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=RULE)
-    left.set_ylabel("confidence that it is real")
+    left.set_ylabel("confidence that the image is real")
     figure.suptitle("Confidence of the discriminator")
     return figure
 
@@ -59,11 +59,11 @@ def losses(records: Sequence[Record]) -> Figure:
 
 
 def accuracies(records: Sequence[Record]) -> Figure:
-    """What the discriminator gets right, and what it lets pass, against images seen."""
+    """The accuracies of the discriminator, against images seen."""
     curves = (
-        ("accuracy_real", "real images known", REAL),
+        ("accuracy_real", "real images recognised", REAL),
         ("accuracy_generated", "generated images that pass", FAKE),
-        ("accuracy_detected", "generated images found out", THIRD),
+        ("accuracy_detected", "generated images detected", THIRD),
     )
     figure = _one_plot(records, curves, "Accuracies", "share of the batch")
     figure.axes[0].set_ylim(0, 1)
@@ -71,12 +71,12 @@ def accuracies(records: Sequence[Record]) -> Figure:
 
 
 def latent_kl(records: Sequence[Record]) -> Figure:
-    """How far the encoder's latents are from normal noise, against images seen."""
+    """The KL divergence of the encoder's latents from N(0, 1), against images seen."""
     return _one_plot(records, (("kl", "", REAL),), "Distance of the latents from N(0, 1)", "KL per image (nats)")
 
 
 def steps(records: Sequence[Record]) -> Figure:
-    """How often each network learned per batch, against images seen."""
+    """The updates of each network per batch, against images seen."""
     curves = (("g_steps", "generator", FAKE), ("d_steps", "discriminator", REAL))
     figure = _one_plot(records, curves, "Updates per batch", "updates (mean)")
     figure.axes[0].set_ylim(bottom=0)
@@ -84,7 +84,7 @@ def steps(records: Sequence[Record]) -> Figure:
 
 
 def _one_plot(records: Sequence[Record], curves: Sequence[tuple[str, str, str]], title: str, unit: str) -> Figure:
-    """Curves (name, label, colour) in one plot, those that the records have."""
+    """One plot with the curves (name, label, colour) for which there are records."""
     figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
     for name, label, colour in curves:
@@ -118,18 +118,18 @@ def score(records: Sequence[Record]) -> Figure:
 
 
 def metrics(records: Sequence[Record]) -> Figure:
-    """Every score of the evaluations while training, against images seen."""
+    """All scores of the evaluations during training, against images seen."""
     return _small_multiples(records, metric_titles(), "Scores of the evaluations", smooth=False)
 
 
 def metric_titles() -> dict[str, str]:
-    """Of each score: its title, with an arrow to where it is better."""
+    """The title of each metric, with an arrow that points to better values."""
     arrows = {"lower": "↓", "higher": "↑", "": ""}
     return {name: f"{metric.title} {arrows[metric.better]}" for name, metric in METRICS.items()}
 
 
 def monitors(records: Sequence[Record], events: Sequence[GuardEvent] = ()) -> Figure:
-    """What was recorded while training, against images seen, and where the guard stepped in."""
+    """The quantities recorded during training, against images seen, with the events of the guard."""
     return _small_multiples(records, MONITORS, "Monitors", events=events)
 
 
@@ -140,7 +140,7 @@ def _small_multiples(
     smooth: bool = True,
     events: Sequence[GuardEvent] = (),
 ) -> Figure:
-    """A small plot for each quantity (name -> title) that the records have."""
+    """A small plot for each quantity (name -> title) for which there are records."""
     names = [name for name in titles if any(record.get(name) is not None for record in records)]
     figure, grid = small_plots(len(names))
     for axes, name in zip(grid, names, strict=True):
@@ -152,7 +152,7 @@ def _small_multiples(
 
 
 def guarded(records: Sequence[Record], events: Sequence[GuardEvent]) -> Figure:
-    """The losses with what was lost when the guard went back, and what it said."""
+    """The losses, including those that rollbacks removed, with the messages of the guard."""
     figure = Figure(figsize=(9, 4.6 + 0.22 * len(events)), layout="constrained")
     axes = figure.subplots()
     _mark(axes, events, numbered=True)
@@ -164,7 +164,7 @@ def guarded(records: Sequence[Record], events: Sequence[GuardEvent]) -> Figure:
     positive = [r[name] for r in records for name in ("d_loss", "g_loss") if r.get(name) is not None]
     if positive and min(positive) > 0:
         axes.set_yscale("log")
-    axes.set_title("Losses, and what the guard did (dotted: lost by going back)", pad=18)
+    axes.set_title("Losses and events of the guard (dotted: removed by a rollback)", pad=18)
     axes.set_ylabel("loss")
     if any(not str(drawn.get_label()).startswith("_") for drawn in axes.lines):
         axes.legend(frameon=False)
@@ -181,7 +181,7 @@ def _done(event: GuardEvent) -> str:
 
 
 def _mark(axes: Axes, events: Sequence[GuardEvent], numbered: bool = False) -> None:
-    """A line where the guard stepped in."""
+    """Draw a line at each event of the guard."""
     for number, event in enumerate(events, 1):
         axes.axvline(event.nimg, color=RULE, linestyle="--", linewidth=0.8)
         if numbered:

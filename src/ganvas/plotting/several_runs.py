@@ -1,4 +1,4 @@
-"""Figures of several runs beside each other."""
+"""Figures that compare several runs."""
 
 import math
 import textwrap
@@ -34,7 +34,7 @@ Points = tuple[np.ndarray, np.ndarray]  # x, values
 
 
 class Curve(NamedTuple):
-    """What one run has recorded. Runs of the same `name` are seeds of one recipe: they become a mean with a band."""
+    """The records of a run. Runs with the same `name` are seeds of one recipe, drawn as a mean with a band."""
 
     name: str
     records: Sequence[Record]
@@ -42,7 +42,7 @@ class Curve(NamedTuple):
 
 
 def log_ratios(records: Sequence[Record]) -> list[tuple[int, float]]:
-    """(images seen, ln(loss of G / loss of D)) of every record whose losses are both positive: only these have one."""
+    """(images seen, ln(loss of G / loss of D)) for every record whose losses are both positive."""
     both = [(r["nimg"], r["g_loss"], r["d_loss"]) for r in records if _has_losses(r)]
     return [(nimg, math.log(g / d)) for nimg, g, d in both if g > 0 and d > 0]
 
@@ -52,12 +52,12 @@ def _has_losses(record: Record) -> bool:
 
 
 def balance(curves: Sequence[Curve]) -> Figure:
-    """ln(loss of G / loss of D) against iterations: a line for each name, and a rule at 0, where they are equal.
+    """ln(loss of G / loss of D) against iterations, with a line for each name, and a dashed line at 0, equal losses.
 
-    An iteration is a batch seen. Every record is shown faintly, under their moving average; of several seeds the mean
-    of their moving averages is shown, and a band from the lowest to the highest. Records with a loss that is not
-    positive, as those of a critic may be, have no such ratio: they are left out, and the figure says how many. A D
-    that can only guess is at -ln 2 where its loss is a sum over real and generated images, as that of the plain GAN.
+    An iteration is one batch seen. Records are drawn faintly, under their moving average; for several seeds, the mean
+    of the moving averages is drawn, with a band from the lowest to the highest. Records with a loss that is not
+    positive, which happens with critics, have no such ratio; they are left out, and the figure says how many. With a D
+    that only guesses, the ratio is -ln 2 if D's loss is a sum over real and generated images, as in the plain GAN.
     """
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -78,13 +78,13 @@ def balance(curves: Sequence[Curve]) -> Figure:
     axes.set_title("Balance of the losses")
     if any(lost.values()):
         said = ", ".join(f"{count:,} of {name}" for name, count in lost.items() if count)
-        note = textwrap.fill(f"Left out, as a loss is not positive: records {said}.", 110)
+        note = textwrap.fill(f"Records left out because a loss is not positive: {said}.", 110)
         figure.supxlabel(note, fontsize=8, ha="left", x=0.02).set_parse_math(False)
     return figure
 
 
 def quantities(curves: Sequence[Curve]) -> Figure:
-    """Everything that was recorded, against images seen: a small plot for each quantity, a line for each name."""
+    """All recorded quantities against images seen: a small plot for each quantity, a line for each name."""
     keys, metrics = recorded(curves), metric_titles()
     titles = MONITORS | metrics
     figure, grid = small_plots(len(keys))
@@ -105,13 +105,13 @@ def quantities(curves: Sequence[Curve]) -> Figure:
 
 
 def recorded(curves: Sequence[Curve]) -> list[str]:
-    """The names of the quantities that some run has recorded."""
+    """The names of the quantities that at least one run has recorded."""
     found = {key for curve in curves for record in curve.records for key, value in record.items() if value is not None}
     return [key for key in (*MONITORS, *METRICS) if key in found]
 
 
 def _draw(axes: Axes, seeds: Mapping[str, Sequence[Points]], smooth: bool = True) -> dict[str, Artist]:
-    """A line for each name, over several seeds a mean with a band; what the legend says of them."""
+    """Draw a line for each name, or a mean with a band for several seeds; returns the entries of the legend."""
     legend: dict[str, Artist] = {}
     for i, (name, found) in enumerate(seeds.items()):
         if len(found) > 1:
@@ -124,9 +124,9 @@ def _draw(axes: Axes, seeds: Mapping[str, Sequence[Points]], smooth: bool = True
 
 
 def scores_by_setting(points: Sequence[tuple[Mapping[str, object], float]], title: str) -> Figure:
-    """A score (`title`) against each setting, a small plot per setting; a dot for each of `points` (settings, score).
+    """A score (`title`) against each setting: a small plot per setting, with a dot for each of `points`.
 
-    Settings that are not numbers, or that have a list, are categories in the order in which they come.
+    A point is (settings, score). Values that are not numbers are categories in order of appearance.
     """
     keys = list(dict.fromkeys(key for settings, _ in points for key in settings))
     columns = min(COLUMNS, len(keys))

@@ -1,4 +1,4 @@
-"""Figures of sample sheets: one run by epochs, several runs by images seen."""
+"""Figures of sample sheets: of one run by epochs, or of several runs by images seen."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
 
 
 def epochs_sheet(rows: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
-    """One row of samples per epoch, from latents that never change. Rows are uint8 [h, w, C]."""
+    """One row of samples per epoch, from fixed latents. Rows are uint8 [h, w, C]."""
     chosen = _spread(epochs)
     height, width = rows[0].shape[:2]
     figure = Figure(figsize=(0.9 + 6.6, 0.55 + 6.6 * height / width * len(chosen)), layout="constrained")
@@ -29,13 +29,13 @@ def epochs_sheet(rows: Sequence[np.ndarray], epochs: Sequence[float]) -> Figure:
 def sheets_of(sheets: Sequence[tuple[str, Mapping[int, Path]]], at: Sequence[int]) -> Figure:
     """Samples of several runs: a row per run, a column for each number of images seen in `at`.
 
-    `sheets` are names and sample sheets by images seen, of which the nearest is shown; where it is another number, that
-    stands below. A sheet that cannot be read leaves its place empty.
+    `sheets` are names and sample sheets by images seen. The nearest sheet is shown; if its number of images differs, it
+    is labelled below. The place of a sheet that cannot be read stays empty.
     """
     chosen = [[min(found, key=lambda nimg: abs(nimg - n)) for n in at] for _, found in sheets]
     images = [[_read(found[nimg]) for nimg in row] for (_, found), row in zip(sheets, chosen, strict=True)]
     shapes = [next((image.shape[:2] for image in row if image is not None), (1, 1)) for row in images]
-    heights = [min(1.0, height / width) for height, width in shapes]  # tall ones, of few classes, become smaller
+    heights = [min(1.0, height / width) for height, width in shapes]  # tall sheets, of few classes, are drawn smaller
     figure = Figure(figsize=(0.4 + 2.3 * len(at), 0.4 + 2.3 * sum(heights) + 0.25 * len(sheets)), layout="constrained")
     grid = figure.subplots(len(sheets), len(at), squeeze=False, height_ratios=heights)
     for i, (name, _) in enumerate(sheets):
@@ -51,7 +51,7 @@ def sheets_of(sheets: Sequence[tuple[str, Mapping[int, Path]]], at: Sequence[int
 
 
 def _spread(epochs: Sequence[float]) -> list[int]:
-    """Which rows to show: all when they are few, else those nearest to the usual epochs."""
+    """The indices of the rows to show: all if they are few, else those nearest to the usual epochs."""
     if len(epochs) <= len(SHEET_EPOCHS):
         return list(range(len(epochs)))
     distance = np.abs(np.subtract.outer(np.array(SHEET_EPOCHS), np.array(epochs)))
@@ -70,6 +70,6 @@ def _show(axes: Axes, image: np.ndarray | None) -> None:
 
 
 def _read(sheet: Path) -> np.ndarray | None:
-    with suppress(OSError, ValueError, SyntaxError):  # somebody damaged it
+    with suppress(OSError, ValueError, SyntaxError):  # a damaged file
         return load_png(sheet)[0]
     return None

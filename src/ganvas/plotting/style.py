@@ -1,4 +1,4 @@
-"""How all figures are drawn: colours, lines with their moving average, bands over seeds, and the files."""
+"""The style of all figures: colours, lines with their moving average, bands over seeds, and the files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,8 +16,8 @@ from ganvas.runs.log import Record
 REAL, FAKE, THIRD, RULE = "#1b7f5c", "#c2410c", "#3b5ba5", "#6b7280"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, 2008
 STYLES = ("-", "-.", ":")  # a second and third round through the colours
-COLUMNS = 4  # of small plots
-WINDOWS = 40  # a moving average is over the number of records, divided by this
+COLUMNS = 4  # small plots in a row
+WINDOWS = 40  # the window of a moving average is the number of records divided by this
 BAND_ALPHA = 0.2
 
 
@@ -38,16 +38,16 @@ def look(i: int) -> tuple[str, str]:
 
 
 def legend_beside(figure: Figure, lines: Mapping[str, Artist]) -> None:
-    """Beside the axes, where many names have room."""
+    """Add a legend beside the axes, where there is room for many names."""
     shown = figure.legend(lines.values(), lines.keys(), loc="outside right upper", frameon=False, fontsize=9)
-    for text in shown.get_texts():  # a path may hold dollar signs
+    for text in shown.get_texts():  # a path may contain dollar signs
         text.set_parse_math(False)
 
 
 def small_plots(
     count: int, height: float = 2.2, columns: int = COLUMNS, sharey: bool = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a grid of `count` small plots; the places that are left over are hidden."""
+    """A figure with a grid of `count` small plots; unused places are hidden."""
     rows = -(-count // columns)
     figure = Figure(figsize=(2.7 * columns, height * rows), layout="constrained")
     grid = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flat)
@@ -59,7 +59,7 @@ def small_plots(
 def curve(
     axes: Axes, records: Sequence[Record], name: str, colour: str, label: str | None = None, smooth: bool = True
 ) -> None:
-    """One quantity against images seen: every record faintly, and their moving average, which the eye can follow."""
+    """Draw one quantity against images seen: all records faintly, under their moving average."""
     nimg, values = points(records, name)
     if len(nimg):
         line(axes, nimg, values, colour, label=label, smooth=smooth)
@@ -67,7 +67,7 @@ def curve(
 
 
 def points(records: Sequence[Record], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images seen and values of a quantity, where the records have it."""
+    """Images seen and values of a quantity, for the records that have it."""
     found = [(record["nimg"], record[name]) for record in records if record.get(name) is not None]
     nimg, values = np.array(found, dtype=float).reshape(-1, 2).T
     return nimg, values
@@ -87,7 +87,7 @@ def line(
     label: str | None = None,
     smooth: bool = True,
 ) -> Line2D:
-    """Every value faintly, and their moving average, which is returned."""
+    """Draw all values faintly, under their moving average; returns the line of the moving average."""
     if smooth and window(values) > 1:
         axes.plot(x, values, color=colour, alpha=0.25, linewidth=0.8)
         values = moving_average(values)
@@ -100,10 +100,10 @@ def line(
 def band(
     axes: Axes, seeds: Sequence[tuple[np.ndarray, np.ndarray]], colour: str, style: str = "-", smooth: bool = True
 ) -> Line2D:
-    """The mean over seeds, each (x, values), which is returned, and a band from the lowest to the highest of them.
+    """Draw the mean over seeds, each (x, values), with a band from the lowest to the highest; returns the mean's line.
 
-    With `smooth`, of their moving averages. Between two records of a seed lies a straight line; where some seeds have
-    not begun or have ended, mean and band are those of the others.
+    With `smooth`, these are of the moving averages. Seeds are interpolated linearly between their records; where a seed
+    has no records, mean and band are those of the others.
     """
     x = np.unique(np.concatenate([x for x, _ in seeds]))
     values = np.stack(
@@ -116,12 +116,12 @@ def band(
 
 
 def window(values: np.ndarray) -> int:
-    """Records that a moving average is over."""
+    """The window of a moving average, in records."""
     return max(1, len(values) // WINDOWS)
 
 
 def moving_average(values: np.ndarray) -> np.ndarray:
-    """Over `window` values; over those that are there at both ends."""
+    """The mean over a window of values, which is cut off at both ends."""
     kernel = np.ones(window(values))
     means: np.ndarray = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
     return means
@@ -134,7 +134,7 @@ def plain_axes(axes: Axes) -> None:
 
 
 def short_number(value: float, _: object = None) -> str:
-    """1500000 -> 1.5M, 60000 -> 60k."""
+    """Format a number: 1500000 -> 1.5M, 60000 -> 60k."""
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= unit:
             return f"{value / unit:g}{letter}"

@@ -1,4 +1,4 @@
-"""The built-in recipes, one TOML file per published experiment, and recipes from files."""
+"""The built-in recipes, one TOML file each, and recipes from the user's files."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """The built-in recipes."""
+    """The names of the built-in recipes."""
     files = resources.files("ganvas.recipes").iterdir()
     return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def descriptions() -> dict[str, str]:
-    """What each built-in recipe is, by its name."""
+    """The descriptions of the built-in recipes, by name."""
     folder = resources.files("ganvas.recipes")
     return {name: read_toml(folder / f"{name}.toml").get("description", "") for name in names()}
 
 
 def load(name: str, changes: Mapping[str, Any] | None = None) -> "Recipe":
-    """A built-in recipe by name, or one from a TOML file by path, with `changes` laid over its sections."""
+    """A built-in recipe by name, or one from a TOML file by path, updated with `changes`."""
     from ganvas.core.settings import merge
-    from ganvas.recipes.recipe import from_dict, without_aliases  # imported here: they need PyTorch, the lists do not
+    from ganvas.recipes.recipe import from_dict, without_aliases  # imported here as they need PyTorch; lists do not
 
     if name in names():
         values, stem = read_toml(resources.files("ganvas.recipes") / f"{name}.toml"), name
@@ -42,7 +42,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> "Recipe":
 
 
 def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes of a recipe without aliases; a length in epochs replaces a recipe's length in images."""
+    """Changes of a recipe with aliases resolved; a length in epochs replaces the recipe's length in images."""
     from ganvas.recipes.recipe import without_aliases
 
     meant = without_aliases(changes)
@@ -53,7 +53,7 @@ def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_toml(path: Path | Traversable) -> dict[str, Any]:
-    """The values of a TOML file; raises UserError when it is missing or is not TOML."""
+    """The values of a TOML file; raises UserError if it is missing or is not TOML."""
     try:
         if isinstance(path, Path):
             files.refuse_pipes(path)
@@ -67,7 +67,7 @@ def read_toml(path: Path | Traversable) -> dict[str, Any]:
 
 
 def _without_removed(values: dict[str, Any]) -> dict[str, Any]:
-    """Runs of version 0.1 have settings that are gone; left out where they had no effect, else refused as unknown."""
+    """Drop settings of version 0.1 that no longer exist, if they had no effect; else they are refused as unknown."""
     method = values.get("method")
     if not isinstance(method, dict) or method.get("lecam") != 0 or method.get("g_steps") == "balance":
         return values

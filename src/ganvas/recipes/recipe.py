@@ -1,4 +1,4 @@
-"""A recipe: everything that decides what a run computes."""
+"""A recipe: everything that determines what a run computes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Recipe:
     train: TrainSettings
 
     def build(self, spec: ImageSpec, compute: Compute, training: bool = True) -> Method:
-        """The method with freshly initialised networks for images of `spec`; to sample, `training` may be false."""
+        """The method with newly initialised networks for images of `spec`; for sampling, `training` may be false."""
         seed = seeds.TRAINING[self.train.seed]
         return _method_class(self.method.name)(self.method, self.network, spec, compute, seed, training)
 
@@ -50,7 +50,7 @@ class Recipe:
         return Path(parent) / self.name
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, section by section, as in the TOML file."""
+        """The values by section, as in the TOML file."""
         sections = {section: getattr(self, section).model_dump(mode="json") for section in SECTIONS}
         return {"name": self.name, "description": self.description, **sections}
 
@@ -58,10 +58,10 @@ class Recipe:
         return to_toml(self.as_dict())
 
     def identity(self) -> dict[str, Any]:
-        """What a run and its continuation must share, as `section.key` -> value: all that decides the weights.
+        """The settings that determine the weights, as `section.key` -> value. A run can only be resumed with the same.
 
-        The location of the data is free (its pixels decide), and so are the length of the run and what it writes when,
-        unless the schedule depends on them.
+        They exclude the location of the data (its pixels are compared instead), the length of the run and the intervals
+        of its output, unless the schedule depends on these.
         """
         free = {"data.name"} | {f"train.{key}" for key in FREE_TO_CHANGE}
         for rule in self.train.schedule.values():
@@ -73,13 +73,13 @@ class Recipe:
         return {key: value for key, value in settings.items() if key not in free}
 
     def marks(self) -> dict[str, Any]:
-        """The names and non-default values of `identity`: a setting that a later version adds does not change them."""
+        """The names and non-default values of `identity`, which do not change when a later version adds a setting."""
         defaults = {f"{s}.{key}": f.default for s in SECTIONS for key, f in type(getattr(self, s)).model_fields.items()}
         return {k: v for k, v in self.identity().items() if k.endswith(".name") or v != defaults[k]}
 
 
 def from_dict(values: Mapping[str, Any]) -> Recipe:
-    """A recipe from the sections of a TOML file; raises UserError for an unknown section, name, key or value."""
+    """A recipe from the sections of a TOML file; raises UserError for unknown names and bad values."""
     values = without_aliases(values)
     for key in values:
         if key not in ("name", "description", *SECTIONS):
@@ -120,7 +120,7 @@ def from_dict(values: Mapping[str, Any]) -> Recipe:
 
 
 def without_aliases(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections with each setting of the method under its own name, where an alias was given."""
+    """The sections with aliases of the method's settings replaced by their names."""
     section = values.get("method")
     aliases = {alias: name for method in METHODS.values() for alias, name in method.Settings.aliases().items()}
     if not isinstance(section, Mapping) or not aliases.keys() & section.keys():

@@ -1,4 +1,4 @@
-"""How long a run is, in which order it sees its data, and what it writes when; how its settings change meanwhile."""
+"""The training settings: length, data order, output intervals, schedule and guard."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,31 +11,31 @@ from ganvas.core.errors import nearest
 from ganvas.core.settings import Settings
 from ganvas.metrics import METRICS
 
-SCORE = "score"  # of every checkpoint: its sliced Wasserstein distance
+SCORE = "score"  # the name of every checkpoint's own score, a sliced Wasserstein distance
 
 
 class Rule(Settings):
-    """How one setting of the method changes during a run."""
+    """How a setting of the method changes during a run."""
 
     on: str = "images"
-    """images = linear in the images seen, down to `factor` times its value; a metric (or score) = reduce on plateau"""
+    """images = change linearly with the images seen, to `factor` times its value; a metric (or score) = at plateaus"""
     factor: float = Field(0.5, ge=0)
-    """the value is multiplied by this: at the end of a linear change, or at each plateau"""
+    """the value is multiplied by this factor: at the end of a linear change, or at each plateau"""
     patience: PositiveInt = 5
-    """evaluations in a row without a new best value that make a plateau"""
+    """a plateau is this number of successive evaluations without a new best value"""
     least: float = Field(1e-3, gt=0, le=1)
-    """smallest factor, of the first value, that it may reach; 1 / least is the largest"""
+    """smallest total factor; the largest is 1 / least"""
     start: NonNegativeInt = 0
     """images seen when a linear change begins"""
     end: PositiveInt | None = None
     """images seen when a linear change ends; none: at the end of the run"""
 
     def bounded(self, factor: float) -> float:
-        """A factor within the limits of `least`."""
+        """The factor, clamped to the limits set by `least`."""
         return min(max(factor, self.least), 1 / self.least)
 
     def extreme(self) -> float:
-        """The factor farthest from 1 that it may reach."""
+        """The total factor farthest from 1 that can be reached."""
         if self.on == "images":
             return self.bounded(self.factor)
         return self.least if self.factor < 1 else 1 / self.least if self.factor > 1 else 1.0
@@ -57,7 +57,7 @@ class Rule(Settings):
 
 
 class TrainSettings(Settings):
-    """The length of a run, its data order, and what it writes how often."""
+    """The length of a run, its data order, its output intervals, the schedule and the guard."""
 
     epochs: PositiveFloat = 25
     """length of the run in passes over the data"""
@@ -76,9 +76,9 @@ class TrainSettings(Settings):
     checkpoint_every: NonNegativeInt = 0
     """images between two checkpoints, each with a score; 0 = one epoch, but no fewer than log_every"""
     keep: PositiveInt = 2
-    """newest checkpoints to keep; the best one, and up to two that the guard may need, are kept as well"""
+    """number of newest checkpoints to keep; the best one and up to two that the guard may need are kept as well"""
     disk_budget: str = "2GB"
-    """largest size of the run directory, such as 500MB or 1.5GiB (a number alone: bytes); none: no limit"""
+    """maximum size of the run directory, such as 500MB or 1.5GiB (a plain number is in bytes); none: no limit"""
     eval_every: NonNegativeInt = 0
     """images between two evaluations with all metrics, each with a checkpoint; 0 = none"""
     eval_samples: int = Field(2_000, ge=100)
@@ -89,7 +89,7 @@ class TrainSettings(Settings):
     schedule: dict[str, Rule] = Field({})
     """settings of the method that change during a run, such as train.schedule.lr.factor=0.5; none: no change"""
     guard: Literal["rollback", "stop", "off"] = "rollback"
-    """when training collapses: rollback = return to a good state and take smaller steps, stop, or off"""
+    """what to do when training collapses: rollback = return to a good state and take smaller steps; stop; or off"""
     rollbacks: NonNegativeInt = 3
     """rollbacks before the guard stops the run"""
     guard_factor: float = Field(0.5, gt=0, lt=1)
@@ -108,7 +108,7 @@ class TrainSettings(Settings):
         return text
 
     def disk_limit(self) -> int | None:
-        """Largest size of the run directory in bytes; None: no limit."""
+        """The maximum size of the run directory in bytes; None: no limit."""
         return None if self.disk_budget == "none" else files.read_size(self.disk_budget)
 
     @field_validator("best")

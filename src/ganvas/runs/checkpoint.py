@@ -1,7 +1,7 @@
-"""Checkpoint files: safetensors plus a JSON note that vouches for them. Nothing is ever unpickled.
+"""Checkpoint files: safetensors, each with a JSON note. Nothing is ever unpickled.
 
-`000060000.safetensors` holds every tensor and, in its header, the plain values (JSON). `000060000.json` is written
-after it and holds its sha256, so a checkpoint exists only once all of it is on the disk.
+`000060000.safetensors` holds all tensors and, in its header, the plain values (JSON). `000060000.json` is written after
+it and holds its sha256, so a checkpoint exists only once all of it is on the disk.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from ganvas.runs.writer import UNLIMITED, Writer
 
 
 class Damaged(Exception):
-    """A checkpoint that is truncated, altered or unreadable; the text says which and how."""
+    """A checkpoint is truncated, altered or unreadable; the text says which one and how."""
 
 
 class Checkpoint(NamedTuple):
@@ -33,19 +33,19 @@ class Checkpoint(NamedTuple):
 
 
 class Note(Document):
-    """The JSON beside a checkpoint, to be read without opening the tensors."""
+    """The JSON file next to a checkpoint, which can be read without loading the tensors."""
 
     KIND: ClassVar[str] = "the note of a checkpoint"
 
     nimg: int
     """images seen"""
     sha256: str
-    """of the file with the tensors"""
+    """hash of the file with the tensors"""
     bytes: int
     """size of that file"""
     score: float | None = None
     by: str = SCORE
-    """which score that is: `score` or the name of a metric"""
+    """the kind of score: `score` or the name of a metric"""
     stopped: bool = False
     """whether the run was stopped here, between two regular checkpoints"""
 
@@ -64,20 +64,20 @@ def save(
     stopped: bool = False,
     writer: Writer = UNLIMITED,
 ) -> str:
-    """Write the checkpoint after `nimg` images, whole or not at all; returns its sha256.
+    """Write the checkpoint after `nimg` images, atomically; returns its sha256.
 
-    Raises OSError when the disk is full; what was there before stays as it was.
+    Raises OSError when the disk is full; existing files then stay as they were.
     """
     on_cpu = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     data = save_tensors(on_cpu, metadata={"values": json.dumps(values)})
-    vouch = Note(
+    written = Note(
         nimg=nimg, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), score=score, by=by, stopped=stopped
     )
     tensor_file, note_file = _files(folder, nimg)
     writer.reserve(tensor_file, len(data) + NOTE_BYTES)
     files.write(tensor_file, data)
-    files.write(note_file, (vouch.to_json(indent=1) + "\n").encode())
-    return vouch.sha256
+    files.write(note_file, (written.to_json(indent=1) + "\n").encode())
+    return written.sha256
 
 
 def load(folder: Path, nimg: int) -> Checkpoint:
@@ -90,7 +90,7 @@ def load(folder: Path, nimg: int) -> Checkpoint:
         raise Damaged(f"{tensor_file.name} cannot be read ({error})") from None
     digest = hashlib.sha256(data).hexdigest()
     if digest != expected:
-        raise Damaged(f"{tensor_file.name} is truncated or altered (its sha256 is not the one written down)")
+        raise Damaged(f"{tensor_file.name} is truncated or altered (its sha256 has changed)")
     try:
         tensors = load_tensors(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -101,12 +101,12 @@ def load(folder: Path, nimg: int) -> Checkpoint:
 
 
 def available(folder: Path) -> list[int]:
-    """The images seen of every checkpoint in `folder`, oldest first; they may still turn out damaged."""
+    """The images seen of every checkpoint in `folder`, oldest first; some may turn out to be damaged."""
     return sorted(int(file.stem) for file in folder.glob("*.json") if file.stem.isdigit())
 
 
 def note(folder: Path, nimg: int) -> Note:
-    """The note of a checkpoint; raises Damaged."""
+    """Read the note of a checkpoint; raises Damaged."""
     _, note_file = _files(folder, nimg)
     try:
         return Note.from_json(files.read(note_file), note_file.name)
@@ -115,19 +115,19 @@ def note(folder: Path, nimg: int) -> Note:
 
 
 def remove(folder: Path, nimg: int) -> None:
-    """Delete one checkpoint, its note first, so that no note ever vouches for a missing file."""
+    """Delete a checkpoint, its note first, so that there is never a note without its checkpoint."""
     for file in reversed(_files(folder, nimg)):
         file.unlink(missing_ok=True)
 
 
 def strays(folder: Path) -> list[Path]:
-    """Files that belong to no checkpoint: those set aside, and tensors that a kill left without their note."""
+    """Files that belong to no checkpoint: damaged ones, and tensors that a kill left without their note."""
     known = {file for nimg in available(folder) for file in _files(folder, nimg)}
     return sorted(file for file in folder.glob("*") if file.is_file() and file not in known)
 
 
 def set_aside(folder: Path, nimg: int) -> None:
-    """Rename a damaged checkpoint, so that it is neither counted nor lost."""
+    """Rename a damaged checkpoint, so that it is kept but no longer counted."""
     for file in reversed(_files(folder, nimg)):
         if file.exists():
             file.replace(file.with_name(f"{file.name}.damaged"))

@@ -16,24 +16,25 @@ from ganvas.runs.writer import UNLIMITED, Writer
 
 
 class Checkpoints:
-    """The checkpoints in a folder, each named by the images seen until then.
+    """The checkpoints in a folder, each named by the number of images seen.
 
-    A regular one is due by the recipe; the others are where a run was stopped, and go with the next.
+    Regular checkpoints are written at the intervals of the recipe; others where a run was stopped, and the next
+    checkpoint replaces them.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def available(self) -> list[int]:
-        """The images seen of every checkpoint, oldest first; some may turn out damaged."""
+        """The images seen of every checkpoint, oldest first; some may turn out to be damaged."""
         return checkpoint.available(self.folder)
 
     def regular(self) -> list[int]:
-        """The same, of the regular ones."""
+        """The same for the regular checkpoints."""
         return [nimg for nimg, note in self._notes().items() if not note.stopped]
 
     def best(self) -> int | None:
-        """Images seen at the checkpoint with the best score, by the kind of score that the newest one has."""
+        """The images seen of the checkpoint with the best score; only the newest checkpoint's kind of score counts."""
         scores = {nimg: (note.by, note.score) for nimg, note in self._notes().items() if note.score is not None}
         if not scores:
             return None
@@ -42,11 +43,11 @@ class Checkpoints:
         return min((nimg for nimg in scores if scores[nimg][0] == by), key=lambda nimg: sign * scores[nimg][1])
 
     def with_hash(self, sha256: str) -> int | None:
-        """Images seen at the checkpoint with this hash, if it is still there."""
+        """The images seen of the checkpoint with this hash, if it still exists."""
         return next((nimg for nimg, note in self._notes().items() if note.sha256 == sha256), None)
 
     def _notes(self) -> dict[int, Note]:
-        """The notes that can be read, by images seen."""
+        """The readable notes, by images seen."""
         found = {}
         for nimg in self.available():
             with suppress(Damaged):
@@ -56,13 +57,13 @@ class Checkpoints:
     # -- reading ------------------------------------------------------------------------------------------------
 
     def load(self, nimg: int) -> Checkpoint:
-        """Raises Damaged."""
+        """Read and verify the checkpoint after `nimg` images; raises Damaged."""
         return checkpoint.load(self.folder, nimg)
 
     def newest(self) -> tuple[Checkpoint | None, list[str]]:
-        """The newest checkpoint that is whole, and a warning for every newer one that is not.
+        """The newest intact checkpoint, and a warning for every newer damaged one.
 
-        Raises UserError when there are checkpoints, but all are damaged.
+        Raises UserError if there are checkpoints, but all are damaged.
         """
         warnings: list[str] = []
         for nimg in reversed(self.available()):
@@ -91,8 +92,8 @@ class Checkpoints:
     ) -> str:
         """Write a checkpoint, then delete all but the newest `keep`, the best, and those that the guard may need.
 
-        `by` names the kind of `score`; `horizon` are the images seen before which no alarm can say that the trouble
-        began (none: there is no guard). Returns the sha256.
+        `by` names the kind of `score`. `horizon` is the number of images seen before which no alarm can place the start
+        of the trouble (None: there is no guard). Returns the sha256.
         """
         digest = checkpoint.save(self.folder, nimg, tensors, values, score=score, by=by, stopped=stopped, writer=writer)
         regular = self.regular()
@@ -103,9 +104,9 @@ class Checkpoints:
         return digest
 
     def dispensable(self, horizon: int | None = None) -> list[int]:
-        """The images seen of all checkpoints but the newest, in the order in which they may go.
+        """The images seen of all checkpoints but the newest, in the order in which they may be deleted.
 
-        Old ones go first, then those that the guard may need, and the best one last.
+        The oldest come first, then those that the guard may need, and the best one last.
         """
         order = [*_for_the_guard(self.regular(), horizon), self.best()]
         older = self.available()[:-1]
@@ -121,15 +122,15 @@ class Checkpoints:
                 self.remove(later)
 
     def set_aside_after(self, nimg: int) -> None:
-        """Rename the damaged checkpoints after `nimg` images, which would pass for the newest."""
+        """Rename the damaged checkpoints after `nimg` images, which would otherwise count as the newest."""
         for later in self.available():
             if later > nimg:
                 checkpoint.set_aside(self.folder, later)
 
 
 def _for_the_guard(regular: Sequence[int], horizon: int | None) -> list[int]:
-    """Those of the `regular` checkpoints that the guard may need, the less urgent first."""
+    """The `regular` checkpoints that the guard may need, the less important first."""
     if horizon is None:
         return []
-    later = [nimg for nimg in regular if nimg > horizon][:1]  # the next one to be safe must live until it is
+    later = [nimg for nimg in regular if nimg > horizon][:1]  # this one will be safe next: keep it until then
     return [*later, *[nimg for nimg in regular if nimg <= horizon][-1:]]

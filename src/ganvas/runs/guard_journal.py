@@ -1,4 +1,4 @@
-"""The journal of the guard: guard.json, what it saw and did."""
+"""The journal of the guard: its alarms and what it did, in guard.json."""
 
 import json
 from collections.abc import Sequence
@@ -14,30 +14,30 @@ from ganvas.runs.writer import UNLIMITED, Writer
 
 
 class GuardEvent(Document):
-    """An alarm of the guard, and what followed."""
+    """An alarm of the guard, and its response."""
 
     KIND: ClassVar[str] = "the journal of the guard"
 
     nimg: int
     """images seen at the alarm"""
     kind: str
-    """of trouble: non-finite, domination, overshoot, collapse or stagnation"""
+    """kind of trouble: non-finite, domination, overshoot, collapse or stagnation"""
     said: str
-    """the same in words"""
+    """description of the trouble"""
     back_to: int | None = None
-    """images seen at the checkpoint that the run went back to; none: it was stopped"""
+    """images seen of the checkpoint that the run went back to; none: it was stopped"""
     factors: dict[str, float] = Field({})
-    """for each setting of the method that was changed, what it was multiplied by"""
+    """the factor of each setting of the method that was changed"""
     seconds: float = 0.0
-    """of training until the alarm"""
+    """training time until the alarm"""
     records: list[dict[str, Any]] = Field([])
-    """those that going back took from the log, or some of them"""
+    """records that the rollback removed from the log, or some of them"""
     done: bool | None = None
-    """false while the run goes back: a kill came in between"""
+    """false if the rollback has begun but not finished, for example because of a kill"""
 
 
 class GuardJournal:
-    """The events of a run in a file, oldest first."""
+    """The file with the events of a run, oldest first."""
 
     def __init__(self, file: Path) -> None:
         self.file = file

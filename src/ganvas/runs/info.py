@@ -1,4 +1,4 @@
-"""run.json: what a run is, and the sessions that trained it."""
+"""run.json: the data and state of a run, and the sessions that trained it."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -16,7 +16,7 @@ class DataFacts(BaseModel):
     name: str
     images: int
     sha256: str
-    """of their pixels and labels"""
+    """hash of their pixels and labels"""
     spec: Annotated[ImageSpec, PlainSerializer(ImageSpec._asdict)]
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
@@ -24,14 +24,14 @@ class DataFacts(BaseModel):
 
 
 class Session(BaseModel):
-    """One process that trained the run, from its start or from a checkpoint on."""
+    """One process that trained the run, from the start or from a checkpoint."""
 
     model_config = ConfigDict(frozen=True)
 
     at: str = ""
-    """when it began"""
+    """start time"""
     from_nimg: int = 0
-    """images seen before it"""
+    """images seen before the session"""
     ganvas: str = ""
     git: str | None = None
     torch: str = ""
@@ -55,8 +55,8 @@ class RunInfo(Document):
     state: str = "unknown"
     """running, finished, stopped or failed"""
     reason: str | None = None
-    """of the failure"""
+    """reason of the failure"""
     ended: AwareDatetime | None = None
     sessions: tuple[Session, ...] = ()
     evaluator: str | None = None
-    """sha256 of the evaluator that scores the run while it trains"""
+    """sha256 of the evaluator that scores the run during training"""

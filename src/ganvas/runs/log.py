@@ -13,11 +13,11 @@ from ganvas.core.errors import UserError
 from ganvas.runs.writer import UNLIMITED, Writer
 
 Record = dict[str, Any]
-"""A record in memory: the fields of `LogRecord` that have a value, but for its version."""
+"""A record in memory: the fields of `LogRecord` that have a value, except for the version."""
 
 
 class LogRecord(Document):
-    """A line of the log: what happened since the record before. All other keys are numbers by name."""
+    """A line of the log, covering the time since the previous record. All other keys are named numbers."""
 
     KIND: ClassVar[str] = "a record of the log"
     model_config = ConfigDict(extra="allow")
@@ -28,14 +28,14 @@ class LogRecord(Document):
     epoch: float | None = None
     """passes over the data"""
     seconds: float | None = None
-    """of training since the run began, over all sessions"""
+    """training time since the run began, over all sessions"""
     images_per_second: float | None = None
     stopped: bool | None = None
     """whether the run was stopped here, between two regular records"""
 
 
 class Log:
-    """The records of a run in a file."""
+    """The file with the records of a run."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -44,7 +44,7 @@ class Log:
         writer.append(self.file, self._line(record))
 
     def read(self) -> list[Record]:
-        """Every whole line; the last one may have been cut short by a kill. Raises UserError for a damaged line."""
+        """All complete records; a kill may have truncated the last line. Raises UserError for another damaged line."""
         if not self.file.is_file():
             return []
         lines = files.read(self.file).splitlines()
@@ -60,12 +60,12 @@ class Log:
         return records
 
     def rewind(self, nimg: int) -> None:
-        """Drop the records after `nimg` images: a resumed run writes them again."""
+        """Remove the records after `nimg` images, which a resumed run writes again."""
         if self.file.is_file():
             self.replace(record for record in self.read() if record["nimg"] <= nimg)
 
     def replace(self, records: Iterable[Record]) -> None:
-        """Write the log anew with `records`, no more than it had: a disk budget keeps room for that."""
+        """Rewrite the log with `records`, which are no more than before: a disk budget keeps only that much room."""
         files.write(self.file, b"".join(map(self._line, records)))
 
     def remove(self) -> None:

@@ -1,4 +1,4 @@
-"""From a run back to images: load its trained method and sample it."""
+"""Loading the trained method of a run, and sampling it."""
 
 import logging
 from dataclasses import dataclass
@@ -44,9 +44,9 @@ class Model:
     seconds: float  # of training
 
     def sample(self, n: int = 64, label: int | str | None = None, seed: int = 0) -> Samples:
-        """`n` images from the latents of seeds `seed`, `seed + 1`, ...; labels take turns unless one is asked for.
+        """`n` images from the latents of the seeds `seed`, `seed + 1`, ...; by default the labels alternate.
 
-        A seed (and label) gives the same image, bit for bit, whatever `n` is. Raises UserError for a wrong label.
+        A seed (and label) gives the same image, bit for bit, for any `n`. Raises UserError for a wrong label.
         """
         if n < 1 or not 0 <= seed <= LAST_SEED - n:
             raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
@@ -56,10 +56,10 @@ class Model:
 
     @deterministic()
     def encode(self, pixels: np.ndarray) -> torch.Tensor:
-        """uint8 [N, H, W, C], of the size of the training images -> latents [N, latent_size].
+        """uint8 [N, H, W, C] of the size of the training images -> latents [N, latent_size].
 
-        An image has the same latent, bit for bit, in any company. Raises UserError for images of another kind, and
-        for a method without encoder.
+        An image has the same latent, bit for bit, in any batch. Raises UserError for images of another shape or type,
+        and for a method without encoder.
         """
         spec = self.method.spec
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (spec.height, spec.width, spec.channels):
@@ -74,16 +74,16 @@ class Model:
         return torch.cat(parts) if parts else torch.empty(0, self.method.settings.latent_size)
 
     def data(self, data_dir: Path | None = None) -> ImageSet:
-        """The training images; raises UserError when they are not there, or are others."""
+        """The training images; raises UserError if they are missing or have changed."""
         data = load_data(self.run.recipe().data, "train", data_dir)
         if data.fingerprint != self.run.info().data.sha256:
             raise UserError(
-                f"the images of '{data.name}' are not those that '{self.run.path}' was trained on: put them back"
+                f"the images of '{data.name}' are not those that '{self.run.path}' was trained on: restore them"
             )
         return data
 
     def provenance(self) -> dict[str, Any]:
-        """What samples need to be drawn again: the fields of `SampleRecipe` that say with which weights."""
+        """The fields of `SampleRecipe` that identify the weights, from which samples can be drawn again."""
         recipe = self.run.recipe().name
         steps = {} if self.method.steps_used is None else {"steps": self.method.steps_used}
         return {"ganvas": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
@@ -98,25 +98,25 @@ class Model:
         return np.full(n, self.class_index(label))
 
     def class_index(self, label: int | str) -> int:
-        """The number of a class, given by name or number; raises UserError when there is none.
+        """The index of a class, given by name or index; raises UserError if there is no such class.
 
-        Where the names are numbers themselves (1 to 12), a number is a name.
+        If the names are numbers themselves (1 to 12), a number is a name.
         """
         if not self.classes:
-            raise UserError("this run knows no classes: leave out --label")
+            raise UserError("this run has no classes: leave out --label")
         if str(label) in self.classes:
             return self.classes.index(str(label))
         names_are_numbers = all(name.isdecimal() for name in self.classes)
         if str(label).isdecimal() and not names_are_numbers and int(label) < len(self.classes):
             return int(label)
-        raise UserError(f"there is no label '{label}': this run knows {', '.join(self.classes)}")
+        raise UserError(f"there is no label '{label}': this run has {', '.join(self.classes)}")
 
 
 @deterministic()
 def decode(method: Method, seeds: list[int], labels: np.ndarray | None) -> np.ndarray:
     """uint8 [N, H, W, C] from one latent per seed.
 
-    Always in batches of one size, the last filled up: a convolution may round differently in a batch of another size.
+    All batches have the same size (the last is padded), as convolutions may round differently in other batch sizes.
     """
     parts = []
     for start in range(0, len(seeds), DECODE_BATCH):
@@ -132,29 +132,30 @@ def decode(method: Method, seeds: list[int], labels: np.ndarray | None) -> np.nd
 
 
 def load(path: Path | str, which: str | int = "last", device: str = "auto") -> Model:
-    """The trained method of a run directory. `which` is `last`, `best`, or the images seen of a checkpoint.
+    """Load the trained method of a run directory. `which` is `last`, `best`, or the images seen of a checkpoint.
 
-    Raises UserError when there is no such run or checkpoint.
+    Raises UserError if there is no such run or checkpoint.
     """
     run = Run.existing(path)
     recipe, info = run.recipe(), run.info()
-    there = run.checkpoints.available()
-    if not there:
+    available = run.checkpoints.available()
+    if not available:
         raise UserError(f"'{path}' has no checkpoint yet: train it a little longer")
     if which == "last":
         state, damages = run.checkpoints.newest()
         for damage in damages:
             logger.warning(damage)
-        assert state is not None, "there are checkpoints"
+        assert state is not None, "available() is not empty"
     else:
         nimg = run.checkpoints.best() if which == "best" else int(which) if str(which).isdecimal() else None
-        if nimg not in there:
-            raise UserError(f"there is no checkpoint '{which}': use last, best or one of {', '.join(map(str, there))}")
+        if nimg not in available:
+            choices = ", ".join(map(str, available))
+            raise UserError(f"there is no checkpoint '{which}': use last, best or one of {choices}")
         try:
             state = run.checkpoints.load(nimg)
         except Damaged as damage:
             raise UserError(f"checkpoint {damage}: choose another one") from None
-    compute = choose(device, "fp32")  # an image should not depend on the shortcuts of training
+    compute = choose(device, "fp32")  # images should not depend on the precision of training
     method = recipe.build(info.data.spec, compute, training=False)
     unpack(method, state.tensors, state.values, training=False)
     return Model(method, run, state.values["nimg"], info.data.classes, state.sha256, state.values["seconds"])

@@ -1,4 +1,4 @@
-"""Where and with what a run was computed: time, commit, versions, machine."""
+"""The provenance of a result: time, commit, versions, machine."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def now() -> str:
-    """The time in UTC, as ISO 8601."""
+    """The current time in UTC, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def session_facts(compute: Compute, nimg: int) -> Session:
     """Versions and machine of a session that starts (or resumes) a run at `nimg` images."""
-    import torch  # imported here: a list of runs does without it
+    import torch  # imported here as a list of runs does not need it
 
     device = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else platform.processor()
     return Session(
@@ -43,11 +43,12 @@ def session_facts(compute: Compute, nimg: int) -> Session:
 
 
 def git_commit() -> str | None:
-    """The commit of the checkout that ganvas runs from, `+` when it is changed; None for an installed package."""
+    """The commit of the checkout that ganvas runs from, with `+` if it has changes; None for an installed package."""
     package = Path(__file__).parents[1]
     try:
         git = ["git", "-C", str(package)]
-        tracked = [*git, "ls-files", "--error-unmatch", "__init__.py"]  # not: installed in somebody's checkout
+        # Fails for a package that is installed inside another checkout.
+        tracked = [*git, "ls-files", "--error-unmatch", "__init__.py"]
         subprocess.run(tracked, capture_output=True, check=True)
         commit = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain", "--", str(package)], capture_output=True, text=True)

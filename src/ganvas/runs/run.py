@@ -1,9 +1,9 @@
-"""The run directory, which explains itself.
+"""The run directory.
 
-recipe.toml    every setting as it was resolved          log.jsonl     one record per line
+recipe.toml    all settings                              log.jsonl     one record per line
 run.json       versions, machine, data, state            samples/      sample sheets by images seen
-checkpoints/   newest and best, each with its sha256     sheet.png     a row of each sheet, 128 at most
-evaluations/   scores of checkpoints, with provenance    guard.json    when the guard stepped in, and what was lost
+checkpoints/   newest and best, each with its sha256     sheet.png     one row of each sheet, 128 at most
+evaluations/   scores of checkpoints, with provenance    guard.json    alarms of the guard, and removed records
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ganvas.recipes.recipe import Recipe
     from ganvas.runs.checkpoints import Checkpoints
 
-LOCK_SECONDS = 0.5  # patience with `ganvas runs`, which tries the lock for a moment
+LOCK_SECONDS = 0.5  # time to wait for the lock, as `ganvas runs` takes it for a moment
 
 
 class Run:
-    """One run directory: what is where. Reading needs no lock, writing does.
+    """A run directory and the paths in it. Reading needs no lock, writing does.
 
     `log`, `checkpoints` and `journal` read and write their own files.
     """
@@ -51,7 +51,7 @@ class Run:
 
     @classmethod
     def existing(cls, path: Path | str) -> Run:
-        """A run that is there; raises UserError otherwise."""
+        """A run that exists; raises UserError otherwise."""
         run = cls(path)
         if not run.is_run():
             what = "holds no run" if run.path.is_dir() else "does not exist"
@@ -60,7 +60,7 @@ class Run:
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        from ganvas.runs.checkpoints import Checkpoints  # imported here: a list of runs does without PyTorch
+        from ganvas.runs.checkpoints import Checkpoints  # imported here as a list of runs does not need PyTorch
 
         return Checkpoints(self.path / "checkpoints")
 
@@ -71,7 +71,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing; raises UserError while another process holds it. The lock dies with its process."""
+        """Lock the run for writing; raises UserError if another process has it. The lock ends with its process."""
         import filelock
 
         if self.path.exists() and not self.path.is_dir():
@@ -91,7 +91,7 @@ class Run:
                     files.remove_abandoned(folder)
             yield
         finally:
-            if not self.is_run():  # nothing came of it: leave nothing behind
+            if not self.is_run():  # the run did not start: leave nothing behind
                 with suppress(OSError):
                     Path(lock.lock_file).unlink()
                     for folder in made:
@@ -99,7 +99,7 @@ class Run:
             lock.release()
 
     def in_use(self) -> bool:
-        """Whether a process is training this run now."""
+        """Whether a process is training this run."""
         import filelock
 
         lock = self._lock()
@@ -107,7 +107,7 @@ class Run:
             lock.acquire(timeout=0)
         except filelock.Timeout:
             return True
-        except OSError:  # a folder that only others may write to: believe what is written there
+        except OSError:  # no permission to lock: rely on the state in run.json
             return True
         lock.release()
         return False
@@ -128,7 +128,7 @@ class Run:
         writer.write(self.recipe_file, recipe.to_toml().encode())
 
     def info(self) -> RunInfo:
-        """Raises UserError when run.json is damaged."""
+        """Read run.json; raises UserError if it is damaged."""
         try:
             return RunInfo.from_json(files.read(self.info_file), self.info_file)
         except OSError as error:
@@ -142,9 +142,9 @@ class Run:
         self.write_info(RunInfo.from_values({**self.info().model_dump(), **facts}, self.info_file), writer)
 
     def start(self, recipe: Recipe, data: ImageSet, writer: Writer = UNLIMITED) -> None:
-        """Write down what this run is."""
+        """Write recipe.toml and run.json."""
         self.write_recipe(recipe, writer)
-        before = self.info() if self.info_file.is_file() else None  # of a run killed before its first checkpoint
+        before = self.info() if self.info_file.is_file() else None  # the run was killed before its first checkpoint
         facts = {
             "name": data.name,
             "images": len(data),
@@ -165,31 +165,31 @@ class Run:
         self.write_info(RunInfo.from_values(info, self.info_file), writer)
 
     def state(self) -> str:
-        """One of: running, finished, stopped, failed: reason; `killed` when a running run has lost its process."""
+        """One of: running, finished, stopped, failed: reason; or killed, if a running run has lost its process."""
         info = self.info()
         if info.state == "running" and not self.in_use():
             return "killed"
         return f"{info.state}: {info.reason}" if info.state == "failed" else info.state
 
-    # -- what training leaves behind ----------------------------------------------------------------------------
+    # -- what training writes -----------------------------------------------------------------------------------
 
     def records(self) -> list[Record]:
-        """Every record of the log; raises UserError when it is damaged."""
+        """All records of the log; raises UserError if it is damaged."""
         return self.log.read()
 
     def events(self) -> list[GuardEvent]:
-        """What the guard saw and did, oldest first; raises UserError when its journal is damaged."""
+        """The events of the guard, oldest first; raises UserError if its journal is damaged."""
         return self.journal.events()
 
     def sheet(self, nimg: int) -> Path:
         return self.samples / f"{nimg:09d}.png"
 
     def sheets(self) -> list[Path]:
-        """The sample sheets of the run, oldest first; other files in the folder are none of its business."""
+        """The sample sheets of the run, oldest first; other files in the folder are ignored."""
         return sorted(file for file in self.samples.glob("?????????.png") if file.stem.isdecimal())
 
     def evaluation_files(self, nimg: int | None = None) -> list[Path]:
-        """Those of the checkpoint after `nimg` images, or all."""
+        """The evaluations of the checkpoint after `nimg` images, or of all checkpoints."""
         files = self.evaluations.glob("?????????-*.json" if nimg is None else f"{nimg:09d}-*.json")
         return sorted(file for file in files if file.stem[:9].isdecimal())
 

@@ -1,4 +1,4 @@
-"""Samples as files: a grid, arrays, single images. Each file carries the recipe of its samples."""
+"""Writing samples as a grid, as arrays or as single images. Each file contains the recipe of its samples."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class SampleRecipe(Document):
-    """What samples were drawn with. In version 1 the field `version` held the version of ganvas."""
+    """How samples were drawn. In version 1 the field `version` held the version of ganvas."""
 
     KIND: ClassVar[str] = "a recipe of samples"
     VERSION: ClassVar[int] = 2
@@ -26,13 +26,13 @@ class SampleRecipe(Document):
 
     version: int = 2
     ganvas: str
-    """the version of ganvas that drew them"""
+    """version of ganvas that drew the samples"""
     recipe: str
     checkpoint: str
     """sha256"""
     nimg: Count
     steps: Count | list[Count] | None = None
-    """functional gradient steps; a list: of each row of a grid"""
+    """functional gradient steps; a list: for each row of a grid"""
     seeds: list[Count]
     labels: list[Count] | None = None
     """left out: the samples have no classes"""
@@ -47,15 +47,15 @@ class SampleRecipe(Document):
         return values
 
     def values(self) -> dict[str, Any]:
-        """For the file of an image."""
+        """JSON values for an image file."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
     """Write samples as one grid (`.png`), as arrays (`.npz`) or one by one (a folder, such as `faces` or `v1.0`).
 
-    The arrays are images, seeds, recipe and, of a conditional run, labels and the names of all classes. In a folder the
-    files are named after seed and class. Returns the files written. Raises UserError for another kind of file.
+    The arrays are images, seeds, recipe and, for a conditional run, labels and the names of all classes. In a folder,
+    the files are named after seed and class. Returns the written files. Raises UserError for another kind of file.
     """
     labels = None if samples.labels is None else samples.labels.tolist()
     kind = "" if out.is_dir() else out.suffix.lower()
@@ -72,7 +72,7 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
         with files.atomic(out) as file:
             np.savez_compressed(file, recipe=np.array(recipe.to_json()), **arrays)
         return [out]
-    if re.match(r"\.[a-z]", kind):  # of a file; that of v1.0 is none
+    if re.match(r"\.[a-z]", kind):  # the extension of a file, unlike that of v1.0
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
     written = []
     for i, (image, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
@@ -85,12 +85,12 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
 
 
 def _in_a_name(text: str) -> str:
-    """The name of a class as part of a file's name: `T - shirt / top` -> `T-shirt-top`."""
+    """The name of a class as part of a file name: `T - shirt / top` -> `T-shirt-top`."""
     return re.sub(r"[^\w.]+", "-", text)[:80].strip("-") or "class"
 
 
 def save_steps(model: Model, steps: Sequence[int], n: int, label: str | None, seed: int, out: Path) -> None:
-    """Write a grid with the same samples in every row, after each number of `steps`; raises UserError for others."""
+    """Write a PNG grid whose rows are the same samples after each number of `steps`."""
     if out.suffix.lower() != ".png":
         raise UserError(f"rows of steps make an image: give --out a name that ends in .png, not '{out.name}'")
     rows = []

@@ -1,4 +1,4 @@
-"""The whole state of a method as named tensors and plain values, and back."""
+"""Converting the whole state of a method to named tensors and plain values, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from ganvas.methods import Method
 
 
 def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Everything that the next step depends on, less the position in the data, which is the images seen."""
+    """Everything that the next step depends on, except the position in the data, which is the images seen."""
     tensors: dict[str, Tensor] = {}
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
@@ -25,7 +25,7 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
-    """Put back what `pack` returned; with `training` false, only what sampling needs."""
+    """Restore what `pack` returned; with `training` false, only what sampling needs."""
     method.change_back(values.get("changed", {}))
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
@@ -40,7 +40,7 @@ def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, A
 
 
 def first_non_finite(method: Method) -> str | None:
-    """The name of something in the state that is no longer a finite number, if there is: a weight, a mean of Adam's."""
+    """The name of a tensor in the state with values that are not finite, if any: a weight, or a mean of Adam."""
     for key, value in pack(method)[0].items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             return key.removeprefix("module/").replace("/", ".")
@@ -48,7 +48,7 @@ def first_non_finite(method: Method) -> str | None:
 
 
 def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, by the rest of their names."""
+    """The tensors whose names begin with `prefix`, which is removed from the names."""
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
@@ -66,7 +66,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Put back what `random_states` returned, perhaps on another device."""
+    """Restore what `random_states` returned, perhaps on another device."""
     torch.set_rng_state(states["torch"])
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
@@ -94,11 +94,11 @@ def optimizer_groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], groups: list[dict[str, Any]]
 ) -> None:
-    """Put back what `optimizer_tensors` and `optimizer_groups` returned, perhaps on another device."""
+    """Restore what `optimizer_tensors` and `optimizer_groups` returned, perhaps on another device."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value.clone()  # it will be changed in place
+        state.setdefault(int(index), {})[name] = value.clone()  # as it is changed in place
     fresh, rates = optimizer.state_dict()["param_groups"], [group["lr"] for group in optimizer.param_groups]
     own = [{name: group[name] for name in ("params", "capturable") if name in group} for group in fresh]
     optimizer.load_state_dict(
@@ -112,5 +112,5 @@ def restore_optimizer(
             group["lr"] = rate.fill_(group["lr"])
         for parameter in group["params"]:
             for name, value in optimizer.state[parameter].items():
-                if value.shape == parameter.shape:  # moments lie in memory as their weights do
+                if value.shape == parameter.shape:  # moments have the memory layout of their weights
                     optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value)

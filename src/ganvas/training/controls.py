@@ -1,4 +1,4 @@
-"""The settings of the method that change while a run goes on: the schedule's factors times the guard's."""
+"""Changing settings of the method during a run: the schedule's factors times the guard's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from ganvas.training.schedule import Schedule
 
 
 class Controls:
-    """Gives the settings of `method` the values that the schedule and the guard want."""
+    """Sets the settings of `method` to the values from the schedule and the guard."""
 
     def __init__(self, method: Method, schedule: Mapping[str, Rule], total: int) -> None:
         self.method, self.total = method, total
@@ -25,9 +25,9 @@ class Controls:
             self.first_values |= settings
 
     def apply(self, nimg: int, rollbacks: Sequence[GuardEvent]) -> None:
-        """Change the settings whose value after `nimg` images and these rollbacks is another than now."""
+        """Set the settings to their values after `nimg` images and these rollbacks."""
         factors = self.schedule.factors(nimg)
-        if rollbacks:  # from now on every side has a rate of its own
+        if rollbacks:  # from now on each side has its own learning rate
             factors = {**dict.fromkeys(self.first_values, 1.0), **factors}
         for event in rollbacks:
             for field, factor in event.factors.items():
@@ -38,20 +38,20 @@ class Controls:
             self.method.change(**changes)
 
     def _value(self, field: str, factor: float) -> float:
-        """The first value times `factor`; a whole number stays one, and does not become 0 unless it was."""
+        """The initial value times `factor`; an integer stays an integer, and only 0 becomes 0."""
         first = self.first_values[field]
         return max(min(1, first), round(first * factor)) if isinstance(first, int) else first * factor
 
     def see(self, scores: Record) -> None:
-        """Tell the schedule the scores of a record."""
+        """Pass the scores of a record to the schedule."""
         self.schedule.see(scores)
 
     def state(self) -> dict[str, Any]:
-        """JSON values, for `restore`."""
+        """The state of the schedule as JSON values, for `restore`."""
         return self.schedule.state()
 
     def restore(self, state: Mapping[str, Any] | None) -> None:
-        """Put the schedule where `state` has it; at the start of a run without one."""
+        """Restore the state of the schedule; without `state`, that at the start of a run."""
         self.schedule = Schedule(self.rules, self.total)
         if state:
             self.schedule.load_state(state)

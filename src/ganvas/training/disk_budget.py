@@ -1,11 +1,12 @@
-"""The disk budget: a run directory never takes more, with the file that is just being written.
+"""The disk budget: a run directory never exceeds it, including the file that is being written.
 
-Nothing is dropped while there is room. Then the kind of file that is furthest over its share gives way: sample sheets
-until they lie at geometric distances, records until every second old one is gone, evaluations likewise. Checkpoints
-give way only to checkpoints: old ones first, then those that the guard may need, then the best, never the newest.
+Nothing is deleted while there is room. Then files are deleted of the kind that exceeds its share most: sample sheets,
+so that the remaining ones are spaced geometrically; every second of the older records; and likewise evaluations.
+Checkpoints are deleted only for new checkpoints: the oldest first, then those that the guard may need, then the best,
+never the newest.
 
-Part of the budget is kept free: for the log, which is written again as a whole when a run goes on, for TensorBoard's
-files, for the figures, and a little for whatever else comes.
+Part of the budget is reserved for the log, which is rewritten when a run resumes, for TensorBoard files, for figures,
+and for other files.
 """
 
 import copy
@@ -30,7 +31,7 @@ from ganvas.runs.state import optimizer_tensors, pack
 from ganvas.runs.writer import Writer
 from ganvas.training import guard
 
-KINDS = {  # by the first part of the path; anything else cannot go
+KINDS = {  # by the first part of the path; other files are never deleted
     "checkpoints": "checkpoints",
     "samples": "sample sheets",
     "sheet.png": "sample sheets",
@@ -38,29 +39,30 @@ KINDS = {  # by the first part of the path; anything else cannot go
     "evaluations": "evaluations",
 }
 FIXED = "fixed"
-SHARES = {"sample sheets": 0.45, "records": 0.4, "evaluations": 0.15}  # of what checkpoints and the rest leave
-SPARE = 50  # one part in so many stays free for what other commands write: evaluations, say
+SHARES = {"sample sheets": 0.45, "records": 0.4, "evaluations": 0.15}  # of the space besides checkpoints and FIXED
+SPARE = 50  # 1 / SPARE of the budget is reserved for files of other commands, such as evaluations
 MORE_THAN_KEPT = 4  # checkpoints beyond `train.keep`: the best, two for the guard, and the one being written
 
-TENSORBOARD_BYTES = 64_000_000  # at most, or a tenth of the budget
-FIGURES_BYTES = 8_000_000  # the same; none in a budget whose tenth is too small for them
-FIGURES_LEAST, FIGURES_PER_RECORD = 2_500_000, 500  # curves of more records are longer
+TENSORBOARD_BYTES = 64_000_000  # maximum, but no more than a tenth of the budget
+FIGURES_BYTES = 8_000_000  # the same; 0 if a tenth of the budget is less than FIGURES_LEAST
+FIGURES_LEAST, FIGURES_PER_RECORD = 2_500_000, 500  # curves of more records take more space
 
 LEAST_SHEETS = 3
 LEAST_RECORDS = 64
 LEAST_EVALUATIONS = 4
-RECORD_BYTES, EVALUATION_BYTES, SMALL_BYTES = 1_200, 10_000, 64_000  # usual ones are half of that
-HEADER_BYTES = 120  # of a tensor in a checkpoint, beside its name
+RECORD_BYTES, EVALUATION_BYTES, SMALL_BYTES = 1_200, 10_000, 64_000  # maximum; usual sizes are half of these
+HEADER_BYTES = 120  # in a checkpoint, for each tensor, besides its name
 
 
 # -- what stays -------------------------------------------------------------------------------------------------------
 
 
 def fewer_sheets(seen: Sequence[int], count: int) -> list[int]:
-    """At most `count` (3 or more) of the sheets after `seen` images (rising), at geometric distances.
+    """Choose at most `count` (3 or more) of the sheets after `seen` images (ascending), spaced geometrically.
 
-    The first one stays, the newest, and the first one in each of so many equal parts of every doubling of images seen.
-    Parts halve in number until the sheets are few enough, so that those which stay then are always still there.
+    The first and the newest are kept. Every doubling of the images seen is divided into equal parts, and the first
+    sheet of each part is kept. The number of parts is halved until few enough sheets are left; as parts are only ever
+    merged, a later call never needs a sheet that an earlier call dropped.
     """
     parts = 1024.0
     while len(seen) > max(count, 3):
@@ -74,9 +76,9 @@ def fewer_sheets(seen: Sequence[int], count: int) -> list[int]:
 
 
 def fewer_records(records: Sequence[Record], least: int = LEAST_RECORDS) -> list[Record]:
-    """Every second record of the older half is gone; those with a score or an evaluation go only after all others.
+    """Drop every second record of the older half; those with scores only when there are few others.
 
-    The first record stays, what the guard needs, and the newest half. Fewer than `least` all stay.
+    The first record, those that the guard needs and the newer half are kept. Fewer than `least` records are all kept.
     """
     if len(records) < least:
         return list(records)
@@ -88,9 +90,9 @@ def fewer_records(records: Sequence[Record], least: int = LEAST_RECORDS) -> list
 
 
 def fewer_evaluations(files: Sequence[Path], best: int | None) -> list[Path]:
-    """Of the protocol that has most of the `files` (NIMG-KEY.json), every second of the older half is gone.
+    """Drop every second of the older evaluations of the protocol with the most `files` (NIMG-KEY.json).
 
-    The first stays and the one of the checkpoint after `best` images.
+    The first one and that of the checkpoint after `best` images are kept.
     """
     protocols = Counter(file.stem[10:] for file in files)
     most = max(protocols, key=lambda key: protocols[key], default="")
@@ -105,7 +107,7 @@ def fewer_evaluations(files: Sequence[Path], best: int | None) -> list[Path]:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file in a folder, and of each folder in it with all that is below; what vanishes counts nothing."""
+    """Bytes of each file in a folder and of each sub-folder; files that disappear meanwhile are not counted."""
     found: dict[str, int] = {}
     try:
         with os.scandir(folder) as there:
@@ -124,12 +126,12 @@ def sizes(folder: Path) -> dict[str, int]:
 
 
 def checkpoint_size(method: Method) -> int:
-    """Bytes of a checkpoint of `method`, with the state that its optimisers have after their first step."""
+    """Bytes of a checkpoint of `method`, including the state of its optimisers after the first step."""
     tensors, values = pack(method)
     for name, optimizer in method.optimizers.items():
         if not optimizer.state:
             tried = copy.deepcopy(optimizer)
-            tried._warned_capturable_if_run_uncaptured = True  # which the copy has lost: this step is not recorded
+            tried._warned_capturable_if_run_uncaptured = True  # PyTorch warns otherwise: a copy loses this attribute
             for weight in (weight for group in tried.param_groups for weight in group["params"]):
                 weight.grad = torch.zeros_like(weight)
             tried.step()
@@ -139,17 +141,17 @@ def checkpoint_size(method: Method) -> int:
 
 
 def tensorboard_size(record: Mapping[str, object]) -> int:
-    """Bytes that a record takes in TensorBoard's files, at most: an event for each number."""
+    """Maximum bytes of a record in TensorBoard's files, which have an event for each number."""
     return sum(64 + len(name.encode()) for name in record)
 
 
 def figures_size(records: int) -> int:
-    """Bytes that the figures of a run take, at most."""
+    """Maximum bytes of the figures of a run."""
     return min(FIGURES_LEAST + FIGURES_PER_RECORD * records, FIGURES_BYTES)
 
 
 def expected_size(checkpoint: int, sheet: int, *, checkpoints: int, sheets: int, records: int, evaluations: int) -> int:
-    """Bytes of a run directory at its end, roughly; `checkpoint` and `sheet` are those of one."""
+    """Approximate bytes of a finished run directory; `checkpoint` and `sheet` are the bytes of one."""
     images = sheets * sheet * 9 // 8  # the first row of every sheet is in sheet.png as well
     rows = records * RECORD_BYTES // 2 * 3  # TensorBoard takes more than twice as much as the log
     rest = figures_size(records) // 2 + evaluations * EVALUATION_BYTES // 2
@@ -157,7 +159,7 @@ def expected_size(checkpoint: int, sheet: int, *, checkpoints: int, sheets: int,
 
 
 def kept_free(limit: int) -> dict[str, int]:
-    """Bytes that are kept free in a budget for what comes, by the folder where they go; "" is anywhere."""
+    """Bytes of a budget that are reserved, by folder; "" is for any other place."""
     return {
         "tensorboard": min(limit // 10, TENSORBOARD_BYTES),
         "figures": min(limit // 10, FIGURES_BYTES) if limit // 10 >= FIGURES_LEAST else 0,
@@ -166,20 +168,20 @@ def kept_free(limit: int) -> dict[str, int]:
 
 
 def by_kind(found: Mapping[str, int], limit: int) -> dict[str, int]:
-    """Bytes of each kind from what `sizes` found; FIXED has what cannot go and what is kept free in the budget."""
+    """Bytes of each kind, given the result of `sizes`; FIXED has files that are never deleted, and reserved space."""
     taken = dict.fromkeys((FIXED, "checkpoints", *SHARES), 0)
     for name, size in found.items():
         taken[KINDS.get(name, FIXED)] += size
-    taken["records"] *= 2  # room to write the log again
+    taken["records"] *= 2  # room to rewrite the log
     taken[FIXED] += sum(max(0, free - found.get(name, 0)) for name, free in kept_free(limit).items())
     return taken
 
 
 def shares(limit: int, fixed: int, checkpoint: int, keep: int, least: int) -> dict[str, int]:
-    """Bytes that each kind may take of `limit`, when `fixed` are taken by what cannot go.
+    """Bytes of `limit` that each kind may use, when `fixed` bytes are taken.
 
-    All checkpoints that a run wants have a place if a quarter of the budget (and `least`) stays for the rest; the
-    newest and the one being written have one always.
+    There is room for all the checkpoints that a run keeps if this leaves a quarter of the budget (and `least`) for the
+    rest, and always for the newest one and the one being written.
     """
     places = (limit - fixed - max(limit // 4, least)) // checkpoint
     all_checkpoints = min(max(places, 2), keep + MORE_THAN_KEPT) * checkpoint
@@ -198,11 +200,11 @@ def room_for_figures(run: Run) -> bool:
 
 
 class Budget(Writer):
-    """Keeps a run within `limit` bytes: makes room before anything is written.
+    """Keeps a run within `limit` bytes, by making room before anything is written.
 
-    `checkpoint` and `sheet` are the bytes of one, `keep` is that of the recipe, and `horizon` gives the images seen
-    before which the guard may want a checkpoint. Raises UserError where the budget cannot hold two checkpoints and the
-    small files; nothing is changed until `begin`.
+    `checkpoint` and `sheet` are the bytes of one, `keep` is `train.keep`, and `horizon` returns the images seen before
+    which the guard may need a checkpoint. Raises UserError if the budget cannot hold two checkpoints and the small
+    files; nothing is deleted until `begin`.
     """
 
     def __init__(
@@ -225,26 +227,26 @@ class Budget(Writer):
         if enough > limit:
             raise UserError(
                 f"a disk budget of {say_size(limit)} is too small: two checkpoints of {say_size(checkpoint)} and the "
-                f"small files need {-(-enough // 100_000) / 10:g} MB: give that to --disk-budget, or a smaller network"
+                f"small files need {-(-enough // 100_000) / 10:g} MB: raise --disk-budget, or choose a smaller network"
             )
 
     def begin(self) -> None:
-        """Drop at once what the run has too much of; `dropped` says how much of what. To be called before writing."""
+        """Delete what exceeds the budget; `dropped` counts the deleted files and records. Call this before writing."""
         if sizes(self.run.path).get("tensorboard", 0) > kept_free(self.limit)["tensorboard"]:
-            self.dropped["TensorBoard files"] += remove_events(self.run)  # the log has what they had
+            self.dropped["TensorBoard files"] += remove_events(self.run)  # the log has the same records
         self._make_room(None, 0)
         if self.dropped["sample sheets"]:
-            self.run.sheet_file.unlink(missing_ok=True)  # it has rows of those; it is made again
+            self.run.sheet_file.unlink(missing_ok=True)  # it has rows of the deleted sheets, and is written again
 
     def reserve(self, file: Path, size: int) -> None:
-        """Make room for `size` more bytes in `file`; raises RunFailed where nothing more can go."""
+        """Make room for `size` more bytes in `file`; raises RunFailed if nothing more can be deleted."""
         kind = KINDS.get(file.relative_to(self.run.path).parts[0], FIXED)
-        more = 2 * size if kind == "records" else size  # the log is written again as a whole when a run goes on
+        more = 2 * size if kind == "records" else size  # the log is rewritten when a run resumes
         if kind == "checkpoints":
             self.checkpoint = max(self.checkpoint, size)
-        if kind == "checkpoints" or self.held + more > self.limit:  # others may have written there as well
+        if kind == "checkpoints" or self.held + more > self.limit:  # other commands may have written files as well
             self._make_room(kind, more)
-        self.held += more  # at least what is there: until the next count, nothing that is replaced is taken off
+        self.held += more  # an upper bound until the next count, as replaced files are not subtracted
 
     def _make_room(self, kind: str | None, more: int) -> None:
         fewer: dict[str, Callable[[], int]] = {
@@ -268,11 +270,11 @@ class Budget(Writer):
                     break
             else:
                 raise RunFailed(
-                    f"'{self.run.path}' cannot stay within its disk budget of {say_size(self.limit)}: remove what is "
-                    "not ganvas's from it, or raise --disk-budget; the last checkpoint is whole"
+                    f"'{self.run.path}' cannot stay within its disk budget of {say_size(self.limit)}: remove files of "
+                    "your own from it, or raise --disk-budget; the last checkpoint is intact"
                 )
 
-    # -- each of these drops some of a kind and says how many; 0: no more can go
+    # -- each of these deletes some files or records of a kind and returns their number; 0: nothing can be deleted
 
     def _fewer_checkpoints(self) -> int:
         if strays := checkpoint.strays(self.run.checkpoints.folder):
@@ -309,7 +311,7 @@ class Budget(Writer):
 
 
 def remove_events(run: Run) -> int:
-    """Delete TensorBoard's files of a run; how many there were."""
+    """Delete the TensorBoard files of a run; returns their number."""
     files = list((run.path / "tensorboard").glob("events.out.tfevents.*"))
     for file in files:
         file.unlink(missing_ok=True)

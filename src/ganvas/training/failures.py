@@ -1,4 +1,4 @@
-"""Failures of a run: kept in run.json, and in one line where the user can put them right."""
+"""Failures of a run: recorded in run.json, and reported in one line if the user can solve them."""
 
 import errno
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from ganvas.runs.run import Run
 
 @contextmanager
 def failures_noted(run: Run) -> Iterator[None]:
-    """A full disk becomes one clear line; every failure is kept in run.json, if it can be written."""
+    """Record failures in run.json, and turn those that the user can solve, such as a full disk, into RunFailed."""
     try:
         yield
     except RunFailed as failure:
         _note(run, str(failure))
         raise
     except UserError:
-        raise  # nothing ran
+        raise  # the run has not started
     except Exception as error:
         reason = _in_one_line(error, run)
         _note(run, reason or f"{type(error).__name__}: {error}")
@@ -27,13 +27,13 @@ def failures_noted(run: Run) -> Iterator[None]:
 
 
 def _in_one_line(error: Exception, run: Run) -> str | None:
-    """What a full disk or a full memory means to the user; None for what should never have happened."""
+    """A message for failures that the user can solve, such as a full disk; None for unexpected errors."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is whole"
-    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):  # torch, of batch norm
-        return "batch norm needs more than one image: raise train.batch_size, or leave it out (network.d_norm=none)"
+        return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is intact"
+    if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):  # PyTorch's batch norm
+        return "batch norm needs more than one image: raise train.batch_size, or turn it off (network.d_norm=none)"
     if out_of_memory(error):
-        return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is whole"
+        return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is intact"
     return None
 
 

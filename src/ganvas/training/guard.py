@@ -1,7 +1,7 @@
-"""What goes wrong in training, seen in the records of a run: pure functions, so that any log can be checked again.
+"""Detecting trouble in the records of a run: pure functions, so that any log can be checked again.
 
-Tests compare a run with its own past, for a few records in a row: levels differ from method to method by orders
-of magnitude, and a single bad record is no collapse. A record is a mean over `train.log_every` images.
+The tests compare several successive records of a run with its own past: levels differ between methods by orders of
+magnitude, and a single bad record is not a collapse. A record is a mean over `train.log_every` images.
 """
 
 from collections.abc import Sequence
@@ -11,36 +11,36 @@ from typing import NamedTuple
 
 from ganvas.runs.log import Record
 
-CONFIRM = 2  # records in a row that have to show it
-PAST = 8  # records before these that they are compared with, at most
+CONFIRM = 2  # successive records that must show the trouble
+PAST = 8  # maximum number of earlier records with which they are compared
 LEAST_PAST = 3
-FALL, RISE = 8.0, 4.0  # of the losses, as factors, when one side suddenly dominates
-COLLAPSED = 0.35  # diversity, as a share of its best so far
-SOUND = 0.7  # the same, where nothing is wrong yet
-ONCE_DIVERSE = 0.3  # a generator that never was as diverse as this share of the data has nothing to lose yet
-GROWN = 1.1  # times the diversity that an untrained generator was born with: from here on it is learned
-STILL = 1e-4  # change of the samples from one record to the next, as a share of the distance between real ones
+FALL, RISE = 8.0, 4.0  # factors of the losses when one side suddenly dominates
+COLLAPSED = 0.35  # diversity of collapsed samples, as a share of the best so far
+SOUND = 0.7  # diversity at which nothing is wrong yet, as a share of the best so far
+ONCE_DIVERSE = 0.3  # if the diversity was never above this share of the data's, there is nothing to lose yet
+GROWN = 1.1  # factor of the untrained generator's diversity from which on diversity is learned
+STILL = 1e-4  # change of the samples between two records, as a share of the distance between real images
 STILL_RECORDS = 6
-REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records that an alarm may depend on
-PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient promises
-MANY_CLASSES = 0.6  # share of those of real images; noise may seem to have some, and below this none are lost
-PASSING, UNKNOWN = 0.3, 0.1  # of G's images, the share that once passed as their class; and of that, what is left
+REACH = 1 + max(CONFIRM, STILL_RECORDS)  # records on which an alarm may depend
+PROMISING, EMPTY = 0.3, 0.1  # rise of d by a functional gradient step, as a share of what its gradient predicts
+MANY_CLASSES = 0.6  # share of the real classes from which on some can be lost; noise may seem to have a few
+PASSING, UNKNOWN = 0.3, 0.1  # share of G's images that passed as their class; and the share of that which is left
 TINY = 1e-45  # the smallest probability in float32
-ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity where G has nothing to learn from: D has won from the start
+ALL_KNOWN, ALL_ALIKE = 0.01, 0.1  # loss of D and diversity if D has won from the start, and G has nothing to learn from
 
 
 class Alarm(NamedTuple):
     kind: str  # non-finite, domination, overshoot, collapse, stagnation
-    side: str  # whose learning ran away: G, D or both
-    said: str  # in plain words, without a full stop
-    since: int  # images seen when it was not there yet
-    sound: int = 0  # images seen when nothing led to it yet either; 0 where that is unknown
+    side: str  # the side that diverged: G, D or both
+    said: str  # description, without a full stop
+    since: int  # images seen of the last record before the trouble
+    sound: int = 0  # images seen of the last record without any sign of it; 0 if unknown
 
 
 def check(records: Sequence[Record], logistic: bool = True, classifies: bool = False) -> Alarm | None:
-    """What is wrong at the end of `records`, if anything.
+    """The trouble at the end of `records`, or None.
 
-    `logistic` losses are negative logarithms of probabilities; a D that `classifies` names the class of an image.
+    `logistic`: losses are negative logarithms of probabilities; `classifies`: D is a classifier of the images.
     """
     whole = [record for record in records if not record.get("stopped")]  # others are means over fewer images
     found = domination(whole) if logistic else None
@@ -50,14 +50,14 @@ def check(records: Sequence[Record], logistic: bool = True, classifies: bool = F
 
 
 def horizon(records: Sequence[Record]) -> int:
-    """Images seen before which no alarm can say that the trouble began: what was saved until then may be needed."""
+    """The images seen before which no alarm can place the start of the trouble: an older checkpoint may be needed."""
     whole = [record for record in records if not record.get("stopped")]
-    losses = [record for record in whole if record.get("d_loss") is not None]  # where D pauses, not in every record
+    losses = [record for record in whole if record.get("d_loss") is not None]  # missing while D is not updated
     return min((seen[-REACH]["nimg"] if len(seen) >= REACH else 0 for seen in (whole, losses) if seen), default=0)
 
 
 def remembered(records: Sequence[Record]) -> set[int]:
-    """Indices of the records that the tests need, however old: without them, `check` would find other things."""
+    """The indices of the records, however old, without which `check` would give other results."""
     whole = [i for i, record in enumerate(records) if not record.get("stopped")]
     losses = [i for i in whole if records[i].get("d_loss") is not None]
     found = {*whole[-REACH - PAST :], *losses[-REACH - PAST :]}
@@ -81,7 +81,7 @@ def remembered(records: Sequence[Record]) -> set[int]:
 
 
 def domination(records: Sequence[Record]) -> Alarm | None:
-    """One loss falls to almost nothing while the other one multiplies."""
+    """An alarm if one loss falls to almost nothing while the other one multiplies."""
     past, last = _split(_non_saturating(records), "d_loss", "g_loss")
     if not past:
         return None
@@ -100,7 +100,7 @@ def domination(records: Sequence[Record]) -> Alarm | None:
 
 
 def _non_saturating(records: Sequence[Record]) -> Sequence[Record]:
-    """The records with -log D(G(z)) as G's loss where it is log(1 - D(G(z))), the minimax form, which is below 0."""
+    """The records with G's minimax loss log(1 - D(G(z))), which is below 0, converted to -log D(G(z))."""
     known = [record for record in records if record.get("g_loss") is not None]
     if not any(record["g_loss"] < 0 for record in known):
         return records
@@ -108,7 +108,7 @@ def _non_saturating(records: Sequence[Record]) -> Sequence[Record]:
 
 
 def overshoot(records: Sequence[Record]) -> Alarm | None:
-    """The steps of the images have become too long for D's gradient: soon they lead away from what D calls real."""
+    """An alarm if functional gradient steps have become so long that they hardly increase D any more."""
     known = [record for record in records if record.get("rise") is not None]
     last = known[-CONFIRM:]
     best = max((record["rise"] for record in known), default=0.0)
@@ -124,14 +124,14 @@ def overshoot(records: Sequence[Record]) -> Alarm | None:
 
 
 def collapse(records: Sequence[Record]) -> Alarm | None:
-    """The samples, once diverse, have become alike."""
+    """An alarm if the samples have become alike after having been diverse."""
     known = [record for record in records if "diversity" in record]
     learned = known[_born([record["diversity"] for record in known])[1] :]
     if not learned:
         return None
     best = max(learned, key=lambda record: record["diversity"])
     last = learned[-CONFIRM:]
-    least = COLLAPSED * min(best["diversity"], 1.0)  # more than the data have is none to lose
+    least = COLLAPSED * min(best["diversity"], 1.0)  # diversity beyond that of the data is no loss
     if best["diversity"] < ONCE_DIVERSE or any(r["diversity"] > least for r in last):
         return None
     return Alarm(
@@ -145,10 +145,10 @@ def collapse(records: Sequence[Record]) -> Alarm | None:
 
 
 def _born(diversity: Sequence[float]) -> tuple[int, int]:
-    """Where it shows whether the diversity at the start was that of noise, and how many records are about noise.
+    """The record that shows whether the initial diversity was that of noise, and the number of records of noise.
 
-    Random weights may draw images as different as real ones. If that falls before it grows, nothing that was learned
-    is lost.
+    Untrained weights may draw images that are as different as real ones. If this diversity falls before it grows, it
+    was not learned, and nothing is lost.
     """
     for i, value in enumerate(diversity):
         if value > GROWN * diversity[0]:
@@ -159,7 +159,7 @@ def _born(diversity: Sequence[float]) -> tuple[int, int]:
 
 
 def lost_classes(records: Sequence[Record]) -> Alarm | None:
-    """Of the classes that were once drawn few are left."""
+    """An alarm if only few are left of the classes that the samples once had."""
     known = [record for record in records if record.get("classes") is not None]
     if not known:
         return None
@@ -177,7 +177,7 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
 
 
 def unrecognised(records: Sequence[Record]) -> Alarm | None:
-    """G's images, made to pass as their class, are no longer taken for it, and that does not mend by itself."""
+    """An alarm if D no longer recognises G's images as their class, which does not recover by itself."""
     known = [record for record in records if record.get("accuracy_generated") is not None]
     best = max(known, key=lambda record: record["accuracy_generated"], default={"accuracy_generated": 0.0})
     least = UNKNOWN * best["accuracy_generated"]
@@ -195,7 +195,7 @@ def unrecognised(records: Sequence[Record]) -> Alarm | None:
 
 
 def stagnation(records: Sequence[Record]) -> Alarm | None:
-    """The samples of fixed latents have stopped changing."""
+    """An alarm if the samples of fixed latents have stopped changing."""
     known = [record for record in records if "movement" in record]
     last = known[-STILL_RECORDS:]
     if len(known) <= STILL_RECORDS or any(record["movement"] > STILL for record in last):
@@ -209,7 +209,7 @@ def stagnation(records: Sequence[Record]) -> Alarm | None:
 
 
 def beaten(records: Sequence[Record]) -> Alarm | None:
-    """D is sure of every image and the samples are all alike, perhaps from the first record on."""
+    """An alarm if D is sure of every image and the samples are all alike, perhaps from the first record on."""
     known = [record for record in records if record.get("d_loss") is not None and "diversity" in record]
     last = known[-STILL_RECORDS:]
     if len(last) < STILL_RECORDS or any(r["d_loss"] > ALL_KNOWN or r["diversity"] > ALL_ALIKE for r in last):
@@ -224,13 +224,13 @@ def beaten(records: Sequence[Record]) -> Alarm | None:
 
 
 def _last_above(least: float, records: Sequence[Record], name: str) -> int:
-    """Images seen at the last record in which `name` is more than `least`."""
+    """The images seen of the last record in which `name` is above `least`."""
     found: int = [record["nimg"] for record in records if record[name] > least][-1]
     return found
 
 
 def _split(records: Sequence[Record], *names: str) -> tuple[list[Record], list[Record]]:
-    """The records that have all `names`: those of the past, and the last few; no past if there are too few."""
+    """The past and the last records that have all `names`; both empty if there are too few."""
     known = [record for record in records if all(record.get(name) is not None for name in names)]
     past = known[-CONFIRM - PAST : -CONFIRM]
     return (past, known[-CONFIRM:]) if len(past) >= LEAST_PAST else ([], [])

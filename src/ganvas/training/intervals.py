@@ -1,4 +1,4 @@
-"""When something is written down: every so many images seen."""
+"""When records, sheets, checkpoints and evaluations are due, by images seen."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from ganvas.runs.log import Record
 
 
 class Due(NamedTuple):
-    """What is to be written down after a step. An evaluation comes with a checkpoint, and all come with a record."""
+    """What is due after a step. Every evaluation comes with a checkpoint, and everything comes with a record."""
 
     record: bool
     sheet: bool
@@ -16,7 +16,7 @@ class Due(NamedTuple):
     evaluation: bool
 
     def scores(self, record: Record) -> Record:
-        """The scores in a record that come with these."""
+        """The scores in a record that belong to a due checkpoint or evaluation."""
         names = {*([SCORE] if self.checkpoint else ()), *(METRICS if self.evaluation else ())}
         return {name: record[name] for name in record.keys() & names}
 
@@ -31,7 +31,7 @@ class Intervals(NamedTuple):
 
     @classmethod
     def of(cls, settings: TrainSettings, data_size: int) -> "Intervals":
-        epoch = max(data_size, settings.log_every)  # that of a small folder is a few steps
+        epoch = max(data_size, settings.log_every)  # an epoch of a small set is only a few steps
         return cls(
             settings.log_every, settings.sample_every or epoch, settings.checkpoint_every or epoch, settings.eval_every
         )

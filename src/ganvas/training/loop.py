@@ -1,4 +1,4 @@
-"""The training loop: step, record, sample, checkpoint. It yields records and knows nothing about any method."""
+"""The training loop: step, record, sample, checkpoint. It yields records and is independent of the method."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -52,9 +52,9 @@ class Loop:
         self.restored: State | None = None
 
     def go(self, tick: Callable[[int, int], None], stop: Callable[[], bool]) -> Iterator[Record]:
-        """Train to the end of the run, or until `stop` or the caller wants no more; yields each record as it is logged.
+        """Train until the end of the run, or until `stop` or the caller ends it; yields each record when it is logged.
 
-        `tick(nimg, total)` is called before the first step and after each.
+        `tick(nimg, total)` is called before the first step and after each step.
         """
         batches = self.batches
         trained = self.restored[1]["seconds"] if self.restored else 0.0
@@ -82,7 +82,7 @@ class Loop:
         self.run.update_info(self.writer, state=state, ended=now())
 
     def step(self) -> None:
-        """One step of the method, with the settings that are due."""
+        """One step of the method, with the current settings."""
         before = self.batches.nimg
         self.controls.apply(before, self.rollback.done)
         self.drop_gradients()
@@ -99,10 +99,10 @@ class Loop:
                 optimizer.zero_grad()
 
     def record_and_checkpoint(self, due: Due, scheduled: Due) -> Record | None:
-        """Write down what is `due`; None where the guard sees trouble and goes back instead.
+        """Write what is `due`; returns the record, or None if the guard raised an alarm and rolled back.
 
-        The schedule of settings sees the scores that are `scheduled`: at its end, a run has some that it would not
-        have if it were longer.
+        The schedule gets only the scores that are `scheduled`: at the end of a run there are further ones, which a
+        longer run would not have.
         """
         findings = None
         since = self.recorder.recorded[0]
@@ -128,7 +128,7 @@ class Loop:
         if due.sheet:
             self.recorder.sheets.write(self.method, self.batches.nimg)
         self.controls.see(scheduled.scores(record))
-        self.recorder.log(record)  # before the checkpoint: a record without it is written again, never the reverse
+        self.recorder.log(record)  # before the checkpoint: without it, the record is written again
         if due.checkpoint:
             sha256 = self.save(score=record.get(self.settings.best))
             if findings is not None:
@@ -136,12 +136,12 @@ class Loop:
         return record
 
     def refuse_non_finite(self) -> None:
-        """Raise NonFinite if something in the state is not a finite number, which no checkpoint may have."""
+        """Raise NonFinite if anything in the state is not finite, so that it never gets into a checkpoint."""
         if broken := first_non_finite(self.method):
             raise NonFinite(f"{broken} is no longer finite after {self.batches.nimg:,} images")
 
     def go_back(self, alarm: guard.Alarm, record: Record | None) -> None:
-        """Go on from the last good state, with smaller steps for the side that ran away; raises RunFailed."""
+        """Continue from the last good state, with smaller steps for the side that diverged; raises RunFailed."""
         seconds = self.clock.seconds()
         state = self.rollback.after(alarm, self.batches.nimg, seconds, self.recorder.records, record)
         self.restore(state)
@@ -150,7 +150,7 @@ class Loop:
     # -- the state of a session ---------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin at the start of the run, or at what was restored."""
+        """Begin at the start of the run, or at the restored state."""
         self.saved = self.batches.nimg
         self.batches.reshuffles = len(self.rollback.done)
         self.recorder.begin()
@@ -160,7 +160,7 @@ class Loop:
         self.restored = None
 
     def save(self, score: float | None = None, under_way: State | None = None) -> str:
-        """Write a checkpoint; returns its sha256. One between two records has what is `under_way`."""
+        """Write a checkpoint; returns its sha256. Between two records it has the state of the next one, `under_way`."""
         tensors, values = pack(self.method)
         nimg, seconds = self.batches.nimg, self.recorder.recorded[1]
         values |= {"nimg": nimg, "seconds": seconds, "schedule": self.controls.state()}
@@ -180,17 +180,17 @@ class Loop:
         )
 
     def restore(self, state: State) -> None:
-        """Put method, data and schedule where a checkpoint has them; the guard keeps what it has done."""
+        """Restore method, data and schedule from a checkpoint; the guard keeps its events."""
         tensors, values = state
         unpack(self.method, tensors, values)
         for optimizer in self.method.optimizers.values():
-            optimizer.zero_grad()  # the next record tells their norms, and they are of what was left behind
+            optimizer.zero_grad()  # the next record has their norms, and old gradients are from the abandoned state
         self.batches.nimg = values.get("nimg", 0)
         self.controls.restore(values.get("schedule"))
         self.restored = state
 
     def checkpoint_between_records(self) -> None:
-        """A checkpoint where the run was stopped, with what the next record is made of so far."""
+        """Write a checkpoint where the run was stopped, including the state of the next record."""
         under_way = self.recorder.under_way()
         try:
             if self.recorder.pending:
@@ -199,7 +199,7 @@ class Loop:
         except NonFinite as failure:
             if self.settings.guard == "off":
                 raise
-            again = "the same command goes on from there, and the guard with it"
+            again = "the same command continues from there, with the guard"
             logger.warning(f"{failure.said}: the checkpoint of {self.saved:,} images is kept; {again}")
             return
         self.save(under_way=under_way)

@@ -1,4 +1,4 @@
-"""What is measured while a run trains: losses, norms, and samples from latents that never change."""
+"""Measurements during training: losses, norms, and samples from fixed latents."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
 from ganvas.runs.model import decode
 
-WATCHED = 64  # samples that are measured with every record
+WATCHED = 64  # samples that are measured for every record
 SCORE_IMAGES = 1_000
 
 
@@ -20,7 +20,7 @@ SCORE_IMAGES = 1_000
 
 
 class NonFinite(RunFailed):
-    """A loss or a weight is no longer a number."""
+    """A loss or a weight is no longer finite."""
 
     def __init__(self, said: str) -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class NonFinite(RunFailed):
 
 @torch.no_grad()
 def norms(method: Method) -> dict[str, Tensor]:
-    """Norms of each trained network's weights, and of its gradients in its last update."""
+    """The norms of each trained network's weights, and of its gradients in the last update."""
     norms = {}
     for name, module in method.modules.items():
         weights: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
@@ -44,12 +44,12 @@ def norms(method: Method) -> dict[str, Tensor]:
 
 
 def means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
-    """The mean of every scalar over the steps since the last record; raises NonFinite at one that is not."""
+    """The mean of each scalar over the steps since the last record; raises NonFinite if one is not finite."""
     means = {}
     for name in dict.fromkeys(name for _, scalars in pending for name in scalars):
         steps = [nimg for nimg, scalars in pending if name in scalars]
         scattered = [scalars[name].float() for _, scalars in pending if name in scalars]
-        values = torch.stack([value.to(scattered[-1].device) for value in scattered])  # from before a stop: on the CPU
+        values = torch.stack([value.to(scattered[-1].device) for value in scattered])  # resumed ones are on the CPU
         bad = (~values.isfinite()).nonzero()
         if len(bad):
             first = int(bad[0])
@@ -59,7 +59,7 @@ def means(pending: list[tuple[int, dict[str, Tensor]]]) -> dict[str, float]:
 
 
 def floats(scalars: dict[str, Tensor], nimg: int) -> dict[str, float]:
-    """The scalars, to six digits; raises NonFinite at one that is not."""
+    """The scalars, rounded to six digits; raises NonFinite if one is not finite."""
     values = {name: value.item() for name, value in scalars.items()}
     for name, value in values.items():
         if not np.isfinite(value):
@@ -71,8 +71,10 @@ def floats(scalars: dict[str, Tensor], nimg: int) -> dict[str, float]:
 
 
 class Watch:
-    """Measures a few samples from fixed latents: how far apart they are, how far they moved since the last record, and
-    how many classes they have (the effective number), where the evaluator knows the classes."""
+    """Measures a few samples from fixed latents: their mean distance and how far they moved since the last record.
+
+    If the evaluator knows the classes of the data, also the effective number of classes.
+    """
 
     def __init__(self, data: ImageSet, method: Method, evaluator: Evaluator | None) -> None:
         chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:WATCHED])
@@ -84,7 +86,7 @@ class Watch:
         self.before: np.ndarray | None = None
 
     def __call__(self, method: Method) -> dict[str, float]:
-        """`diversity`, `movement` and `classes`, as shares of what real images have."""
+        """`diversity`, `movement` and `classes`, relative to real images."""
         now = decode(method, self.seeds, self.labels)
         before, self.before = self.before, now
         if before is None or not self.real:
@@ -96,17 +98,17 @@ class Watch:
         return {name: float(f"{value:.6g}") for name, value in values.items()}
 
     def _classes(self, images: np.ndarray) -> float:
-        """The effective number of classes that the evaluator sees in uint8 [N, C, H, W]; 0 where there is none."""
+        """The effective number of classes of uint8 [N, C, H, W]; 0 without an evaluator."""
         if self.evaluator is None:
             return 0.0
         return metrics.effective_classes(self.evaluator.measure(images).probabilities.argmax(1))
 
 
 class CheckpointScore:
-    """The cheap score of a checkpoint: sliced Wasserstein distance to real images; lower is better.
+    """The cheap score of a checkpoint: the sliced Wasserstein distance to real images; lower is better.
 
-    It compares as many generated images as real ones (at most 1,000), with the labels of the real ones, from latents
-    that are always the same: two checkpoints differ by their weights alone.
+    It compares equal numbers of generated and real images (at most 1,000), with the same labels. The latents are fixed,
+    so the scores of two checkpoints differ only because of their weights.
     """
 
     def __init__(self, data: ImageSet, method: Method) -> None:

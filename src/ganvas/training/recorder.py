@@ -1,4 +1,4 @@
-"""What a run writes down about itself: records, sample sheets, scores and evaluations."""
+"""Making the records, sample sheets, scores and evaluations of a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ from ganvas.training.timing import Clock
 
 
 class Recorder:
-    """Makes the records of a run and the files that go with them."""
+    """Makes the records of a run and the related files."""
 
     def __init__(
         self,
@@ -43,25 +43,25 @@ class Recorder:
         self.sheets = Sheets(run, batches.data, writer)
 
     def begin(self) -> None:
-        """Make records from here on; what was under way is forgotten."""
+        """Start recording here; the state of an unfinished record is discarded."""
         self.records = self.run.records()
         self.pending: list[tuple[int, dict[str, Tensor]]] = []  # images seen, and what the step returned
         self.recorded = self.batches.nimg, self.clock.seconds()  # at the last record
         self.watch(self.method)
 
     def first_sheet(self) -> None:
-        """The samples of the untrained network; where a run goes on, `sheet.png` if it is not there."""
+        """Write the samples of the untrained network; in a resumed run, only `sheet.png` if it is missing."""
         if self.batches.nimg == 0:
             self.sheets.write(self.method, 0)
         elif not self.run.sheet_file.is_file():
             self.sheets.write_strip(self.batches.nimg)
 
     def add(self, scalars: dict[str, Tensor]) -> None:
-        """Take what a step returned."""
+        """Add the scalars that a step returned."""
         self.pending.append((self.batches.nimg, scalars))
 
     def record(self) -> Record:
-        """What happened since the last record; raises NonFinite."""
+        """The record of the time since the last one; raises NonFinite."""
         nimg, seconds = self.batches.nimg, self.clock.seconds()
         entry: Record = {"nimg": nimg, "epoch": round(self.batches.epoch, 4), "seconds": round(seconds, 3)}
         if self.pending:
@@ -74,7 +74,7 @@ class Recorder:
         return entry
 
     def evaluate(self) -> Findings:
-        """The scores of the method as it is, on nobody's time."""
+        """Evaluate the method in its current state; this does not count as training time."""
         assert self.scorer is not None
         with self.clock.paused():
             return self.scorer(self.method)
@@ -88,7 +88,7 @@ class Recorder:
         document.keep(self.run, findings.of(self.recipe, entry, sha256), self.writer)
 
     def recover_missing_evaluation(self) -> None:
-        """Write the evaluation of the newest checkpoint, if its record has the scores and a kill took the rest."""
+        """Write the evaluation of the newest checkpoint if its record has the scores but a kill came in between."""
         newest, nimg = self.records[-1] if self.records else {}, self.batches.nimg
         if self.scorer is None or newest.get("nimg") != nimg or not METRICS.keys() & newest.keys():
             return
@@ -99,13 +99,13 @@ class Recorder:
     # -- a stop between two records -----------------------------------------------------------------------------
 
     def under_way(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What the next record is made of so far, as tensors and JSON values, for `go_on_with`."""
+        """The state of the next record, as tensors and JSON values, for `go_on_with`."""
         pending = [(nimg, {name: float(value) for name, value in scalars.items()}) for nimg, scalars in self.pending]
         before = {} if self.watch.before is None else {"watched": torch.from_numpy(self.watch.before)}
         return before, {"pending": pending, "recorded": self.recorded}
 
     def go_on_with(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-        """So that a record is the same whether there was a stop in between or not."""
+        """Restore the state of the next record, so that a stop does not change it."""
         self.pending = [
             (nimg, {name: torch.tensor(value) for name, value in scalars.items()})
             for nimg, scalars in values["pending"]

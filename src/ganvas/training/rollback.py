@@ -1,4 +1,4 @@
-"""What the guard does about an alarm: back to the last good state with smaller steps, or stop the run."""
+"""The response to an alarm of the guard: return to the last good state with smaller steps, or stop the run."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from ganvas.training import guard
 
 logger = logging.getLogger("ganvas")
 
-LOST_RECORDS = 250  # of those that going back took, fewer than twice as many are kept
+LOST_RECORDS = 250  # at least half of the maximum number of removed records that the journal keeps
 
 State = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """Tensors and values of a checkpoint"""
 
 
 class Rollback:
-    """Takes a run back to its last good state, and keeps the guard's journal."""
+    """Rolls a run back to its last good state, and writes the guard's journal."""
 
     def __init__(self, run: Run, recipe: Recipe, method: Method, writer: Writer) -> None:
         self.run, self.recipe, self.settings = run, recipe, recipe.train
@@ -37,17 +37,16 @@ class Rollback:
 
     @property
     def done(self) -> list[GuardEvent]:
-        """The alarms that the run went back after, oldest first."""
+        """The alarms that were followed by a rollback, oldest first."""
         return [event for event in self.events if event.back_to is not None]
 
     def after(
         self, alarm: guard.Alarm, nimg: int, seconds: float, records: Sequence[Record], entry: Record | None
     ) -> State:
-        """Take the run directory back to the last good state, and return that.
+        """Roll the run directory back to the last good state, and return that state.
 
-        The alarm came after `nimg` images and `seconds`; `entry` is the record that it is about, if there is one, and
-        `records` those before. Raises RunFailed where the recipe wants that, or when going back did not help often
-        enough.
+        The alarm was raised after `nimg` images and `seconds`; `entry` is the record that caused it, if any, and
+        `records` are the earlier ones. Raises RunFailed if the recipe says so, or after too many rollbacks.
         """
         sides = ("G", "D") if alarm.side == "both" else (alarm.side,)
         fields = [field for side in sides for field in self.method.settings.slowdown_settings().get(side, {})]
@@ -73,10 +72,10 @@ class Rollback:
         return state
 
     def _good_state(self, alarm: guard.Alarm) -> tuple[int, State]:
-        """The images seen and the state of the newest checkpoint from before the trouble, or of the start.
+        """The images seen and the state of the newest checkpoint before the trouble, or of the start.
 
-        That is one from when all was sound, if one of the newest `keep` is, else from just before. Where there is an
-        older one than was gone back to before, in vain, it is that.
+        A checkpoint without any sign of the trouble is preferred, if it is among the newest `keep`. Checkpoints that an
+        earlier rollback returned to, in vain, are used only if there is no other.
         """
         tried = {event.back_to for event in self.done}
         regular = self.run.checkpoints.regular()
@@ -98,9 +97,9 @@ class Rollback:
 
 
 def go_back(run: Run, before: Sequence[GuardEvent], event: GuardEvent, writer: Writer = UNLIMITED) -> list[GuardEvent]:
-    """Forget what the run wrote after `event.back_to`; returns the journal, which has had the events `before`.
+    """Delete what the run wrote after `event.back_to`; returns the events of the journal: `before` and this one.
 
-    Until all is done the journal says so, and `finish_going_back` makes up for a kill.
+    The journal marks the event as unfinished until all is done; after a kill, `finish_going_back` completes it.
     """
     assert event.back_to is not None
     run.journal.write([*before, event.model_copy(update={"done": False})], writer)
@@ -111,7 +110,7 @@ def go_back(run: Run, before: Sequence[GuardEvent], event: GuardEvent, writer: W
 
 
 def finish_going_back(run: Run) -> None:
-    """End what `go_back` was killed at."""
+    """Complete a `go_back` that was killed."""
     events = run.events()
     if events and events[-1].done is False:
         go_back(run, events[:-1], events[-1])

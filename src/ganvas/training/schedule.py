@@ -1,4 +1,4 @@
-"""Settings of the method that change while a run goes on: on images seen, or when a score stops rising."""
+"""The schedule: factors of the method's settings that depend on images seen, or on plateaus of a score."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from ganvas.runs.log import Record
 
 
 class Schedule:
-    """The factors that rules put on settings of the method; with `state` they go on where they were."""
+    """The factors that the rules give to settings of the method; `state` and `load_state` save and restore it."""
 
     def __init__(self, rules: Mapping[str, Rule], total: int) -> None:
         self.rules, self.total = rules, total
@@ -18,7 +18,7 @@ class Schedule:
         self.waited = dict.fromkeys(self.scales, 0)
 
     def factors(self, nimg: int) -> dict[str, float]:
-        """For each field, what its value in the recipe is multiplied by after `nimg` images."""
+        """For each field, the factor of its value in the recipe after `nimg` images."""
         return {field: self.scales.get(field) or self._line(rule, nimg) for field, rule in self.rules.items()}
 
     def _line(self, rule: Rule, nimg: int) -> float:
@@ -27,7 +27,7 @@ class Schedule:
         return rule.bounded(1 + (rule.factor - 1) * done)
 
     def see(self, record: Record) -> list[str]:
-        """Take note of a record; the fields that change, as their score has not improved for so long."""
+        """Process the scores of a record; returns the fields whose factors change because of a plateau."""
         changed: list[str] = []
         for field, rule in self.rules.items():
             value = record.get(rule.on)
@@ -45,9 +45,9 @@ class Schedule:
         return changed
 
     def state(self) -> dict[str, Any]:
-        """JSON values."""
+        """The state as JSON values."""
         return {"scales": self.scales, "best": self.best, "waited": self.waited}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""
         self.scales, self.best, self.waited = dict(state["scales"]), dict(state["best"]), dict(state["waited"])

@@ -1,4 +1,4 @@
-"""Sample sheets: what the same latents become while a run trains."""
+"""Sample sheets, drawn from the same latents throughout training."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,14 +15,14 @@ from ganvas.runs.writer import Writer
 from ganvas.training import disk_budget
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 10
-SHEET_MOST_COLUMNS = 20  # of a conditional run, which has a column per class
+SHEET_MOST_COLUMNS = 20  # maximum for conditional runs, which have a column per class
 STRIP_ROWS = 128
 
 
 class Sheets:
-    """Samples from latents that never change, a column per class; and in `sheet.png` the first row of every sheet.
+    """Writes sheets of samples from fixed latents, with a column per class, and the first row of each to `sheet.png`.
 
-    Of a long run it has at most `STRIP_ROWS` rows, at geometric distances.
+    For long runs, `sheet.png` has `STRIP_ROWS` rows, spaced geometrically.
     """
 
     def __init__(self, run: Run, data: ImageSet, writer: Writer) -> None:
@@ -40,12 +40,12 @@ class Sheets:
         self.write_strip(nimg, recipe)
 
     def write_strip(self, nimg: int, recipe: Mapping[str, Any] | None = None) -> None:
-        """`sheet.png`, from the sheets of up to `nimg` images."""
+        """Write `sheet.png` from the sheets up to `nimg` images."""
         seen = [int(file.stem) for file in self.run.sheets() if int(file.stem) <= nimg]
         chosen = disk_budget.fewer_sheets(seen, STRIP_ROWS)
         for at in chosen:
             if at not in self.rows:
-                with suppress(OSError, SyntaxError, ValueError):  # a sheet that somebody damaged costs its row
+                with suppress(OSError, SyntaxError, ValueError):  # a damaged sheet has no row
                     self.rows[at] = self._first_row(images.load_png(self.run.sheet(at))[0])
         self.rows = {at: self.rows[at] for at in chosen if at in self.rows}
         if self.rows:
@@ -62,7 +62,7 @@ def _columns(method: Method, data: ImageSet) -> int:
 
 
 def sheet_of_real(method: Method, data: ImageSet) -> np.ndarray:
-    """A sheet of real images, uint8 [H, W, C], to know what one takes."""
+    """A sheet of real images, uint8 [H, W, C], to estimate the size of a sample sheet."""
     columns = _columns(method, data)
     chosen = np.arange(SHEET_ROWS * columns) % len(data)
     return images.grid(np.moveaxis(data.images[chosen], 1, -1), columns)

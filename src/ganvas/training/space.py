@@ -1,4 +1,4 @@
-"""How much disk a run takes: its budget, and a forecast in words."""
+"""The disk space of a run: its budget, and a forecast as text."""
 
 from ganvas.core import images
 from ganvas.core.files import say_size
@@ -12,18 +12,18 @@ from ganvas.training.intervals import Intervals
 from ganvas.training.monitor import WATCHED
 from ganvas.training.sheets import sheet_of_real
 
-SHEET_RECIPE_BYTES = 4_000  # at most, in the file of a sheet
-STEP_BYTES = 500  # of what a step returns, in the checkpoint of a stop, at most
+SHEET_RECIPE_BYTES = 4_000  # maximum, in the file of a sheet
+STEP_BYTES = 500  # maximum for the scalars of a step, in the checkpoint of a stop
 
 
 def budget_of(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budget | None:
-    """What keeps the run within its disk budget, if it has one; raises UserError where that is too small."""
+    """The disk budget of a run, or None if it has none; raises UserError if it is too small."""
     limit = recipe.train.disk_limit()
     if limit is None:
         return None
     steps = -(-recipe.train.log_every // recipe.train.batch_size)
     under_way = WATCHED * method.spec.channels * method.spec.height * method.spec.width + steps * STEP_BYTES
-    saved = [disk_budget.checkpoint_size(method) + under_way]  # that of a stop between two records is the largest
+    saved = [disk_budget.checkpoint_size(method) + under_way]  # a checkpoint between two records is the largest
     saved += [file.stat().st_size for file in run.checkpoints.folder.glob("*.safetensors")]
     return Budget(
         run,
@@ -36,7 +36,7 @@ def budget_of(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budge
 
 
 def expected_space(recipe: Recipe, method: Method, data: ImageSet) -> str:
-    """What the run directory will take, in words."""
+    """A forecast of the size of the run directory, as text."""
     total, intervals = recipe.total_images(len(data)), Intervals.of(recipe.train, len(data))
 
     def count(every: int) -> int:
@@ -53,7 +53,7 @@ def expected_space(recipe: Recipe, method: Method, data: ImageSet) -> str:
         evaluations=evaluations,
     )
     limit = recipe.train.disk_limit()
-    said = f"disk: {say_size(one)} per checkpoint, about {say_size(size)} in all at the end; "
+    forecast = f"disk: {say_size(one)} per checkpoint, about {say_size(size)} in total at the end; "
     if limit is None:
-        return f"{said}no budget"
-    return f"{said}budget {say_size(limit)}" + (": the oldest of it will be thinned" if size > limit else "")
+        return f"{forecast}no budget"
+    return f"{forecast}budget {say_size(limit)}" + (": older files will be thinned out" if size > limit else "")

@@ -1,4 +1,4 @@
-"""TensorBoard, where it is installed: the records of a run as scalars, within its disk budget."""
+"""Writing the records of a run to TensorBoard, if it is installed, within the disk budget."""
 
 import time
 from importlib.util import find_spec
@@ -8,14 +8,14 @@ from ganvas.runs.log import Record
 from ganvas.runs.run import Run
 from ganvas.training import disk_budget
 
-HEADER_BYTES = 1_000  # of an empty file of events, at most
+HEADER_BYTES = 1_000  # maximum for an empty event file
 
 
 class TensorBoard:
-    """Writes records to the files that TensorBoard reads; does nothing where it is not installed.
+    """Writes records to TensorBoard's event files; does nothing if TensorBoard is not installed.
 
-    When the files are as large as the budget lets them be, they are written again from the log, with as many records
-    as fill half of them; that is also where they come from when they are missing.
+    When the files reach their share of the budget, they are rewritten from the log at half that size. Missing files are
+    also written from the log.
     """
 
     def __init__(self, run: Run, nimg: int) -> None:
@@ -32,7 +32,7 @@ class TensorBoard:
             self._open(nimg + 1 if nimg else 0)
 
     def write(self, record: Record) -> None:
-        """Write a record that is in the log already."""
+        """Write a record that is already in the log."""
         if self.writer is None:
             return
         gone_back = record["nimg"] <= self.newest
@@ -59,7 +59,7 @@ class TensorBoard:
                 self.writer.add_scalar(name, value, record["nimg"], at)
 
     def _rewrite(self) -> None:
-        """All files anew from the log, at most half as large as they may be."""
+        """Rewrite all files from the log, at half of their maximum size."""
         self.close()
         disk_budget.remove_events(self.run)
         records = self.run.records()

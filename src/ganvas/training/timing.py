@@ -1,4 +1,4 @@
-"""How long training takes: the clock of a run, and a forecast."""
+"""The training time of a run, and a forecast of it."""
 
 import time
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from ganvas.training.monitor import means
 
 
 class Clock:
-    """Seconds of training, over all sessions of a run."""
+    """Measures the training time of a run, over all sessions."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
 
     def set(self, seconds: float) -> None:
-        """Go on from so many seconds."""
+        """Continue from this number of seconds."""
         self.started = time.monotonic() - seconds
 
     def seconds(self) -> float:
@@ -29,14 +29,14 @@ class Clock:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Inside, time does not count: the clock shows what training costs, not what evaluations do."""
+        """A context in which the clock stands still, so that evaluations do not count as training time."""
         begun = time.monotonic()
         yield
         self.started += time.monotonic() - begun
 
 
 def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", steps: int = 2) -> float:
-    """How long `recipe` takes here for an image of `spec`: the fastest of a few real steps on noise."""
+    """Training seconds per image of `spec` on this machine: the fastest of a few real steps on dummy images."""
     compute = choose(device, recipe.train.precision)
     shape = (recipe.train.batch_size, spec.channels, spec.height, spec.width)
     labels = np.arange(shape[0]) % spec.num_classes if spec.num_classes else None

@@ -1,7 +1,8 @@
-"""Training a recipe in a run directory, new or to be continued.
+"""Training a recipe in a run directory, starting or resuming the run.
 
-Everything is counted in images seen. A run may be killed at any moment: the same call goes on from the last checkpoint
-and ends with the same weights, bit for bit, as a run that was never stopped (same machine, same number of threads).
+Everything is counted in images seen. A run may be killed at any moment: the same call resumes it from the last
+checkpoint, and ends with the same weights, bit for bit, as an uninterrupted run (on the same machine, with the same
+number of threads).
 """
 
 import logging
@@ -38,7 +39,7 @@ from ganvas.training.space import budget_of, expected_space
 
 logger = logging.getLogger("ganvas")
 
-SKIPPED_SHOWN = 5  # unreadable files named in the warning; run.json has them all
+SKIPPED_SHOWN = 5  # unreadable files that the warning names; run.json names all
 
 
 def train(
@@ -51,19 +52,20 @@ def train(
     stop: Callable[[], bool] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Generator[Record, None, None]:
-    """Train `recipe` in the run directory `out`, new or to be continued; yields each record as it is logged.
+    """Train `recipe` in the run directory `out`, or resume the run there; yields each record when it is logged.
 
-    A record has nimg, epoch, seconds, images_per_second, the means of what the method's steps returned since the record
-    before, norms and diversity; those at a checkpoint also have its score. `tick(nimg, total)` is called before the
-    first step and after each, `say` with lines on what the images are taken as and on the space that the run will take.
+    A record has nimg, epoch, seconds, images_per_second, the means of the scalars returned by the method's steps since
+    the previous record, norms and diversity; at a checkpoint it also has its score. `tick(nimg, total)` is called
+    before the first step and after each step; `say` is called with messages on how the images were interpreted and on
+    the disk space that the run will need.
 
-    Closing the iterator, and `stop()`, asked before each step, end the session with a checkpoint. An exception in a
-    step, as Ctrl-C raises it, loses what was trained since the last one.
+    The session ends with a checkpoint if the iterator is closed, or if `stop()`, which is called before each step,
+    returns true. An exception during a step, such as from Ctrl-C, loses the training since the last checkpoint.
 
-    While the iterator is open, torch computes deterministically, and its random generators are the run's.
+    While the iterator is open, PyTorch computes deterministically, and its random generators belong to the run.
 
-    Raises UserError for what the caller can put right, RunFailed when the guard gives up or the disk is full; the last
-    good checkpoint stays.
+    Raises UserError for problems that the caller can solve, and RunFailed if the guard gives up or the disk is full;
+    the last good checkpoint is kept.
     """
     run = Run(out)
     with run.lock(), failures_noted(run):
@@ -78,7 +80,7 @@ def train(
             keep_freed_memory()
         with deterministic(), _random_numbers_put_back(compute.device):
             evaluator = _evaluator(run, recipe, data, device)
-            torch.manual_seed(recipe.train.seed)  # after the evaluator, which draws its first weights
+            torch.manual_seed(recipe.train.seed)  # after loading the evaluator, which draws random weights
             method = recipe.build(data.spec, compute)
             batches = Batches(
                 data,
@@ -119,13 +121,13 @@ def train(
                 for note in (*data.notes, expected_space(recipe, method, data)):
                     say(note)
                 if found is not None:
-                    say(f"goes on after {batches.nimg:,} images")
+                    say(f"resumes after {batches.nimg:,} images")
             yield from loop.go(tick or (lambda nimg, total: None), stop or (lambda: False))
 
 
 @contextmanager
 def _random_numbers_put_back(device: torch.device) -> Iterator[None]:
-    """Leave torch's random generators as they were."""
+    """Restore torch's random generators afterwards."""
     before = random_states(device)
     try:
         yield
@@ -134,7 +136,7 @@ def _random_numbers_put_back(device: torch.device) -> Iterator[None]:
 
 
 def _newest_checkpoint(run: Run) -> Checkpoint | None:
-    """The newest whole one, with a warning for each that is damaged."""
+    """The newest intact checkpoint, if any; logs a warning for each damaged one."""
     found, damages = run.checkpoints.newest()
     for damage in damages:
         logger.warning(damage)
@@ -152,7 +154,7 @@ def _begin_log(run: Run) -> None:
 
 
 def _keep_within(budget: Budget) -> None:
-    """Bring the run within its budget, with a warning of what that costs."""
+    """Reduce the run to its budget; logs a warning of what was removed."""
     budget.begin()
     if dropped := [f"{count:,} {kind}" for kind, count in budget.dropped.items() if count]:
         removed = f"removed {', '.join(dropped)} from '{budget.run.path}'"
@@ -160,7 +162,7 @@ def _keep_within(budget: Budget) -> None:
 
 
 def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluator | None:
-    """The evaluator of the samples: one for all of a run, so that its scores can be compared."""
+    """The evaluator of the samples; always the same one for a run, so that its scores can be compared."""
     if not (data.classes or recipe.train.eval_every):
         return None
     begun = run.info().evaluator if run.is_run() else None
@@ -168,13 +170,13 @@ def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluat
         return found
     chosen = evaluators.choose_for(data.spec, data.classes, data.fingerprint, device)
     if begun:
-        gone = f"the evaluator that '{run.path}' began with is not here any more"
-        logger.warning(f"{gone}: from here on its scores are through '{chosen.name}'")
+        gone = f"the evaluator that '{run.path}' began with no longer exists"
+        logger.warning(f"{gone}: from here on it is scored by '{chosen.name}'")
     return chosen
 
 
 def _scorer(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Method, evaluator: Evaluator) -> RunScorer:
-    """What evaluates the run while it trains; raises UserError when it would lack the score of `train.best`."""
+    """The scorer for evaluations during training; raises UserError if these would lack the score of `train.best`."""
     scorer = RunScorer(
         data,
         load_unseen(recipe.data, data, data_dir),
@@ -190,17 +192,17 @@ def _scorer(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Metho
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
-    """A run goes on only with the settings it began with; its length may change."""
+    """Raise UserError if the run was begun with other settings; its length may change."""
     if not run.is_run():
         return
     old, new = run.recipe().identity(), recipe.identity()
     for key in {**old, **new}:
         if key == "train.precision" and old.get(key) == "auto":
-            continue  # what a GPU does fast may be slow on the CPU where the run goes on
+            continue  # the run may resume on a CPU, where the format of the GPU is slow
         if old.get(key) != new.get(key):
             raise UserError(
                 f"'{run.path}' was trained with {key}={typed(old.get(key))}, not {typed(new.get(key))}: "
-                "use another --out for other settings, or the old settings to go on"
+                "use another --out, or the old settings to resume the run"
             )
 
 
@@ -210,12 +212,12 @@ def _refuse_other_data(run: Run, data: ImageSet) -> None:
 
 
 def _compute(run: Run, recipe: Recipe, device: str) -> Compute:
-    """Where the run computes; `auto` chooses a number format once, when the run begins."""
+    """The device and number format of the run; with `auto`, the format is chosen once, when the run begins."""
     compute = choose(device, recipe.train.precision)
     sessions = run.info().sessions if run.is_run() else ()
     if recipe.train.precision != "auto" or not sessions or sessions[-1].precision == compute.precision:
         return compute
     before = sessions[-1].precision
-    why = f"--precision {compute.precision} would be faster here ({compute.why}), but not the same run to the bit"
-    logger.warning(f"'{run.path}' goes on in {before}, as it began; {why}")
+    why = f"--precision {compute.precision} would be faster here ({compute.why}), but would change the run"
+    logger.warning(f"'{run.path}' continues in {before}, as it began; {why}")
     return choose(device, before)

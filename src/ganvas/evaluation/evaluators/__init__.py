@@ -1,8 +1,8 @@
-"""Evaluators: from images to features and class probabilities, without a network connection.
+"""Evaluators: networks that turn images into features and class probabilities, without an internet connection.
 
 Two small classifiers come with ganvas: `digits`, trained on MNIST, and `cifar10`, trained on a JPEG copy of CIFAR-10,
-which also provides general features of colour images. `Training` makes one for any labelled set. `inception` is the
-network of the published FID; ganvas never downloads its weights, it uses them where the user has put them.
+which also provides general features of colour images. `Training` trains one for any labelled set. `inception` is the
+network of the published FID; ganvas never downloads its weights, but uses those that the user has downloaded.
 """
 
 from ganvas.evaluation.evaluators.evaluator import Evaluator, Measured

@@ -1,10 +1,10 @@
 """A small image classifier and its training.
 
-Three stages of two 3x3 convolutions with batch norm; each stage halves the image. The features are the maximum of the
-last stage over all positions. SGD with Nesterov momentum, a triangular learning rate, label smoothing,
-random shifts, mirroring, cutout (DeVries & Taylor, 2017) and averaged weights (Izmailov et al., 2018), with the first
-epochs at three quarters of the size, which cost half: 22 epochs over 50,000 colour images of 32x32 take two hours on
-one core.
+The network has three stages of two 3x3 convolutions with batch norm; each stage halves the image. The features are the
+maximum of the last stage over all positions. Training uses SGD with Nesterov momentum, a triangular learning rate,
+label smoothing, random shifts, mirroring, cutout (DeVries & Taylor, 2017) and averaged weights (Izmailov et al., 2018).
+The first epochs use three quarters of the size, at half the cost: 22 epochs over 50,000 colour images of 32x32 take two
+hours on one core.
 """
 
 from collections.abc import Iterator
@@ -25,43 +25,43 @@ from ganvas.runs import checkpoint
 from ganvas.runs.checkpoint import Damaged
 from ganvas.runs.state import below, optimizer_groups, optimizer_tensors, restore_optimizer
 
-SETTLE_IMAGES = 10_000  # that the final statistics of batch norm are measured on
-LARGEST = 32  # pixels: larger images are scaled down unless asked otherwise
+SETTLE_IMAGES = 10_000  # images on which the final batch-norm statistics are measured
+LARGEST = 32  # default maximum side in pixels; larger images are scaled down
 
 
 class ClassifierSettings(Settings):
-    """The network and how it learns."""
+    """The settings of the network and its training."""
 
     size: int = Field(32, ge=8)
-    """side of the images that it takes, in pixels; others are scaled to it"""
+    """side in pixels to which images are scaled"""
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256)
     """filters of the three stages; the last is the number of features"""
     epochs: PositiveInt = 18
     """passes over the data"""
     small_epochs: NonNegativeInt = 10
-    """so many of the first epochs use images of three quarters of the size"""
+    """number of first epochs with images of three quarters of the size"""
     plain_epochs: NonNegativeInt = 0
-    """more passes at the end, without cutout, from a quarter of the highest learning rate down to nothing"""
+    """additional epochs without cutout, in which the learning rate falls from a quarter of the highest to 0"""
     average_epochs: NonNegativeInt = 0
-    """more passes at the end, at a quarter of the highest learning rate: the network is the mean of their weights"""
+    """additional last epochs at a quarter of the highest learning rate, over which the weights are averaged"""
     batch_size: PositiveInt = 256
     """images per batch"""
     lr: PositiveFloat = 0.2
-    """highest learning rate, reached after a fifth of the training"""
+    """highest learning rate, reached after a fifth of the epochs"""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Nesterov momentum"""
     weight_decay: float = Field(5e-4, ge=0)
-    """decay of the weights, per step and unit of learning rate"""
+    """weight decay per step, relative to the learning rate"""
     label_smoothing: float = Field(0.1, ge=0, lt=1)
-    """share of the target spread over all classes"""
+    """share of the target that is spread over all classes"""
     shift: NonNegativeInt = 4
-    """random shifts by up to so many pixels"""
+    """maximum of random shifts, in pixels"""
     mirror: bool = True
     """mirror left and right at random; results are then averaged over both views"""
     cutout: NonNegativeInt = 8
     """side of the square cut out of every image, in pixels; 0 = none"""
     seed: int = Field(0, ge=0, lt=2**31)
-    """decides the initial weights, the order of the data and the augmentation"""
+    """seed of the initial weights, the data order and the augmentation"""
 
     @field_validator("shift")
     @classmethod
@@ -72,7 +72,7 @@ class ClassifierSettings(Settings):
 
 
 def usual(spec: ImageSpec) -> ClassifierSettings:
-    """Settings that suit images of `spec`: grey ones are taken for drawings, without mirroring, for a small network."""
+    """Default settings for images of `spec`. Grey images are assumed to be drawings: a small network, no mirroring."""
     size = max(8, min(LARGEST, spec.height, spec.width))
     if spec.channels == 1:
         few = {"widths": (32, 64, 128), "epochs": 12, "small_epochs": 0, "mirror": False, "cutout": 0}
@@ -90,7 +90,7 @@ class Classifier(nn.Module):
 
     def __init__(self, channels: int, num_classes: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
-        narrow = max(8, widths[0] // 3)  # a filter is expensive at full size
+        narrow = max(8, widths[0] // 3)  # filters are expensive at full size
         layers: list[nn.Module] = [*_convolution(channels, narrow)]
         for inputs, outputs in zip((narrow, *widths[:2]), widths, strict=True):
             layers += [*_convolution(inputs, outputs, pool=True), *_convolution(outputs, outputs)]
@@ -99,7 +99,7 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         features = self.trunk(images).amax((2, 3)).float()
-        return Output(features, self.head(features) / 8)  # confident logits need large weights otherwise
+        return Output(features, self.head(features) / 8)  # otherwise, confident logits would need large weights
 
 
 def _convolution(inputs: int, outputs: int, pool: bool = False) -> list[nn.Module]:
@@ -124,9 +124,9 @@ def build(settings: ClassifierSettings, spec: ImageSpec, compute: Compute) -> Cl
 def train(
     network: Classifier, settings: ClassifierSettings, data: ImageSet, compute: Compute, folder: Path
 ) -> Iterator[Progress]:
-    """Train `network` on labelled `data`; yields after every step, and leaves the network ready to be used.
+    """Train `network` on labelled `data`; yields after every step, and leaves the network ready for use.
 
-    `folder` keeps the state after every epoch: a call with the same network, settings and data continues from there.
+    The state is kept in `folder` after every epoch; a call with the same network, settings and data continues from it.
     """
     batches = Batches(data, settings.batch_size, settings.seed, compute.device)
     per_epoch = max(1, len(data) // settings.batch_size)
@@ -171,7 +171,10 @@ def train(
 
 
 def _schedule(step: int, main: int, single: int) -> float:
-    """The learning rate as a share of the highest: up for a fifth of `main`, down to 0; a quarter to 0; a quarter."""
+    """The learning rate as a share of the highest one.
+
+    It rises for a fifth of `main` and falls to 0; then it falls from a quarter to 0; then it is a quarter.
+    """
     if step < main:
         return min((step + 1) / (0.2 * main), (main - step) / (0.8 * main))
     return 0.25 * (single - step) / (single - main) if step < single else 0.25
@@ -179,18 +182,18 @@ def _schedule(step: int, main: int, single: int) -> float:
 
 @torch.no_grad()
 def _settle(network: Classifier, settings: ClassifierSettings, batches: Batches) -> None:
-    """Measure the statistics of batch norm on unaugmented images: the running ones are of augmented images, and lag."""
+    """Measure batch-norm statistics on unaugmented images; the running ones are of augmented images, and lag behind."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
-            module.momentum = None  # a plain mean over the batches to come
+            module.momentum = None  # a plain mean over the following batches
     network.train()
     for _ in range(max(1, min(SETTLE_IMAGES, len(batches.data)) // settings.batch_size)):
         network(resized(batches.next().images, settings.size))
 
 
 def augmented(images: Tensor, settings: ClassifierSettings, random: torch.Generator) -> Tensor:
-    """Each of the images [B, C, S, S] randomly shifted and mirrored, with a random square cut out."""
+    """Shift and mirror each of the images [B, C, S, S] at random, and cut out a random square."""
     count, _, side, _ = images.shape
     device = images.device
 
@@ -200,7 +203,7 @@ def augmented(images: Tensor, settings: ClassifierSettings, random: torch.Genera
     reach = settings.shift
     if reach:
         rows, columns = (draw(2 * reach + 1) + torch.arange(side, device=device) for _ in range(2))
-        padded = F.pad(images, (reach,) * 4, mode="reflect").permute(0, 2, 3, 1)  # NHWC: one gather of whole pixels
+        padded = F.pad(images, (reach,) * 4, mode="reflect").permute(0, 2, 3, 1)  # NHWC: whole pixels are gathered
         every = torch.arange(count, device=device)[:, None, None]
         images = padded[every, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if settings.mirror:
@@ -215,7 +218,7 @@ def augmented(images: Tensor, settings: ClassifierSettings, random: torch.Genera
 
 
 def resized(images: Tensor, side: int) -> Tensor:
-    """Images scaled to side x side, averaging where that shrinks them."""
+    """Images scaled to side x side, with antialiasing."""
     if images.shape[-2:] == (side, side):
         return images
     return F.interpolate(images, (side, side), mode="bilinear", antialias=True, align_corners=False)
@@ -233,7 +236,7 @@ def _keep(
 
 
 def _resume(folder: Path, network: Classifier, average: AveragedModel, optimizer: torch.optim.Optimizer) -> int:
-    """Put back the newest whole state in `folder`; returns its steps, 0 where there is none."""
+    """Restore the newest intact state in `folder`; returns its number of steps, or 0 if there is none."""
     for step in reversed(checkpoint.available(folder)):
         try:
             state = checkpoint.load(folder, step)

@@ -12,11 +12,11 @@ from ganvas.compute.device import deterministic
 from ganvas.core.images import ImageSpec
 
 BATCH = 250
-LUMA = (0.299, 0.587, 0.114)  # Rec. 601: how much red, green and blue count in grey
+LUMA = (0.299, 0.587, 0.114)  # Rec. 601: the weights of red, green and blue in grey
 
 
 class Measured(NamedTuple):
-    """What an evaluator sees in N images, on the CPU."""
+    """The output of an evaluator for N images, on the CPU."""
 
     features: Tensor  # float32 [N, F]
     probabilities: Tensor  # float32 [N, classes]
@@ -24,14 +24,14 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A fixed network; scores are computed from what it sees in images.
+    """A fixed network from whose output scores are computed.
 
-    name, sha256: which one it is; scores of two evaluators cannot be compared
-    size, channels: of the images it takes; others are scaled to the size, and made grey or colour
-    scaling: how they are scaled, in words
-    classes: of its probabilities, in their order; empty if the network's own classes are not named
-    facts: its recipe, data and test accuracy
-    network: uint8 [B, channels, H, W] on its device -> features [B, F], probabilities [B, classes]
+    name, sha256: identify the evaluator; scores of different evaluators cannot be compared
+    size, channels: of its input; images are scaled to the size and converted to grey or colour
+    scaling: how they are scaled, as text
+    classes: the classes of its probabilities, in order; empty if they are unnamed
+    facts: its settings, data and test accuracy
+    network: uint8 [B, channels, H, W] on `device` -> features [B, F], probabilities [B, classes]
     """
 
     name: str
@@ -45,8 +45,7 @@ class Evaluator:
     device: torch.device
 
     def measure(self, images: np.ndarray) -> Measured:
-        """uint8 [N, C, H, W] -> features and probabilities; those of one image do not depend on the others (but for
-        rounding)."""
+        """uint8 [N, C, H, W] -> features and probabilities; except for rounding, images do not affect each other."""
         found = []
         with torch.no_grad(), deterministic():
             for start in range(0, len(images), BATCH):
@@ -56,11 +55,11 @@ class Evaluator:
         return Measured(features, probabilities)
 
     def resize(self, spec: ImageSpec) -> str:
-        """How images of `spec` are scaled to its size, in words."""
+        """How images of `spec` are scaled to the evaluator's size, as text."""
         return "none" if (spec.height, spec.width) == (self.size, self.size) else self.scaling
 
     def knows(self, classes: Sequence[str]) -> bool:
-        """Whether its probabilities are of these classes."""
+        """Whether the probabilities are of these classes."""
         return bool(classes) and self.classes == tuple(classes)
 
 

@@ -1,4 +1,4 @@
-"""An evaluator as a .safetensors file: half-precision weights, and facts in the header."""
+"""Evaluators as .safetensors files: half-precision weights, and facts in the header."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from ganvas.evaluation.evaluators.evaluator import Evaluator
 
 
 def to_bytes(network: Classifier, facts: Mapping[str, Any]) -> bytes:
-    """An evaluator as a file: half-precision weights, `facts` in the header."""
+    """The file of an evaluator: half-precision weights, with `facts` in the header."""
     tensors = {
         key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
         for key, value in network.state_dict().items()
@@ -30,7 +30,7 @@ def to_bytes(network: Classifier, facts: Mapping[str, Any]) -> bytes:
 
 
 def read_facts(data: bytes, name: object) -> dict[str, Any]:
-    """What the header says: name, settings, classes, training data and test accuracy. Raises UserError if damaged."""
+    """Read name, settings, classes, training data and test accuracy from the header. Raises UserError if damaged."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts: dict[str, Any] = json.loads(header["__metadata__"]["ganvas"])
@@ -41,7 +41,7 @@ def read_facts(data: bytes, name: object) -> dict[str, Any]:
 
 
 def from_bytes(data: bytes, name: str, compute: Compute) -> Evaluator:
-    """The evaluator in a file; `name` is what messages call it. Raises UserError if it is damaged."""
+    """Load the evaluator in a file; messages call it `name`. Raises UserError if it is damaged."""
     facts = read_facts(data, name)
     settings = parse(ClassifierSettings, facts["settings"], f"{name}: evaluator")
     spec = ImageSpec(facts["channels"], settings.size, settings.size, len(facts["classes"]))
@@ -65,7 +65,7 @@ def from_bytes(data: bytes, name: str, compute: Compute) -> Evaluator:
 
 
 def _views(network: Classifier, settings: ClassifierSettings, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and probabilities, averaged over the image and its mirror image if the network was trained on both."""
+    """Features and probabilities, averaged over image and mirror image if the network was trained on both."""
     images = classifier.resized(images, settings.size)
     views = [network(view) for view in ((images, images.flip(3)) if settings.mirror else (images,))]
     features = torch.stack([view.features for view in views]).mean(0)

@@ -1,4 +1,4 @@
-"""InceptionV3 as the published FID uses it, from weights that the user has put in place."""
+"""InceptionV3 as used by the published FID, with weights that the user has downloaded."""
 
 import hashlib
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ SCALING = "bilinear as in TensorFlow 1"
 
 
 def weights_file() -> Path:
-    """Where the weights of Inception are looked for: the cache of ganvas, then that of PyTorch."""
+    """The path of Inception's weights: in the cache of ganvas, or else in that of PyTorch."""
     own = cache_dir() / "evaluators" / FILE
     return own if own.is_file() else Path(torch.hub.get_dir()) / "checkpoints" / FILE
 
@@ -28,7 +28,7 @@ def weights_file() -> Path:
 def load(compute: Compute) -> Evaluator:
     """InceptionV3 with the weights and the scaling of TensorFlow, from torch-fidelity.
 
-    Raises UserError if torch-fidelity or the weights are missing, or the weights are damaged.
+    Raises UserError if torch-fidelity or the weights are missing, or if the weights are damaged.
     """
     file = weights_file()
     if find_spec("torch_fidelity") is None:
@@ -38,7 +38,7 @@ def load(compute: Compute) -> Evaluator:
     if not file.is_file():
         raise UserError(f"the weights of inception are missing: download {URL_INCEPTION_V3} as '{file}'")
     data = read(file)
-    try:  # torch-fidelity unpickles the file as it is: make sure first that it holds nothing but tensors
+    try:  # torch-fidelity unpickles the file: check first that it contains only tensors
         torch.load(file, weights_only=True)
     except Exception as error:
         raise UserError(

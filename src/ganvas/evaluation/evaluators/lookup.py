@@ -1,4 +1,4 @@
-"""Finding an evaluator: by the training images, by name, by file or by hash."""
+"""Finding evaluators by training images, by name, by file or by hash."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from ganvas.core.images import ImageSpec
 from ganvas.evaluation.evaluators import files, inception
 from ganvas.evaluation.evaluators.evaluator import Evaluator
 
-# The evaluators that come with ganvas, each with its sha256. `cifar10` is the mean of the weights of three networks
-# that continued one training of 18 epochs: with plain_epochs=4, with plain_epochs=14, and with plain_epochs=0 and
-# average_epochs=10 (a model soup: Wortsman et al., 2022).
+# The evaluators that come with ganvas, with their sha256. `cifar10` is the mean of the weights of three networks (a
+# model soup, Wortsman et al., 2022) that continue one training of 18 epochs: with plain_epochs=4, with plain_epochs=14,
+# and with plain_epochs=0 and average_epochs=10.
 BUNDLED = {
     "digits": "d3b15bae88118be7f4c3b2792d5113d6f963e58cee9259d244ec4d0d72477bb3",
     "cifar10": "56f9b5b83aeff97fb88301aa9ee8878a0b86e953b17a3558b720bc01b81f200a",
@@ -27,8 +27,11 @@ BUNDLED = {
 def choose_for(
     spec: ImageSpec, classes: Sequence[str], sha256: str, device: str = "auto", name: str | None = None
 ) -> Evaluator:
-    """The evaluator for a training set: the one of this name or file if given, else one trained on exactly these
-    images, else one that knows these classes, else general features of colour (`cifar10`) or grey images (`digits`)."""
+    """Choose the evaluator for a training set.
+
+    The first of: the one with this name or file, if given; one trained on exactly these images; a bundled one that
+    knows these classes; general features of colour images (`cifar10`) or grey images (`digits`).
+    """
     if name:
         return load(name, device)
     bundled = [load(name, device) for name in BUNDLED]
@@ -45,7 +48,7 @@ def choose_for(
 
 
 def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
-    """The evaluator with this hash if it comes with ganvas or is in the cache, else None."""
+    """The bundled or cached evaluator with this hash, or None."""
     for name, known in BUNDLED.items():
         if known == sha256:
             return load(name, device)
@@ -56,11 +59,11 @@ def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
 
 
 def load(name: str, device: str = "auto") -> Evaluator:
-    """An evaluator by name (`digits`, `cifar10`, `inception`, or a set that one was trained for) or by file.
+    """Load an evaluator by name (`digits`, `cifar10`, `inception`, or the set that it was trained for) or by file.
 
     Raises UserError if there is none, or if its file is damaged.
     """
-    compute = choose(device, "fp32")  # scores should not depend on the number format of training
+    compute = choose(device, "fp32")  # scores should not depend on the precision of training
     if name == inception.NAME:
         return inception.load(compute)
     if name in BUNDLED:
@@ -84,7 +87,7 @@ def load(name: str, device: str = "auto") -> Evaluator:
 
 
 def available() -> list[tuple[str, str, str]]:
-    """(name, what it was trained on and how good it is, where it is) of every evaluator that can be used now."""
+    """(name, training data and accuracy, location) of every available evaluator."""
     rows = [(name, _in_words(load(name, "cpu").facts), "comes with ganvas") for name in BUNDLED]
     rows += [(facts["name"], _in_words(facts), str(file)) for file, facts in _trained()]
     weights = inception.weights_file()
@@ -92,18 +95,18 @@ def available() -> list[tuple[str, str, str]]:
 
 
 def describe(file: Path) -> str:
-    """What the evaluator in a file was trained on and how good it is."""
+    """The training data and accuracy of the evaluator in a file, as text."""
     return _in_words(files.read_facts(read(file), file))
 
 
 def _in_words(facts: Mapping[str, Any]) -> str:
     data, test = facts["data"], facts["test"]
-    tested = f"{test['images']:,} {test['what'].replace('pictures', 'images')}"  # the word of earlier versions
+    tested = f"{test['images']:,} {test['what'].replace('pictures', 'images')}"  # as earlier versions wrote
     return f"trained on {data['images']:,} images of {data['name']}, accuracy {test['accuracy']:.2%} on {tested}"
 
 
 def _trained() -> list[tuple[Path, dict[str, Any]]]:
-    """The evaluators in the cache with their facts, without damaged ones."""
+    """The intact evaluators in the cache, with their facts."""
     found = []
     for file in sorted((cache_dir() / "evaluators").glob("*.safetensors")):
         with suppress(UserError):

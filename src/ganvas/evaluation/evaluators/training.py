@@ -23,15 +23,15 @@ from ganvas.evaluation.evaluators.classifier import Classifier, ClassifierSettin
 from ganvas.evaluation.evaluators.evaluator import BATCH, Evaluator
 from ganvas.evaluation.evaluators.files import from_bytes, to_bytes
 
-HELD_OUT = 10  # one image in so many tests an evaluator whose data has no test split
+HELD_OUT = 10  # without a test split, one image in ten is held out to test the evaluator
 
 
 class Training:
-    """The training of an evaluator for the labelled images of `data`: iterate over it.
+    """Trains an evaluator for the labelled images of `data`, by iterating over it.
 
     The evaluator is written to `file`: `out`, or a file in the cache that is named after images and settings. After a
-    stop, training continues from the last whole epoch; if the file exists, there is nothing to do.
-    Raises UserError for data without labels, with a single class, or with too few images.
+    stop, training continues from the last complete epoch; if the file exists, there is nothing to do. Raises UserError
+    for data without labels, with a single class, or with too few images.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Training:
         learned = load_data(data, "train", data_dir)
         if learned.labels is None or len(learned.classes) < 2:
             raise UserError(
-                f"'{data.name}' has no labels, which an evaluator learns: put the images into a sub-folder per class"
+                f"'{data.name}' has no labels, which an evaluator needs: put the images into a sub-folder per class"
             )
-        self.of = learned.fingerprint  # of the whole set: runs on it find the evaluator by this
+        self.of = learned.fingerprint  # of the whole set, by which its runs find the evaluator
         unseen, self._what = load_unseen(data, learned, data_dir), "test images"
         if unseen is None:
             (learned, unseen), self._what = _held_out(learned), "images held out of the training set"
@@ -96,9 +96,9 @@ class Training:
 
     @torch.no_grad()
     def _calibrate(self, network: Classifier) -> float:
-        """Divide the logits by the temperature that fits the unseen images best (Guo et al., 2017); returns it.
+        """Divide the logits by the temperature that fits the unseen images best (Guo et al., 2017), and return it.
 
-        Label smoothing leaves the probabilities too uniform, which would lower an inception score.
+        Label smoothing makes the probabilities too uniform, which would lower the inception score.
         """
         assert self._unseen.labels is not None
         parts = []
@@ -114,7 +114,7 @@ class Training:
 
 
 def accuracy(evaluator: Evaluator, data: ImageSet) -> float:
-    """Share of the labelled images whose most likely class is their label."""
+    """The share of labelled images whose predicted class is their label."""
     assert data.labels is not None
     right = 0
     for start in range(0, len(data), BATCH):
@@ -124,7 +124,7 @@ def accuracy(evaluator: Evaluator, data: ImageSet) -> float:
 
 
 def _held_out(data: ImageSet) -> tuple[ImageSet, ImageSet]:
-    """The set without a random tenth of its images, and that tenth."""
+    """Split a set: without a random tenth of its images, and that tenth."""
     assert data.labels is not None
     order = np.random.default_rng(0).permutation(len(data))
     cut = max(1, len(data) // HELD_OUT)

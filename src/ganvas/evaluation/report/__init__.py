@@ -1,1 +1,1 @@
-"""What evaluations and comparisons look like: in the terminal, as CSV, Markdown, JSON and curves, and as one page."""
+"""Reports of comparisons: in the terminal, as CSV, Markdown, JSON and curves, and as an HTML page."""

@@ -1,4 +1,4 @@
-"""Texts that all outputs share: the cells of a table, its headings and titles."""
+"""The texts that all reports share: the cells of a table, its headings and titles."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,13 +7,12 @@ from ganvas.evaluation.compare import Comparison, Table, count, metric_of
 from ganvas.metrics import Score
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "": ""}
-NAME_WIDTH = 40  # characters of a run's name before the terminal table folds it
+NAME_WIDTH = 40  # maximum width of a run's name in the terminal, in characters
 LEGEND = (
-    "↓ lower is better, ↑ higher is better. After ±: for one run the uncertainty from the finite number of samples (it "
-    "says nothing about other seeds; of IS, as is customary, the standard deviation over ten parts of them), for "
-    "several seeds the standard deviation over them. Bold: the best run, and every run whose distance to it is within "
-    "the uncertainty of both. Real images are the ceiling that a score can be read against, noise and the mean image "
-    "the floor."
+    "↓ lower is better, ↑ higher is better. ±: for one run, the uncertainty from the finite number of samples (not the "
+    "variation between seeds; for IS, as is usual, the standard deviation over ten parts of the samples); for several "
+    "seeds, the standard deviation over seeds. Bold: the best run, and every run that differs from it by no more than "
+    "the uncertainty of both. Real images show the best score that can be expected, noise and the mean image the worst."
 )
 
 
@@ -23,11 +22,11 @@ class Cell(NamedTuple):
 
 
 def table_cells(table: Table) -> tuple[list[str], list[list[Cell]]]:
-    """Headings, and one list of cells per row; the references come last."""
+    """The headings, and a list of cells for each row; references come last."""
     header = ["run", "images seen", "seconds", *(metric_heading(name) for name in table.metrics)]
     body = []
     for row in (*table.rows, *table.references):
-        rough = row.kind in ("noise", "mean")  # they are there for their size alone
+        rough = row.kind in ("noise", "mean")  # only their magnitude matters
         scores = [
             Cell(number(row.scores[name], rough) if name in row.scores else "-", (row.name, name) in table.best)
             for name in table.metrics
@@ -46,9 +45,9 @@ def _span(values: Sequence[float]) -> str:
 
 
 def number(score: Score, rough: bool = False) -> str:
-    """`3.21 ± 0.05`: the error to one digit, to two if the first is a 1, and the value to as many decimals.
+    """Format a score: `3.21 ± 0.05`. The error has one digit, or two if the first is a 1; the value as many decimals.
 
-    `rough` leaves out the error.
+    `rough` omits the error.
     """
     if rough or score.error is None or score.error < 5e-7:
         text = f"{score.value:.4g}" if abs(score.value) < 1000 else f"{score.value:,.0f}"
@@ -59,7 +58,7 @@ def number(score: Score, rough: bool = False) -> str:
 
 
 def table_title(table: Table) -> str:
-    """A heading: the scores of one table share these."""
+    """The heading of a table: its data, number of samples and evaluator."""
     shared = table.evaluations[0].document
     return f"{shared.data_name}: {shared.protocol.n:,} samples, evaluator {shared.protocol.evaluator.name}"
 
@@ -74,7 +73,7 @@ def budget_line(comparison: Comparison) -> str:
 
 
 def column_groups(header: Sequence[str], body: Sequence[Sequence[Cell]], width: int) -> list[list[int]]:
-    """The columns after the first, in groups that fit beside it."""
+    """The columns after the first, in groups that fit next to it."""
     needs = [max(len(text), *(len(cells[j].text) for cells in body)) + 2 for j, text in enumerate(header)]
     groups, left = [[1]], width - min(needs[0], NAME_WIDTH + 2) - needs[1]
     for j in range(2, len(header)):

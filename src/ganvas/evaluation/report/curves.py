@@ -1,4 +1,4 @@
-"""Scores while runs train, as curves."""
+"""Curves of the scores during training."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -14,14 +14,14 @@ from ganvas.runs.run import Run
 
 CURVES = ("fid", "kid", "inception_score", "precision", "recall", "coverage", "vendi", "class_kl", "classes_present")
 BANDS = (
-    "Several seeds: the line is their mean, and the band reaches from the lowest to the highest of them. A single run: "
-    "the band is the uncertainty of its scores."
+    "Several seeds: the line is their mean, and the band ranges from the lowest to the highest. A single run: the band "
+    "is the uncertainty of its scores."
 )
-LOG_FROM = 20  # largest / smallest score from which a curve needs a logarithmic scale
+LOG_FROM = 20  # ratio of the largest to the smallest score from which the scale is logarithmic
 
 
 class Curve(NamedTuple):
-    key: str  # of the protocol
+    key: str  # the key of the protocol
     metric: str
     figure: Figure
 
@@ -36,7 +36,7 @@ class Line(NamedTuple):
 
 
 def curves(comparison: Comparison) -> list[Curve]:
-    """Scores over images seen and over seconds of training, where some run was evaluated more than once."""
+    """Scores over images seen and over seconds of training, if some run was evaluated more than once."""
     return [
         Curve(table.key, metric, _curve(comparison, table, metric))
         for table in comparison.tables
@@ -46,7 +46,7 @@ def curves(comparison: Comparison) -> list[Curve]:
 
 
 def _points(table: Table, metric: str) -> dict[Run, list[RunEvaluation]]:
-    """The evaluations that have the metric, by images seen, of every run in the table."""
+    """For every run in the table, its evaluations that have the metric, sorted by images seen."""
     points: dict[Run, list[RunEvaluation]] = {}
     runs = {e.run for row in table.rows for e in row.members}
     for evaluation in sorted(table.evaluations, key=lambda e: e.nimg):
@@ -56,9 +56,9 @@ def _points(table: Table, metric: str) -> dict[Run, list[RunEvaluation]]:
 
 
 def _lines(row: Row, points: Mapping[Run, list[RunEvaluation]], metric: str) -> list[Line]:
-    """One line: a run with the uncertainty of its scores, or the mean of seeds with their range.
+    """The line of a run with the uncertainty of its scores, or the mean of seeds with their range.
 
-    Seeds that were evaluated after different numbers of images have a line each.
+    Seeds that were evaluated after different numbers of images have separate lines.
     """
     runs = [points[e.run] for e in row.members if e.run in points]
     shared = set.intersection(*({p.nimg for p in run} for run in runs)) if runs else set()
@@ -78,7 +78,7 @@ def _line_of_run(label: str, points: Sequence[RunEvaluation], metric: str) -> Li
 
 
 def _curve(comparison: Comparison, table: Table, metric: str) -> Figure:
-    """One colour per row of the table."""
+    """A figure with one colour per row of the table."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     points, legend = _points(table, metric), {}
@@ -110,13 +110,13 @@ def _curve(comparison: Comparison, table: Table, metric: str) -> Figure:
     left.set_ylabel(metric_heading(metric))
     figure.suptitle(f"{metric_heading(metric)}   ({table_title(table)})").set_parse_math(False)
     shown = figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=3, frameon=False)
-    for text in shown.get_texts():  # a path may hold dollar signs
+    for text in shown.get_texts():  # a path may contain dollar signs
         text.set_parse_math(False)
     return figure
 
 
 def _fits(reference: float, values: np.ndarray, log: bool) -> bool:
-    """Whether a line at `reference` takes no more room than the curves themselves."""
+    """Whether a line at `reference` is at most as far from the curves as their own height."""
     if log and reference <= 0:
         return False
     low, high, at = np.log([values.min(), values.max(), reference]) if log else (values.min(), values.max(), reference)

@@ -1,4 +1,4 @@
-"""Comparisons as files for other programs: CSV, Markdown and JSON."""
+"""Comparisons for other programs: CSV, Markdown and JSON."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ CSV_COLUMNS = ("protocol", "kind", "run", "recipe", "seed", "nimg", "seconds", "
 
 
 def to_csv(comparison: Comparison) -> str:
-    """One line per protocol, run and metric; the runs behind a mean have lines of their own as well."""
+    """One line per protocol, run and metric; the runs behind a mean also have lines of their own."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -56,7 +56,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text in one line, in which Markdown finds no markup."""
+    """The text on one line, with Markdown characters escaped."""
     return re.sub(r"([\\`*<|!\[\]])", r"\\\1", " ".join(text.split()))
 
 

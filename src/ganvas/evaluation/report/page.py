@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that needs nothing but itself."""
+"""A comparison as a self-contained HTML page."""
 
 import base64
 import io
@@ -17,7 +17,7 @@ from ganvas.evaluation.compare import Comparison, RunEvaluation, Table, metric_o
 from ganvas.evaluation.report.cells import LEGEND, budget_line, metric_heading, table_cells, table_title
 from ganvas.evaluation.report.curves import BANDS, Curve, curves
 
-SHEET_WIDTH = 320  # CSS pixels that a sample sheet is enlarged to, by a whole factor
+SHEET_WIDTH = 320  # CSS pixels to which sample sheets are enlarged, by an integer factor
 
 
 def to_html(comparison: Comparison) -> str:
@@ -73,7 +73,7 @@ def _table(table: Table, drawn: list[Curve], shown: set[Path]) -> dict[str, Any]
 
 
 def _svg(curve: Curve) -> Markup:
-    """A figure that can stand inside a page: text as text, ids of its own, no address of any kind."""
+    """A figure for embedding in the page: text as text, unique ids, no URLs."""
     own = escape(f"c{curve.key}-{curve.metric}")
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": own, "svg.fonttype": "none"}):
@@ -96,7 +96,7 @@ class Sheet(NamedTuple):
 
 
 def _sheets(table: Table, shown: set[Path]) -> list[Sheet]:
-    """The sample sheet of every run at, or last before, the evaluated checkpoint, unless it is `shown` already."""
+    """The last sample sheet of every run up to the evaluated checkpoint, unless it has been `shown` already."""
     sheets = []
     for evaluation in _members(table):
         file = max((f for f in evaluation.run.sheets() if int(f.stem) <= evaluation.nimg), default=None)
@@ -117,7 +117,7 @@ def _sheets(table: Table, shown: set[Path]) -> list[Sheet]:
 
 
 def _provenance(table: Table) -> list[tuple[str, str]]:
-    """The protocol, and where every score of the rows comes from."""
+    """The protocol, and the provenance of every score of the rows."""
     parts: list[tuple[str, Any]] = [("protocol", table.evaluations[0].document.protocol.model_dump())]
     for evaluation in _members(table):
         values = evaluation.document.model_dump(mode="json", exclude={"protocol"}, exclude_none=True)

@@ -19,7 +19,7 @@ from ganvas.evaluation.report.cells import (
 )
 from ganvas.metrics import Score
 
-EXPLAINED_WIDTH = 150  # of a terminal that has room for what each score means
+EXPLAINED_WIDTH = 150  # characters; from this width on, the meaning of each score is shown
 
 
 def _text(text: str = "", style: str = "") -> Text:
@@ -28,7 +28,7 @@ def _text(text: str = "", style: str = "") -> Text:
 
 
 def rich_tables(comparison: Comparison, width: int = 120) -> list[RenderableType]:
-    """A comparison for the terminal. A table wider than `width` characters continues below, with the same rows."""
+    """A comparison for the terminal. Tables wider than `width` characters continue below, with the same rows."""
     parts: list[RenderableType] = [_text(budget_line(comparison)), _text()] if budget_line(comparison) else []
     for table in comparison.tables:
         why = [_text(table.why, style="yellow")] if table.why else []
@@ -48,9 +48,9 @@ def rich_tables(comparison: Comparison, width: int = 120) -> list[RenderableType
 
 
 def rich_evaluation(evaluation: Evaluation, width: int = 120) -> list[RenderableType]:
-    """One evaluation for the terminal: a line per score, beside the reference rows.
+    """An evaluation for the terminal: a line per score, next to those of the reference rows.
 
-    If `width` has room for it, each line ends with what the score means.
+    If `width` is large enough, each line ends with the meaning of the score.
     """
     references = {kind: evaluation.references[kind] for kind in REFERENCES if kind in evaluation.references}
     shown = RichTable(box=None, header_style="bold", pad_edge=False)

@@ -1,6 +1,6 @@
-"""Deep Zoom: `name.dzi` and a folder `name_files` of tiles, for viewers on web pages.
+"""Deep Zoom: a file `name.dzi` and a folder `name_files` of tiles, for viewers on web pages.
 
-There is a level for every halving of the image, named by its number: 0 is a single pixel, the last one the image.
+There is a numbered level for every halving of the image: 0 is a single pixel, the last level is the image.
 """
 
 import os
@@ -14,7 +14,7 @@ import numpy as np
 from ganvas.core import files
 from ganvas.painting.formats.strips import LEVEL, Shape, to_pillow
 
-TILE, OVERLAP = 254, 1  # pixels; a tile also has the pixels around it, so that no seams show between two
+TILE, OVERLAP = 254, 1  # pixels; tiles overlap, so that no seams are visible between them
 DZI = """<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="png" Overlap="{overlap}" TileSize="{tile}">
   <Size Width="{width}" Height="{height}"/>
@@ -27,10 +27,10 @@ def tiles_of(path: Path) -> Path:
 
 
 def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
-    """The tiles are put in place first, then the file that makes them an image; a failure undoes what was done."""
+    """The tiles are moved into place before the .dzi file is written; a failure undoes all of it."""
     tiles = tiles_of(path)
     part, old = (tiles.with_name(f".{tiles.name}.{os.getpid()}.{end}") for end in ("part", "old"))
-    for left in (part, old):  # by a process of the same number that was killed
+    for left in (part, old):  # left by a killed process with the same id
         shutil.rmtree(left, ignore_errors=True)
     files.remove_abandoned(tiles.parent)
     with ExitStack() as undo:
@@ -43,7 +43,7 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
         files.write(part / "recipe.json", recipe.encode())
         (part / ".lock").unlink()
         if os.name == "posix":
-            os.sync()  # all tiles reach the disk at once: one by one they would take longer than the painting
+            os.sync()  # flushes all tiles at once; one by one would take longer than painting
         if tiles.exists():
             tiles.rename(old)
             undo.callback(old.rename, tiles)
@@ -56,7 +56,7 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
 
 
 class _Level:
-    """One level of an image, fed from the top: writes its tiles, and feeds the level of half its size."""
+    """A level of the image, which gets rows from the top, writes its tiles and passes halved rows to the next level."""
 
     def __init__(self, tiles: Path, height: int, width: int, channels: int) -> None:
         number = (max(height, width) - 1).bit_length()
@@ -64,16 +64,16 @@ class _Level:
         self.folder.mkdir(parents=True)
         self.half = _Level(tiles, -(-height // 2), -(-width // 2), channels) if number else None
         self.missing = height
-        """rows still to come"""
+        """rows that have not been added yet"""
         self.single = np.empty((0, width, channels), np.float32)
-        """a row that waits for the next one"""
+        """a row without its pair"""
         self.rows = np.empty((TILE + 2 * OVERLAP, width, channels), np.uint8)
-        """of the next row of tiles; nothing is above the first, so its overlap stays empty"""
+        """pixels of the next row of tiles; the first has nothing above it, so its upper overlap stays empty"""
         self.filled = OVERLAP
         self.tile_row = 0
 
     def add(self, rows: np.ndarray) -> None:
-        """float32 [rows, width, channels] in 0..255, not rounded, so that roundings do not add up over the levels."""
+        """Add float32 [rows, width, channels] in 0..255; not rounded, so that errors do not accumulate over levels."""
         self.missing -= len(rows)
         self._cut(np.rint(rows).astype(np.uint8))
         if self.half:
@@ -93,7 +93,7 @@ class _Level:
             rows = rows[taken:]
             if self.filled == len(self.rows):
                 self._write_tiles()
-                self.rows[: 2 * OVERLAP] = self.rows[TILE:]  # the last ones are also the first of the next tiles
+                self.rows[: 2 * OVERLAP] = self.rows[TILE:]  # the overlap with the next row of tiles
                 self.filled = 2 * OVERLAP
         if not self.missing:
             self._write_tiles()
@@ -114,7 +114,7 @@ def _halved(rows: np.ndarray) -> np.ndarray:
 
 
 def _even(rows: np.ndarray, axis: int) -> np.ndarray:
-    """The last row or column twice if their number is odd: it is its own neighbour."""
+    """Repeat the last row or column if their number is odd."""
     odd = [(0, rows.shape[axis] % 2 if i == axis else 0) for i in range(rows.ndim)]
     return np.pad(rows, odd, mode="edge")
 

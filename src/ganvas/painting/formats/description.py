@@ -1,4 +1,4 @@
-"""The recipe in the field for a description that TIFF and WebP have: JSON, {"ganvas": recipe}."""
+"""The recipe in the description field of TIFF and WebP files, as JSON: {"ganvas": recipe}."""
 
 from ganvas.core.images import RECIPE_KEY
 
@@ -7,11 +7,11 @@ BEFORE, AFTER = f'{{"{RECIPE_KEY}": ', "}"
 
 
 def describe(recipe: str) -> str:
-    """What the field holds."""
+    """The content of the field."""
     return BEFORE + recipe + AFTER
 
 
 def recipe_in(description: str) -> str | None:
-    """The recipe, or None in a description by others."""
+    """The recipe in a description, or None if another program wrote it."""
     ours = description.startswith(BEFORE) and description.endswith(AFTER)
     return description[len(BEFORE) : -len(AFTER)] if ours else None

@@ -1,4 +1,4 @@
-"""PNG: a signature, then chunks: length, name, data, check sum."""
+"""PNG: a signature followed by chunks of length, name, data and checksum."""
 
 import os
 import struct
@@ -31,12 +31,12 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
 
 
 def _filtered(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Strips as PNG wants them, uint8 [rows, 1 + bytes of a row]: the number of the filter, then the filtered row.
+    """Strips in PNG's format, uint8 [rows, 1 + bytes of a row]: the number of the filter, then the filtered row.
 
-    Filters work on bytes. With 16 bits, where every carry into the upper byte shows, those from one row to the next
-    lie in long spans, and differences downwards give files up to a quarter smaller than differences across.
+    8-bit rows are stored as differences from the left neighbour, 16-bit rows as differences from the row above: filters
+    work on bytes, and as carries into the upper byte occur in long runs, this gives files up to a quarter smaller.
     """
-    above = None  # the last row of the strip before
+    above = None  # the last row of the previous strip
     for strip in strips:
         if strip.dtype == np.uint8:
             number, rows = 1, steps_across(strip)

@@ -1,4 +1,4 @@
-"""What the image formats have in common: the shape of an image, and its rows in strips of moderate size."""
+"""What the image formats share: the shape of an image, and strips of rows of moderate size."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -8,17 +8,17 @@ from PIL import Image
 
 from ganvas.painting.palette import Bits
 
-STRIP = 2**20  # bytes of the rows that are compressed in one go
-LEVEL = 5  # of zlib: a third of the time of its default, 6, for files that are 4 % larger
+STRIP = 2**20  # bytes of a strip, which is compressed at once
+LEVEL = 5  # of zlib; takes a third of the time of its default 6, for 4 % larger files
 
 
 class Shape(NamedTuple):
-    """Of an image."""
+    """The shape of an image."""
 
     height: int
     width: int
     channels: int  # 1 or 3
-    bits: Bits  # of a number
+    bits: Bits  # per channel
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -30,9 +30,9 @@ class Shape(NamedTuple):
 
 
 def strips(bands: Iterable[np.ndarray], shape: Shape) -> Iterator[np.ndarray]:
-    """The rows of `bands` in strips of `shape.strip_rows`, the last one shorter.
+    """The rows of `bands` in strips of `shape.strip_rows` rows; the last strip may be shorter.
 
-    A strip is given when it is known whether more rows come, so whoever asks for the last one hears of any mistake.
+    Raises ValueError if the bands do not match the shape; always before the last strip.
     """
     strip = np.empty((shape.strip_rows, shape.width, shape.channels), shape.dtype)
     rows = filled = 0
@@ -41,7 +41,7 @@ def strips(bands: Iterable[np.ndarray], shape: Shape) -> Iterator[np.ndarray]:
             raise ValueError(f"a band is {band.dtype} {list(band.shape)}, which does not fit {shape}")
         rows += len(band)
         if rows > shape.height:
-            raise ValueError(f"more than the {shape.height} rows that were announced")
+            raise ValueError(f"the image has more than {shape.height} rows")
         while len(band):
             if filled == len(strip):
                 yield strip
@@ -51,18 +51,18 @@ def strips(bands: Iterable[np.ndarray], shape: Shape) -> Iterator[np.ndarray]:
             filled += taken
             band = band[taken:]
     if rows < shape.height:
-        raise ValueError(f"{rows} rows of the {shape.height} that were announced")
+        raise ValueError(f"the image has {rows} rows instead of {shape.height}")
     yield strip[:filled]
 
 
 def steps_across(strip: np.ndarray) -> np.ndarray:
-    """Every pixel less its left neighbour, modulo 2**bits: small numbers, that compress well where colours are smooth.
+    """Every pixel minus its left neighbour, modulo 2**bits. In smooth images these are small, and compress well.
 
-    (With 8 bits, the filters of PNG that look at two or three neighbours are slower and gain 3 % at best.)
+    (With 8 bits, PNG's filters with two or three neighbours are slower and gain at most 3 %.)
     """
     return np.diff(strip, axis=1, prepend=strip.dtype.type(0))
 
 
 def to_pillow(pixels: np.ndarray) -> Image.Image:
-    """uint8 [H, W, 1 or 3]"""
+    """A Pillow image of uint8 [H, W, 1 or 3]."""
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

@@ -1,4 +1,4 @@
-"""TIFF, in strips that are packed one by one."""
+"""TIFF, in strips that are compressed separately."""
 
 import zlib
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from ganvas.core import files
 from ganvas.painting.formats.description import describe, recipe_in
 from ganvas.painting.formats.strips import LEVEL, Shape, steps_across
 
-BIG = 2**32 - 2**28  # bytes; a TIFF file of more, or of a little less that packs badly, must be of its large variant
+BIG = 2**32 - 2**28  # bytes of pixels above which the BigTIFF variant is used, with a margin for bad compression
 
 
 def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
-    """The strips are packed here: only so does tifffile take them one by one, it would want pixels all at once."""
+    """The strips are compressed here, as tifffile accepts compressed strips one by one, but pixels only all at once."""
     from tifffile import TiffWriter  # imported here: slow
 
     steps = (steps_across(strip).astype(shape.dtype.newbyteorder("<")) for strip in strips)
@@ -27,7 +27,7 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
             dtype=shape.dtype,
             photometric="minisblack" if shape.channels == 1 else "rgb",
             compression="zlib",
-            predictor=True,  # says that these are steps across
+            predictor=True,  # marks the data as differences from the left neighbour
             rowsperstrip=shape.strip_rows,
             description=describe(recipe),
             metadata=None,

@@ -1,4 +1,4 @@
-"""WebP without loss. The whole image is in memory, of which its encoder takes up to 16,383 pixels a side."""
+"""Lossless WebP. The whole image is in memory; the format allows up to 16,383 pixels a side."""
 
 import os
 import struct
@@ -26,7 +26,7 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
 
 
 def read(path: Path) -> str | None:
-    """Pillow would make room for all the pixels, so this looks for EXIF among the chunks: name, length, padded data."""
+    """Search the chunks (name, length, padded data) for EXIF; Pillow would allocate memory for all the pixels."""
     with files.open_regular(path) as file:
         riff, _, webp = struct.unpack("<4sI4s", file.read(12).ljust(12))
         if (riff, webp) != (b"RIFF", b"WEBP"):
