@@ -82,7 +82,7 @@ def test_a_signal_checkpoints_and_exits_cleanly(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "The same command goes on from here" in out
+    assert "The same command continues from here" in out
     assert "Traceback" not in err
     assert run.state() == "stopped"
     assert run.records()[-1]["nimg"] == max(int(file.stem) for file in run.checkpoints.folder.glob("*.json"))

@@ -1,4 +1,4 @@
-"""The command line: a few lines per command; everything it does can be done from Python too."""
+"""The command line. Every command is a few lines; the same can be done from Python."""
 
 import logging
 import signal
@@ -19,7 +19,7 @@ __all__ = ["app", "looking", "main", "painting", "scoring", "sweeping", "trainin
 
 
 class _Warnings(logging.Handler):
-    """Shows what ganvas warns of, a line each."""
+    """Prints each warning of ganvas as one line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say("[yellow]warning:[/]", record.getMessage())
@@ -29,13 +29,13 @@ _WARNINGS = _Warnings(logging.WARNING)
 
 
 def main(words: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line (`words`, or those of the process).
+    """Run the command line with the arguments `words` (default: those of the process).
 
-    A mistake becomes one line and exit code 2, never a traceback.
+    A user's mistake is reported in one line, with exit code 2 and no traceback.
     """
-    if threading.current_thread() is threading.main_thread():  # SIGTERM too lets half-written files be removed
+    if threading.current_thread() is threading.main_thread():  # so that half-written files are removed on SIGTERM
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    for stream in (sys.stdout, sys.stderr):  # file names need not be text
+    for stream in (sys.stdout, sys.stderr):  # file names may not be valid text
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     logging.getLogger("ganvas").addHandler(_WARNINGS)
@@ -60,9 +60,9 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        complain("out of memory: make what you ask for smaller")
+        complain("out of memory: choose a smaller size or number")
         sys.exit(2)
-    except OSError as error:  # a full disk, a folder that may not be written to
+    except OSError as error:  # a full disk, a folder without write permission
         where = f": '{error.filename}'" if error.filename else ""
         complain(f"{error.strerror or error}{where}")
         sys.exit(2)

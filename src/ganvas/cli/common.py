@@ -1,8 +1,9 @@
-"""What the commands share: the program, its output, and its progress bar.
+"""Shared parts of the commands: the app, options, output, and the progress bar.
 
-The modules of the command line import heavy libraries inside functions: help and mistakes answer at once.
+The modules of the command line import heavy libraries inside functions, so that help and error messages are fast.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -26,54 +27,64 @@ app = App(
 )
 data_app = App(name="data", help="Check image data before training on it.")
 app.command(data_app)
-evaluator_app = App(name="evaluator", help="Train and list evaluators: the networks whose features the scores compare.")
+evaluator_app = App(
+    name="evaluator", help="Train and list evaluators, the networks whose features are compared by the scores."
+)
 app.command(evaluator_app)
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
+Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
+DataDir = Annotated[Path | None, Parameter(help="Folder in which named sets are looked for first.")]
+RunFolder = Annotated[Path, Parameter(help="Folder of the run.")]
+Checkpoint = Annotated[str, Parameter(help="last, best, or the number of images seen of a checkpoint.")]
+EvaluatorName = Annotated[
+    str | None,
+    Parameter(help="digits, cifar10, inception, one that you have trained, or its file; default: chosen by the data."),
+]
 Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative=(), metavar="KEY=VALUE")]
 
 
 def complain(text: str) -> None:
-    """An error, as one line on stderr."""
+    """Print an error as one line on stderr."""
     say("[bold red]error:[/]", text)
 
 
 def line(text: str) -> None:
-    """One line on stdout, neither wrapped nor styled."""
+    """Print one line on stdout, without wrapping or styles."""
     out.print(printable(text), soft_wrap=True, markup=False)
 
 
 def say(word: str, text: str) -> None:
-    """One line on stderr after a styled `word`; brackets in `text` are no markup."""
+    """Print one line on stderr after a styled `word`; brackets in `text` are not markup."""
     err.print(word, end=" ")
     note(text)
 
 
 def note(text: str) -> None:
-    """One line on stderr, neither wrapped nor styled."""
+    """Print one line on stderr, without wrapping or styles."""
     err.print(printable(text), markup=False, soft_wrap=True)
 
 
 def cell(text: str, style: str = "") -> Text:
-    """A cell of a table as it is, whoever wrote it: brackets are no markup."""
+    """A table cell with any text; brackets are not markup."""
     return Text(printable(text), style)
 
 
 def say_if_slow(network: "Networks | CPPN", device: "torch.device") -> None:
-    """Note on stderr when the compiled kernel would help but cannot be used."""
+    """Print a note on stderr if the compiled kernel would help but cannot be used."""
     from ganvas.networks import residual_kernel
     from ganvas.networks.cppn import CPPN
 
     if isinstance(network, CPPN) and network.kind == "residual" and device.type == "cpu":
         active, why = residual_kernel.status(network.sizes()[0])
         if not active:
-            say("[yellow]note:[/]", f"without the compiled kernel, several times slower: {why}")
+            say("[yellow]note:[/]", f"several times slower without the compiled kernel: {why}")
 
 
 def progress(unit: str = "images") -> "Progress":
-    """A bar on stderr, where that is a terminal."""
+    """A progress bar on stderr, shown if that is a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,

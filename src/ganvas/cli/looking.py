@@ -1,4 +1,4 @@
-"""Commands that show something: figures, runs, recipes, this machine, data."""
+"""Commands that show figures, runs, recipes, this machine and data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.table import Column, Table
 
-from ganvas.cli.common import Words, app, cell, data_app, err, line, out, section
+from ganvas.cli.common import DataDir, Device, Words, app, cell, data_app, err, line, out, section
 from ganvas.cli.values import read_numbers
 from ganvas.core.errors import UserError
 from ganvas.core.version import VERSION
@@ -20,7 +20,7 @@ from ganvas.core.version import VERSION
 if TYPE_CHECKING:
     from ganvas.runs.run import Run
 
-PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` times a smaller batch of larger images
+PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` measures time with smaller batches for larger images
 
 
 @app.command
@@ -34,14 +34,14 @@ def plot(
     Parameters
     ----------
     runs
-        Folder of the run, whose figures go to its sub-folder figures/; or the folders of several, to draw together:
-        the balance of their losses, every quantity that was recorded, and their samples. Runs that differ only in
-        their seed become a mean with a band.
+        Folder of a run, whose figures are written to its sub-folder figures/; or the folders of several runs, to draw
+        the balance of their losses, every recorded quantity, and their samples together. Runs that differ only in
+        their seed are drawn as a mean with a band.
     at
-        Of several: a column for the samples after so many images seen, for example 10000,60000 (an iteration sees a
-        batch of them); the nearest sheet that a run has is shown. Five from beginning to end when left out.
+        For several runs: the numbers of images seen whose samples are shown, for example 10000,60000; the nearest sheet
+        of each run is used. By default five, from beginning to end.
     out_dir
-        Of several: folder for the figures; figures/ in the folder that holds the runs when left out.
+        For several runs: folder for the figures; default: figures/ in the folder that contains the runs.
     """
     from ganvas.plotting.figures import draw_figures, draw_together
 
@@ -61,12 +61,12 @@ def runs(folder: Path = Path("runs")) -> None:
     Parameters
     ----------
     folder
-        The folder that holds the runs.
+        The folder that contains the runs.
     """
     from ganvas.runs.run import Run
 
     if not folder.is_dir():
-        raise UserError(f"there is no folder '{folder}': name the one that holds your runs")
+        raise UserError(f"there is no folder '{folder}': name the one that contains your runs")
     found = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
     columns = ("recipe", "data", "images seen", "age", "score", "state")
     table = Table(Column("run", overflow="fold"), *columns, box=None, header_style="bold", pad_edge=False)
@@ -82,7 +82,7 @@ def _row(run: Run) -> tuple[str, ...]:
     """The cells of a run in the table of runs, after its path."""
     try:
         info, records, state = run.info(), run.records(), run.state()
-    except UserError:  # one odd run must not hide the others
+    except UserError:  # a damaged run must not hide the others
         return (*["-"] * 5, "damaged")
     scores = [record["score"] for record in records if record.get("score") is not None]
     nimg = f"{records[-1]['nimg']:,}" if records else "0"
@@ -135,14 +135,8 @@ def list_recipes(name: str | None = None) -> None:
 
 
 @app.command
-def info(*, device: str = "auto") -> None:
-    """Show versions, the device, the precision, and which fast paths are active and why.
-
-    Parameters
-    ----------
-    device
-        auto, cpu, cuda, cuda:N or mps.
-    """
+def info(*, device: Device = "auto") -> None:
+    """Show versions, the device, the precision, and which fast paths are active and why."""
     import torch
 
     from ganvas.compute import device as devices
@@ -165,7 +159,7 @@ def info(*, device: str = "auto") -> None:
 def check(
     name: str,
     *,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
     changes: Words = None,
 ) -> None:
     """Report what is in a data set: counts, sizes, duplicates, unreadable files, memory, time.
@@ -174,8 +168,6 @@ def check(
     ----------
     name
         A named set, a folder of images, a .parquet file, or a hub id (owner/name).
-    data_dir
-        Folder to look for named data sets in first.
     changes
         Settings of the data, for example --set size=64 fit=letterbox.
     """
@@ -191,7 +183,7 @@ def check(
     spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
     usual = {"method": {"name": "gan", "conditional": bool(report.classes)}, "train": {"batch_size": batch}}
-    with suppress(UserError), err.status("timing a training step"):  # images too small for the network have no time
+    with suppress(UserError), err.status("timing a training step"):  # images may be too small for the network
         report = replace(report, seconds_per_image=seconds_per_image(from_dict(usual), spec))
     for text in report.lines():
         line(text)

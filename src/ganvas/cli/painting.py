@@ -1,4 +1,4 @@
-"""From a run back to images: samples, paintings, films; and from images to latents."""
+"""Commands for samples, paintings and films of a run, and for encoding images as latents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import app, err, line, progress, say_if_slow
+from ganvas.cli.common import Checkpoint, Device, RunFolder, app, err, line, progress, say_if_slow
 from ganvas.cli.values import read_center, read_numbers, read_size
 from ganvas.core import files
 from ganvas.core.errors import UserError
@@ -22,34 +22,28 @@ if TYPE_CHECKING:
 
 @app.command
 def sample(
-    run: Path,
+    run: RunFolder,
     *,
     n: int = 64,
     label: str | None = None,
     seed: int = 0,
     steps: str | None = None,
-    checkpoint: str = "last",
-    device: str = "auto",
+    checkpoint: Checkpoint = "last",
+    device: Device = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("samples.png"),
 ) -> None:
     """Draw samples from a trained run: a grid, one file each, or arrays.
 
     Parameters
     ----------
-    run
-        Folder of the run.
     n
         Number of samples.
     label
-        Only this class (its name or number); by default the classes take turns.
+        Only this class (its name or number); by default samples alternate between the classes.
     seed
         Seed of the first latent; the next sample has the next seed.
     steps
-        For cfg_gan: the number of functional gradient steps, 0 for G alone; 0-15 draws a row for each number.
-    checkpoint
-        last, best, or the number of images seen at a checkpoint.
-    device
-        auto, cpu, cuda, cuda:N or mps.
+        For cfg_gan: the number of functional gradient steps, 0 for G alone; a range such as 0-15 draws a row for each.
     out_path
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
@@ -76,9 +70,9 @@ class SubjectOptions:
     """What to paint, and with which network."""
 
     seeds: Annotated[str | None, Parameter(name=("--seed", "--seeds"))] = None
-    """Seeds of the latents: 3, 1,5,9 or 0-15; 0 when left out."""
+    """Seeds of the latents: 3, 1,5,9 or 0-15; default: 0."""
     labels: Annotated[str | None, Parameter(name=("--label", "--labels"))] = None
-    """Classes, by name or number: a latent of each (with an encoder, that of a training image; the seed says which)."""
+    """Classes by name or number, with a latent for each (with an encoder, of a training image chosen by the seed)."""
     images: Annotated[
         list[Path] | None, Parameter(name=("--image", "--images"), consume_multiple=True, negative=())
     ] = None
@@ -86,38 +80,37 @@ class SubjectOptions:
     z: Path | None = None
     """Latents from a file: .npy, .npz, .json or .txt."""
     truncation: float | None = None
-    """Pull latents of --seed and --label towards their mean: 1 leaves them, 0 is the mean (of the class)."""
+    """Pull latents of --seed and --label towards their mean: 1 keeps them, 0 is the mean (of the class)."""
     invert: Annotated[bool, Parameter(negative=())] = False
     """Invert the images of --image: dark on light becomes light on dark."""
     random: str | None = None
     """Instead of a run, a network with random weights: tanh:8x64, softplus:4x128 or residual:24x6."""
     std: float | None = None
-    """Standard deviation of the random weights: from 0.30, calm, to 0.60, wild."""
+    """Standard deviation of the random weights: from 0.30 (calm) to 0.60 (wild)."""
     weights: int | None = None
-    """Seed of the random weights; by default that of the latent (in a film: 0)."""
+    """Seed of the random weights; default: that of the latent (for a film: 0)."""
     colour: Annotated[bool, Parameter(negative=())] = False
-    """A random network that paints in colour."""
+    """Use a random network that paints in colour."""
     palette: str | None = None
-    """ink (dark on light), chalk (light on dark), or a colour map of matplotlib; a colour network needs none."""
+    """ink (dark on light), chalk (light on dark), or a matplotlib colour map; colour networks need none."""
     size: str | None = None
     """Pixels: 1080, or 1920x1080 for width x height. By default 1080 (270 each on a sheet, 512 in a film)."""
     scale: float | None = None
-    """Where the coordinates end on the shorter side: 16, twice the 8 of training, shows twice as much."""
+    """Largest coordinate on the shorter side: 16, twice the 8 of training, shows twice as much."""
     center: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    """Coordinates of the middle of the image, x (to the right) and y (down): 0,0."""
+    """Coordinates of the center of the image, x (to the right) and y (down); default: 0,0."""
     zoom: float | None = None
-    """Magnify around the center, as far as float64 can tell pixels apart."""
+    """Magnification around the center, as far as float64 can distinguish pixels."""
     supersample: int | None = None
-    """Average an N x N grid of samples per pixel."""
+    """N: average a grid of N x N samples per pixel."""
     checkpoint: str | None = None
-    """last, best, or the number of images seen at a checkpoint; last by default."""
+    """last, best, or the number of images seen of a checkpoint; default: last."""
     data_dir: Path | None = None
-    """Folder to look for named data sets in first, with --label."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:N or mps."""
+    """Folder in which named sets are looked for first, with --label."""
+    device: Device = "auto"
 
     def choose(self, run: Path | None, one_network: bool = False) -> list[Subject]:
-        """The subjects, with `one_network` of equal weights; raises UserError for options that do not go together."""
+        """The subjects, with `one_network` all of the same network; raises UserError for options that conflict."""
         from ganvas.painting.painter import random_network
         from ganvas.painting.subjects import Subject, choose_subjects, random_latent
         from ganvas.runs import model as sampling
@@ -158,7 +151,7 @@ class SubjectOptions:
         )
 
     def view(self, like: View) -> View:
-        """`like`, changed by the options that were given."""
+        """The view `like`, changed by the given options."""
         changes: dict[str, Any] = {}
         if self.size is not None:
             changes["height"], changes["width"] = read_size(self.size)
@@ -170,16 +163,16 @@ class SubjectOptions:
         return replace(like, **changes)
 
     def refuse_all_but_the_view(self) -> None:
-        """Raise UserError for any option that says what to paint: `--like` says it."""
+        """Raise UserError for any option on what to paint, which `--like` determines."""
         of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
         of_random = ("random", "std", "weights", "colour")
-        self._refuse(*of_what, *of_random, why="with --like: it paints what the file says")
+        self._refuse(*of_what, *of_random, why="with --like, which paints what is in the file")
 
     def _refuse(self, *names: str, why: str) -> None:
         words = {"seeds": "seed", "labels": "label", "images": "image", "data_dir": "data-dir"}
         for name in names:
             value = getattr(self, name)
-            if value is not None and value is not False:  # 0 is a word too
+            if value is not None and value is not False:  # 0 is a given value
                 raise UserError(f"--{words.get(name, name)} does nothing {why}")
 
 
@@ -206,7 +199,7 @@ def paint(
     sheet
         Put several images side by side in one file; otherwise --out names a folder for them.
     columns
-        Columns of the sheet; by default a row for each of several labels, or as square as possible.
+        Columns of the sheet; by default one row per label, or as square as possible.
     bits
         8 or 16 per channel (PNG, TIFF).
     out_path
@@ -221,7 +214,7 @@ def paint(
     if like is not None:
         subject.refuse_all_but_the_view()
         if sheet or columns:
-            raise UserError("--sheet and --columns do nothing with --like: it paints what the file says")
+            raise UserError("--sheet and --columns do nothing with --like, which paints what is in the file")
         old = painting.load_painting(like, run, subject.device)
         view = subject.view(old.view)
         works = {out_path: replace(old, view=view, palette=subject.palette or old.palette, bits=bits or old.bits)}
@@ -266,7 +259,7 @@ def morph(
     zoom_to: float | None = None,
     out_path: Annotated[Path, Parameter(name="--out")] = Path("morph.gif"),
 ) -> None:
-    """Make a film of the way from one latent to the next, or of a zoom into an image.
+    """Make a film that moves from one latent to the next, or that zooms into an image.
 
     Parameters
     ----------
@@ -276,15 +269,15 @@ def morph(
         Make this film again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample and
         --palette change it.
     frames
-        Frames of the whole film; 120 by default.
+        Number of frames of the film; default: 120.
     fps
-        Frames per second; 30 by default.
+        Frames per second; default: 30.
     ease
-        linear (the default): at an even speed; sine: slowly near the latents.
+        linear (default): at constant speed; sine: slower near the latents.
     spherical
         Rotate from one latent to the next instead of moving in a straight line.
     loop
-        Go back to the first latent, for a film that repeats without a seam.
+        Return to the first latent, for a film that repeats smoothly.
     zoom_from
         Zoom of the first frame.
     zoom_to
@@ -308,7 +301,7 @@ def morph(
         subjects = subject.choose(run, one_network=True)
         painter = subjects[0].painter
         if zoom_from is not None and subject.zoom is not None:
-            raise UserError("--zoom and --zoom-from say the same thing of a film: choose one")
+            raise UserError("--zoom and --zoom-from mean the same for a film: choose one")
         view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
         film = Morph(
             painter,
@@ -332,28 +325,22 @@ def morph(
 
 @app.command
 def encode(
-    run: Path,
+    run: RunFolder,
     images: list[Path],
     *,
     invert: Annotated[bool, Parameter(negative=())] = False,
-    checkpoint: str = "last",
-    device: str = "auto",
+    checkpoint: Checkpoint = "last",
+    device: Device = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("latents.npz"),
 ) -> None:
     """Turn images into latents with the encoder of a run; `ganvas paint --z` and `ganvas morph --z` read them.
 
     Parameters
     ----------
-    run
-        Folder of the run.
     images
         Image files.
     invert
         Invert the images: dark on light becomes light on dark.
-    checkpoint
-        last, best, or the number of images seen at a checkpoint.
-    device
-        auto, cpu, cuda, cuda:N or mps.
     out_path
         An .npz file: z [N, latent_size], files [N].
     """

@@ -1,4 +1,4 @@
-"""Scores of runs, and evaluators."""
+"""Commands for scoring and comparing runs, and for evaluators."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,53 +6,58 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.table import Table
 
-from ganvas.cli.common import Words, app, cell, err, evaluator_app, line, out, progress, section
+from ganvas.cli.common import (
+    Checkpoint,
+    DataDir,
+    Device,
+    EvaluatorName,
+    RunFolder,
+    Words,
+    app,
+    cell,
+    err,
+    evaluator_app,
+    line,
+    out,
+    progress,
+    section,
+)
 from ganvas.core import files, seeds
 from ganvas.core.errors import UserError
 
-LINES = 20  # of progress, where there is no terminal for a bar
+LINES = 20  # progress lines, if there is no terminal for a bar
 
 
 @app.command
 def evaluate(
-    run: Path,
+    run: RunFolder,
     *,
-    checkpoint: str = "best",
+    checkpoint: Checkpoint = "best",
     n: int = 10_000,
     split: Literal["train", "test"] = "train",
     seed: int = seeds.EVALUATION.start,
-    evaluator: str | None = None,
+    evaluator: EvaluatorName = None,
     fid_infinity: Annotated[bool, Parameter(negative=())] = False,
-    data_dir: Path | None = None,
-    device: str = "auto",
+    data_dir: DataDir = None,
+    device: Device = "auto",
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Score a run: FID, KID, inception score, precision, recall, diversity, classes, copies, each with its uncertainty.
 
-    The result stays in the run, with everything that decides whether it may be compared; `ganvas compare` reads it.
+    The result is stored in the run, with everything that affects its comparability; `ganvas compare` reads it.
 
     Parameters
     ----------
-    run
-        Folder of the run.
-    checkpoint
-        best, last, or the images seen of a checkpoint.
     n
-        How many samples to score; FID wants 2,000 or more.
+        Number of samples to score; FID needs 2,000 or more.
     split
-        The real images to compare with: those that it was trained on, or the test images.
+        The real images to compare with: those of the training set or of the test set.
     seed
         Seed of the first sample; the next sample has the next seed.
-    evaluator
-        digits, cifar10, inception, one that you trained, or its file; chosen by the data when left out.
     fid_infinity
         Add FID extrapolated to infinitely many samples.
-    data_dir
-        Folder where named sets are looked for first.
-    device
-        auto, cpu, cuda, cuda:N or mps.
     json_file
-        Write the result to this file as well.
+        Also write the result to this file.
     """
     from ganvas.evaluation.document import to_file
     from ganvas.evaluation.evaluate import evaluate as evaluate_run
@@ -79,38 +84,28 @@ def evaluate(
 
 @app.command
 def neighbours(
-    run: Path,
+    run: RunFolder,
     *,
     n: int = 1_000,
     seed: int = 0,
-    checkpoint: str = "last",
-    evaluator: str | None = None,
-    data_dir: Path | None = None,
-    device: str = "auto",
+    checkpoint: Checkpoint = "last",
+    evaluator: EvaluatorName = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("neighbours.png"),
 ) -> None:
-    """Show samples beside the nearest training images: has the run memorised them?
+    """Show samples next to the nearest training images, to see whether the run has memorised them.
 
-    Each triple: a sample, the training image nearest by pixels, the one nearest by features; likely copies first.
+    Each triple shows a sample, its nearest training image by pixels, and by features; likely copies come first.
 
     Parameters
     ----------
-    run
-        Folder of the run.
     n
-        How many samples to look at.
+        Number of samples to compare.
     seed
         Seed of the first sample; the next sample has the next seed.
-    checkpoint
-        last, best, or the images seen of a checkpoint.
-    evaluator
-        digits, cifar10, inception, one that you trained, or its file; chosen by the data when left out.
-    data_dir
-        Folder where named sets are looked for first.
-    device
-        auto, cpu, cuda, cuda:N or mps.
     out_path
-        The sheet, a .png file.
+        The .png file of the sheet.
     """
     from ganvas.core import images
     from ganvas.evaluation.neighbours import SHOWN
@@ -118,14 +113,14 @@ def neighbours(
 
     if out_path.suffix.lower() != ".png":
         raise UserError(f"cannot write the sheet as '{out_path}': name a .png file")
-    with err.status(f"looking for the neighbours of {n:,} samples"):
+    with err.status(f"finding the neighbours of {n:,} samples"):
         found = find_neighbours(run, checkpoint, n=n, seed=seed, evaluator=evaluator, data_dir=data_dir, device=device)
         images.save_png(out_path, found.sheet(), found.recipe())
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, figure, what in found.rows():
         table.add_row(name, figure, cell(what))
     out.print(table)
-    line(f"The {min(n, SHOWN):,} samples most like a copy: {out_path}")
+    line(f"The {min(n, SHOWN):,} most copy-like samples: {out_path}")
 
 
 @app.command
@@ -138,20 +133,20 @@ def compare(
     markdown: Path | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
-    """Compare evaluated runs in one table (one per protocol, as other scores cannot be compared), or as a report.
+    """Compare evaluated runs in a table (one per protocol, as other scores cannot be compared), or as a report.
 
     Parameters
     ----------
     runs
-        Folders of runs that `ganvas evaluate` has scored, or that were evaluated while they trained.
+        Folders of runs that were scored by `ganvas evaluate`, or during training.
     at_images
-        Compare at an equal budget: the last evaluation after at most so many images seen.
+        Compare at an equal budget: the last evaluation within this number of images seen.
     at_seconds
-        Compare at an equal budget: the last evaluation after at most so many seconds of training.
+        Compare at an equal budget: the last evaluation within this number of seconds of training.
     html
-        Write a report with tables, curves and samples: one file that opens from disk.
+        Write a report with tables, curves and samples, as a single HTML file.
     csv
-        Write the table as CSV, a line per score.
+        Write the table as CSV, one line per score.
     markdown
         Write the table as Markdown.
     json_file
@@ -179,23 +174,19 @@ def compare(
 def train_evaluator(
     *,
     data: str,
-    data_dir: Path | None = None,
-    device: str = "auto",
+    data_dir: DataDir = None,
+    device: Device = "auto",
     out_file: Annotated[Path | None, Parameter(name="--out")] = None,
     changes: Words = None,
 ) -> None:
-    """Train an evaluator for labelled images; runs on the same images are then scored with it.
+    """Train an evaluator for labelled images, by which runs on the same images are then scored.
 
     Parameters
     ----------
     data
         A named set, a folder with a sub-folder per class, a .parquet file, or a hub id (owner/name).
-    data_dir
-        Folder where named sets are looked for first.
-    device
-        auto, cpu, cuda, cuda:N or mps.
     out_file
-        Write it to this .safetensors file; into the cache when left out.
+        Write the evaluator to this .safetensors file; default: a file in the cache.
     changes
         Settings of the classifier or the data, for example --set epochs=10 data.size=64.
     """
@@ -218,7 +209,7 @@ def train_evaluator(
 
 @evaluator_app.command(name="list")
 def list_evaluators() -> None:
-    """List the evaluators that can be used now."""
+    """List the available evaluators."""
     from ganvas.evaluation import evaluators
 
     table = Table(box=None, show_header=False, pad_edge=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.table import Column, Table
 
-from ganvas.cli.common import Words, app, cell, err, line, note, out, say
+from ganvas.cli.common import DataDir, Device, Words, app, cell, err, line, note, out, say
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def sweep(
     on: Literal["here", "ray"] = "here",
     samples: int = 10_000,
     data: str | None = None,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
     epochs: float | None = None,
     images: int | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     retry: Annotated[bool, Parameter(negative=())] = False,
     changes: Words = None,
 ) -> int:
@@ -67,16 +67,12 @@ def sweep(
         Number of samples that each run is scored on; FID needs 2,000 or more.
     data
         The data: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
-    data_dir
-        Folder in which named sets are looked for first.
     out_dir
         Folder of the sweep, with a run directory for each run; default: sweeps/RECIPE.
     epochs
         Length of each run in passes over the data.
     images
         Length of each run in images seen; overrides --epochs.
-    device
-        auto, cpu, cuda, cuda:N or mps.
     retry
         Run the failed runs again.
     changes

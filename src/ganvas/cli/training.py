@@ -1,4 +1,4 @@
-"""Training a recipe."""
+"""The command `train`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import Words, app, line, note, progress, say_if_slow
+from ganvas.cli.common import DataDir, Device, Words, app, line, note, progress, say_if_slow
 
 if TYPE_CHECKING:
     from ganvas.runs.log import Record
@@ -25,43 +25,40 @@ def train(
     recipe: str,
     *,
     data: str | None = None,
-    data_dir: Path | None = None,
+    data_dir: DataDir = None,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
     epochs: float | None = None,
     images: int | None = None,
     seed: int | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     precision: Literal["auto", "fp32", "bf16"] | None = None,
     guard: Literal["rollback", "stop", "off"] | None = None,
     disk_budget: str | None = None,
     changes: Words = None,
 ) -> int:
-    """Train a recipe, or go on with a run that was stopped: the same command with the same --out resumes.
+    """Train a recipe, or resume a run that was stopped, with the same command and the same --out.
 
     Parameters
     ----------
     recipe
         A name from `ganvas recipes`, or the path of a .toml file.
     data
-        What to learn: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
-    data_dir
-        Folder where named sets are looked for first.
+        The data: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
     out_dir
-        Folder of the run; runs/RECIPE when left out.
+        Folder of the run; default: runs/RECIPE.
     epochs
-        Length of the run, in passes over the data.
+        Length of the run in passes over the data.
     images
-        Length of the run, in images seen; overrides --epochs.
+        Length of the run in images seen; overrides --epochs.
     seed
-        Decides the initial weights, the order of the data and the noise (a whole number).
-    device
-        auto, cpu, cuda, cuda:N or mps.
+        Seed of the initial weights, the data order and the noise.
     precision
-        Number format inside the networks; auto = bf16 where it is fast, else fp32.
+        Number format inside the networks; auto: bf16 if it is faster, else fp32.
     guard
-        When training collapses: rollback (to the last good checkpoint, and on with smaller steps), stop, or off.
+        What to do when training collapses: rollback (return to the last good checkpoint and continue with smaller
+        steps), stop, or off.
     disk_budget
-        What the folder of the run takes at most: 500MB, 1.5GiB, or none for no limit; 2GB when left out.
+        Maximum size of the run's folder: 500MB, 1.5GiB, or none for no limit; default: 2GB.
     changes
         Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
     """
@@ -107,9 +104,9 @@ def train(
 
 
 class _Stop:
-    """What Ctrl-C and SIGTERM ask of a training: the first one stops it after the step, with a checkpoint.
+    """Handles Ctrl-C and SIGTERM: the first one stops training after the current step, with a checkpoint.
 
-    Before the training begins, and with a second Ctrl-C, they interrupt at once.
+    Before training begins, and for a second Ctrl-C, the process is interrupted at once.
     """
 
     def __init__(self) -> None:
@@ -125,7 +122,7 @@ class _Stop:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[_Stop]:
-    """Inside, signals go to the `_Stop`; in a thread, where no signals arrive, nothing happens."""
+    """A context in which a `_Stop` handles signals; in a thread, which gets no signals, it does nothing."""
     stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -139,28 +136,28 @@ def _stop_on_signals() -> Iterator[_Stop]:
 
 
 def _report_end(run: Run, trained: bool) -> int:
-    """Say what came of it and where the images are; the exit code."""
+    """Print the result and the files of a run; returns the exit code."""
     from ganvas.plotting.figures import draw_figures
     from ganvas.training.disk_budget import room_for_figures
 
     info = run.info()
     nimg = max((record["nimg"] for record in run.records()), default=0)
     if info.state == "stopped":
-        line(f"Stopped after {nimg:,} images. The same command goes on from here.")
+        line(f"Stopped after {nimg:,} images. The same command continues from here.")
         return 130
     if not trained:
-        line(f"'{run.path}' is finished already ({nimg:,} images): to go on, give a larger --epochs or --images.")
+        line(f"'{run.path}' is already finished ({nimg:,} images): to continue, give a larger --epochs or --images.")
     figures = draw_figures(run) if room_for_figures(run) else []
     sheets = run.sheets()
     line(f"Trained on {nimg:,} images. Files:")
     for file, what in [
         *[(sheet, "samples from fixed latents") for sheet in sheets[-1:]],
-        (run.sheet_file, "the same latents, a row of each sheet"),
+        (run.sheet_file, "the same latents, one row of each sheet"),
         *[(file, "figure") for file in figures if file.suffix == ".png"],
     ]:
         line(f"  {file}  ({what})")
     if not figures:
-        line(f"The disk budget has no room for figures: `ganvas plot {run.path}` draws them nevertheless.")
+        line(f"The disk budget has no room for figures: `ganvas plot {run.path}` draws them anyway.")
     return 0
 
 

@@ -1,16 +1,16 @@
-"""Values that are typed on the command line: sizes, lists of numbers, centers."""
+"""Parsing values on the command line: sizes, lists of numbers, centers."""
 
 import math
 import re
 
 from ganvas.core.errors import UserError
 
-MOST_NUMBERS = 10_000  # of a range
+MOST_NUMBERS = 10_000  # in a range
 LARGEST = 2**63 - 1
 
 
 def read_size(text: str) -> tuple[int, int]:
-    """`1080` or `1920x1080` (width x height) -> (height, width); raises UserError."""
+    """Parse `1080` or `1920x1080` (width x height) into (height, width); raises UserError."""
     found = re.fullmatch(r"(\d{1,10})(?:x(\d{1,10}))?", text.strip())
     if found is None:
         raise UserError(f"cannot read the size '{text}': write 1080, or 1920x1080 for width x height")
@@ -18,7 +18,7 @@ def read_size(text: str) -> tuple[int, int]:
 
 
 def read_numbers(text: str, what: str) -> list[int]:
-    """`0-15`, `1,5,9` or both -> numbers; raises UserError, which calls them `what`."""
+    """Parse `0-15`, `1,5,9` or both into numbers, which messages call `what`; raises UserError."""
     numbers: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"(\d{1,1000})(?:-(\d{1,1000}))?", part.strip())
@@ -32,11 +32,11 @@ def read_numbers(text: str, what: str) -> list[int]:
 
 
 def read_center(text: str) -> tuple[float, float]:
-    """`1.5,-2` -> (x, y), with a minus in front of x as well; raises UserError."""
+    """Parse `1.5,-2` or `-1.5,2` into (x, y); raises UserError."""
     try:
         x, y = (float(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"cannot read the center '{text}': write x,y, for example 1.5,-2") from None
     if not (math.isfinite(x) and math.isfinite(y)):
-        raise UserError(f"cannot paint around '{text}': both numbers are finite")
+        raise UserError(f"cannot paint around '{text}': both numbers must be finite")
     return x, y
