@@ -1,20 +1,24 @@
-# make demo    train digits and look at them (about 4 minutes, installation included)
-# make test    run the tests
-# make check   format, lint, types, docs, tests
-# make docs    build the pages in docs/_build
+# make demo       train digits and look at them (about 4 minutes, installation included)
+# make test       run the tests, on all cores
+# make test-slow  run the thorough tests, which take long
+# make check      format, lint, types, docs, tests
+# make docs       build the pages in docs/_build
 PYTHON ?= python3
 # More words for pip, such as --extra-index-url with the index of PyTorch's small CPU build.
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test check docs format bench clean
+.PHONY: demo test test-slow check docs format bench clean
 
 demo: .venv/installed
 	$(BIN)/ganvas train strokes-cdcgan --out runs/demo
 	$(BIN)/ganvas sample runs/demo --n 100 --out runs/demo/samples.png
 
 test: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
+
+test-slow: .venv/installed
+	$(BIN)/pytest -n auto --dist worksteal -m slow
 
 check: .venv/installed
 	$(BIN)/ruff format --check

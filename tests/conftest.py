@@ -11,14 +11,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from ganvas.core.images import save_png
 from ganvas.recipes.recipe import Recipe, from_dict
 from tests.evaluated import evaluate, make_run
 
-# The tests' networks are so small that a second thread would only wait.
+# The tests' networks are so small that a second thread would only wait, here and in the processes that tests start.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
+
+# However slow the machine is.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
 
 
 @pytest.fixture(autouse=True)
@@ -90,8 +101,8 @@ def tiny(pictures: Path) -> Callable[..., Recipe]:
             "method": {"name": "gan", "latent_size": 8, "conditional": True},
             "train": {"images": 240, "batch_size": 20, "log_every": 40, "seed": 1, "precision": "fp32"},
         }
-        for section, settings in changes.items():
-            values[section] = settings if "name" in settings else {**values[section], **settings}
+        for section, changed in changes.items():
+            values[section] = changed if "name" in changed else {**values[section], **changed}
         return from_dict(values)
 
     return make

@@ -52,12 +52,31 @@ def mentioned(page: Path) -> list[list[str]]:
     return [shlex.split(" ".join(words.split())) for words in re.findall(r"`ganvas ([^`]*)`", text)]
 
 
+def links(page: Path) -> list[str]:
+    """Where links and images of a page lead."""
+    found = re.findall(r"\]\(([^)]+)\)|<img src=\"([^\"]+)\"", page.read_text())
+    return [link or image for link, image in found]
+
+
+def named_files(page: Path) -> list[str]:
+    return re.findall(r"`((?:benchmarks|dev|docs|src|tests)/[\w./-]+)`", page.read_text())
+
+
 def expanded(words: str) -> list[str]:
     """`a-{b,c}` -> a-b, a-c"""
     choice = re.search(r"\{([^}]*)\}", words)
     if not choice:
         return [words]
     return [each for part in choice[1].split(",") for each in expanded(words.replace(choice[0], part, 1))]
+
+
+def test_something_is_read_from_the_pages() -> None:
+    """Otherwise the tests below would pass over all of it."""
+    assert len([words for page in PAGES for words in commands(page, "ganvas")]) > 40
+    assert len([words for page in PAGES for words in mentioned(page)]) > 30
+    assert len([link for page in LINKED for link in links(page)]) > 100
+    assert len([path for page in PAGES for path in named_files(page)]) > 20
+    assert {page.name for page in PAGES if blocks(page, "python")} >= {"README.md"}
 
 
 def test_the_readme_is_short() -> None:
@@ -130,8 +149,8 @@ def test_python_examples(
 @pytest.mark.parametrize("page", LINKED, ids=name)
 def test_images_and_links_are_there(page: Path) -> None:
     """Sphinx checks the places within pages that links lead to."""
-    for target in re.findall(r"\]\(([^)]+)\)|<img src=\"([^\"]+)\"", page.read_text()):
-        link = (target[0] or target[1]).split("#")[0]
+    for target in links(page):
+        link = target.split("#")[0]
         place = page.parent / link
         assert not link or link.startswith("https://") or place.is_file(), link
         if place.suffix in (".png", ".webp"):
@@ -141,7 +160,7 @@ def test_images_and_links_are_there(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_files_that_are_named_are_there(page: Path) -> None:
-    for path in re.findall(r"`((?:benchmarks|dev|docs|src|tests)/[\w./-]+)`", page.read_text()):
+    for path in named_files(page):
         assert path.endswith("/yours.py") or (ROOT / path).exists(), path
 
 

@@ -20,7 +20,9 @@ def imported_by(code: str, folder: Path) -> set[str]:
     """The modules that a fresh Python has imported after `code`."""
     program = f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=folder)
-    return set(done.stderr.split("\n")[-2].split())
+    found = set(done.stderr.split("\n")[-2].split())
+    assert {"sys", "ganvas"} <= found
+    return found
 
 
 def test_importing_ganvas_imports_nothing_heavy(tmp_path: Path) -> None:

@@ -51,5 +51,10 @@ def test_a_wing_imports_only_from_wings_below_it(file: Path) -> None:
         assert height(other) < height(own), f"{own} imports {other}, which is not below it"
 
 
+def test_imports_are_seen() -> None:
+    assert imports(SOURCE / "training" / "train.py") >= {"core", "compute", "data", "evaluation", "recipes", "runs"}
+    assert imports(SOURCE / "__main__.py") == {"cli"}
+
+
 def test_every_folder_is_a_wing() -> None:
     assert {wing(file) for file in SOURCE.rglob("*.py")} == set().union(*WINGS)

@@ -4,10 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cyclopts import App
 
 from ganvas import cli
 from ganvas.core import images
@@ -268,19 +270,28 @@ def test_a_run_without_a_log_is_one_line(run: Path, tmp_path: Path, capsys: pyte
     assert capsys.readouterr().err.count("\n") == 3
 
 
-def test_every_option_of_every_command_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    commands = [["train"], ["sample"], ["plot"], ["runs"], ["recipes"], ["info"], ["data", "check"]]
-    commands += [["paint"], ["morph"], ["encode"], ["evaluate"], ["compare"], ["evaluator", "train"], ["sweep"]]
-    for command in commands:
-        assert ganvas(*command, "--help") == 0
-        shown = capsys.readouterr().out
-        app = cli.app
-        for word in command:
-            app = app[word]
-        for argument in app.assemble_argument_collection(parse_docstring=True):
-            if argument.name != "*":  # a group, whose members come as well
-                assert argument.parameter.help, f"{command} {argument.name} has no help line"
-        assert command[-1] in shown
+def commands(app: App, *before: str) -> Iterator[list[str]]:
+    """The words of every command of a program, of those with sub-commands as well."""
+    for word in app:
+        if not word.startswith("-"):
+            yield from [[*before, word]] if app[word].default_command else commands(app[word], *before, word)
+
+
+def test_every_command_is_found() -> None:
+    found = [" ".join(words) for words in commands(cli.app)]
+    assert {"train", "sample", "paint", "evaluate", "neighbours", "data check", "evaluator list"} <= {*found}
+
+
+@pytest.mark.parametrize("command", list(commands(cli.app)), ids=" ".join)
+def test_every_option_is_explained(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ganvas(*command, "--help") == 0
+    assert command[-1] in capsys.readouterr().out
+    app = cli.app
+    for word in command:
+        app = app[word]
+    for argument in app.assemble_argument_collection(parse_docstring=True):
+        if argument.name != "*":  # a group, whose members come as well
+            assert argument.parameter.help, f"{argument.name} has no help line"
 
 
 def test_json_of_a_run_is_readable(run: Path) -> None:

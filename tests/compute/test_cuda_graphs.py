@@ -34,7 +34,6 @@ METHODS: dict[str, tuple[type[Method], Any, dict[str, Any]]] = {
     "cfg-gan": (CFGGAN, CFGGANSettings, {"steps": 3, "pool": 24, "fit_batch": 8, "rise": 0.5, "eta": 8, "penalty": 1}),
     "cfg-gan, pool": (CFGGAN, CFGGANSettings, {"steps": 3, "pool": 20, "fit_batch": 8, "fakes": "pool", "d_steps": 2}),
 }
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def make(name: str, device: str, precision: Any = "fp32", replay: bool = True, **more: Any) -> Method:
@@ -61,7 +60,7 @@ def assert_same(one: Method, other: Method) -> None:
         assert torch.equal(value, theirs[name]), name
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", METHODS)
 @deterministic()
@@ -88,7 +87,7 @@ def test_replayed_steps_are_those_that_were_taken_one_by_one(name: str, precisio
     assert_same(replayed, plain)
 
 
-@needs_cuda
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", METHODS)
 def test_a_run_goes_from_one_device_to_another(name: str) -> None:
     there, here = make(name, "cuda"), make(name, "cpu")

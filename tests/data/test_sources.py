@@ -784,7 +784,7 @@ def test_a_folder_by_its_name_is_found_where_the_user_keeps_sets(
     monkeypatch.setenv("GANVAS_DATA", str(home))
     assert load(DataSettings(name=name)).fingerprint == load(DataSettings(name=str(pictures))).fingerprint
     (tmp_path / name).mkdir()
-    with pytest.raises(UserError):  # what is here comes first, even if it is empty
+    with pytest.raises(UserError, match="it has no files"):  # what is here comes first, even if it is empty
         load(DataSettings(name=name))
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -111,13 +110,12 @@ def test_labels_of_a_run_with_an_encoder_are_those_of_redrawn_pictures(
 
 
 def test_a_second_evaluation_is_the_same_and_faster(run: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, measured = references._real_row, []
+    monkeypatch.setattr(references, "_real_row", lambda *words: (measured.append(1), plain(*words))[1])
     first = evaluate(run, "last", n=120, device="cpu")
-
-    def must_not(*_: Any) -> None:
-        raise AssertionError("the cache has it")
-
-    monkeypatch.setattr(references, "_real_row", must_not)
+    assert measured == [1]
     second = evaluate(run, "last", n=120, device="cpu")
+    assert measured == [1]  # the cache has it
     assert second.scores == first.scores
     assert second.key == first.key
     assert len(list((run / "evaluations").iterdir())) == 1
@@ -165,7 +163,9 @@ def test_bad_requests_are_one_line(run: Path, folder: Path) -> None:
 
 def test_damaged_caches_are_measured_again(run: Path) -> None:
     first = evaluate(run, "last", n=100, device="cpu")
-    for file in (cache_dir() / "evaluations").iterdir():
+    kept = list((cache_dir() / "evaluations").iterdir())
+    assert kept
+    for file in kept:
         file.write_bytes(b"rubbish")
     assert evaluate(run, "last", n=100, device="cpu").scores == first.scores
 

@@ -225,7 +225,7 @@ def test_a_frame_of_another_size_is_a_mistake(tmp_path: Path) -> None:
     ("name", "height", "width", "fps", "message"),
     [
         ("a.avi", 8, 8, 25, "has to end in .mp4, .webm, .gif, .webp"),
-        ("a", 8, 8, 25, "'a' is not the name of a film"),
+        ("a", 8, 8, 25, "a' is not the name of a film"),
         ("a.mp4", 16_385, 8, 25, "1 to 16384 pixels, not 8x16385"),
         ("a.webm", 8, 65_536, 25, "1 to 65535 pixels"),
         ("a.gif", 8, 65_536, 25, "1 to 65535 pixels"),
@@ -242,7 +242,7 @@ def test_refusals(tmp_path: Path, name: str, height: int, width: int, fps: float
     with pytest.raises(UserError, match=message) as refusal:
         video_files.check(Path(name), height, width, fps)
     assert "\n" not in str(refusal.value)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=message):
         video_files.save(tmp_path / name, untouched, height, width, fps, True, "{}")
     assert len(list(untouched)) == 1
     assert not list(tmp_path.iterdir())

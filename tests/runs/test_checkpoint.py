@@ -37,7 +37,9 @@ def test_every_damage_is_seen(tmp_path: Path, name: str, damage: str) -> None:
     elif damage == "flipped":
         data[data.index(b"sha256") + 12 if name.endswith("json") else -1] ^= 1
     file.unlink() if damage == "deleted" else file.write_bytes(b"" if damage == "emptied" else data)
-    with pytest.raises(Damaged):
+    unreadable = damage == "deleted" or (name.endswith("json") and damage != "flipped")
+    said = f"{name} cannot be read" if unreadable else r"000000060\.safetensors is truncated or altered"
+    with pytest.raises(Damaged, match=said):
         checkpoint.load(tmp_path, 60)
 
 

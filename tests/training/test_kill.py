@@ -1,115 +1,147 @@
-"""SIGKILL at any moment, then the same command again: the weights of a run that was never stopped, bit for bit."""
+"""SIGKILL at any moment, then the same call again: the weights of a run that was never stopped, bit for bit."""
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import Tensor
 
+from ganvas.recipes.recipe import Recipe, from_dict
 from ganvas.runs.run import Run
+from ganvas.training.train import train
 from tests.conftest import same_tensors
+from tests.methods.test_contract import CASES, TOYS
+from tests.processes import Moment, ended, ganvas, posix_only, start, wait_for
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-
-
-IMAGES = 2000
-
-
-def command(pictures: Path, out: Path) -> list[str]:
-    settings = ["network.base=8", "train.batch_size=10", "train.checkpoint_every=200", "method.ema_images=100"]
-    words = ["train", "strokes-cdcgan", "--data", str(pictures), "--out", str(out), "--images", str(IMAGES)]
-    return [sys.executable, "-m", "ganvas", *words, "--device", "cpu", "--set", *settings]
+OFTEN = {"log_every": 20, "sample_every": 100, "checkpoint_every": 40}
 
 
-def start(pictures: Path, out: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(command(pictures, out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def train_in_process(recipe: dict[str, Any], path: Path) -> None:
+    for _ in train(from_dict(recipe), path, device="cpu"):
+        pass
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def finish(pictures: Path, out: Path) -> dict[str, Tensor]:
-    """Run to the end; the tensors of the last checkpoint."""
-    done = subprocess.run(command(pictures, out), capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert Run(out).state() == "finished"
-    state, _ = Run(out).checkpoints.newest()
+def finish(recipe: Recipe, path: Path) -> dict[str, Tensor]:
+    """Train to the end; the tensors of the last checkpoint."""
+    train_in_process(recipe.as_dict(), path)
+    run = Run(path)
+    assert run.state() == "finished"
+    state, _ = run.checkpoints.newest()
     assert state is not None
-    assert state.values["nimg"] == IMAGES
+    assert state.values["nimg"] == recipe.total_images(60) == run.records()[-1]["nimg"]
     return state.tensors
 
 
+def kill_before_a_change(recipe: Recipe, path: Path, nth: int) -> int:
+    """Train in a process that dies before the `nth` time that it changes the folder of the run; its exit code."""
+    return ended(start(train_in_process, recipe.as_dict(), path, moment=Moment(path, nth)))
+
+
+def kill_after(recipe: Recipe, path: Path, seconds: float) -> int:
+    """Train in a process that is killed wherever it is by then, be it before the first step or at the end."""
+    process = start(train_in_process, recipe.as_dict(), path)
+    time.sleep(seconds)
+    process.kill()
+    return ended(process)
+
+
 @pytest.fixture(scope="module")
-def straight(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
-    return finish(pictures, tmp_path_factory.mktemp("straight") / "run")
+def recipe(tiny: Callable[..., Recipe]) -> Recipe:
+    return tiny(method={"ema_images": 100}, train={"images": 400, "batch_size": 10, **OFTEN})
+
+
+@pytest.fixture(scope="module")
+def straight(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    return finish(recipe, tmp_path_factory.mktemp("straight") / "run")
 
 
 @posix_only
-def test_killed_at_random_moments(straight: dict[str, Tensor], pictures: Path, tmp_path: Path) -> None:
-    run, rng = Run(tmp_path / "run"), random.Random(0)
-    for kill in range(3):
-        process = start(pictures, run.path)
-        wait_for(lambda kill=kill: run.is_run() and len(run.info().sessions) > kill)
-        if kill < 2:  # the last one dies as soon as it begins
-            seen = len(run.records())
-            wait_for(lambda seen=seen: len(run.records()) > seen)
-        time.sleep(rng.uniform(0, 0.3))
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
-        process.communicate()
-        assert run.state() == "killed"
-    assert same_tensors(straight, finish(pictures, run.path))
+def test_killed_before_changes_of_its_folder(straight: dict[str, Tensor], recipe: Recipe, tmp_path: Path) -> None:
+    """Before the first file, then between two files of a checkpoint, its note and the removal of an old one."""
+    run = Run(tmp_path / "run")
+    for nth in (1, 40, 41, 43, 17):
+        assert kill_before_a_change(recipe, run.path, nth) == -signal.SIGKILL
+        assert not run.is_run() if nth == 1 else run.state() == "killed"
+    assert same_tensors(straight, finish(recipe, run.path))
     assert any(session.from_nimg > 0 for session in run.info().sessions)
+
+
+@posix_only
+def test_killed_at_random_moments(straight: dict[str, Tensor], recipe: Recipe, tmp_path: Path) -> None:
+    """Right wherever the moments fall; on a slow machine they may all be before the first step."""
+    run, rng = Run(tmp_path / "run"), random.Random(0)
+    for _ in range(4):
+        assert kill_after(recipe, run.path, rng.uniform(0, 1.5)) in (-signal.SIGKILL, 0)
+    assert same_tensors(straight, finish(recipe, run.path))
+
+
+@pytest.mark.slow
+@posix_only
+@pytest.mark.parametrize("name", [name for name in CASES if name not in TOYS])
+def test_every_method_survives_kills(name: str, tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    """Each case of the contract, killed eight times: before random changes of its folder, and at random moments."""
+    case = CASES[name]
+    recipe = tiny(**{**case, "train": {**case.get("train", {}), "batch_size": 20, **OFTEN}})
+    began = time.monotonic()
+    straight = finish(recipe, tmp_path / "straight")
+    seconds = time.monotonic() - began
+    run, rng, kills = Run(tmp_path / "run"), random.Random(name), 0
+    for attempt in range(8):
+        if attempt % 2:
+            code = kill_after(recipe, run.path, rng.uniform(0, 1.5 * seconds))
+        else:
+            code = kill_before_a_change(recipe, run.path, rng.randint(1, 80))
+        assert code in (-signal.SIGKILL, 0)
+        kills += code != 0
+    assert same_tensors(straight, finish(recipe, run.path))
+    begun = [session.from_nimg for session in run.info().sessions]
+    print(f"{name}: {kills} kills, sessions began after {begun} images, {len(straight)} tensors the same")
+
+
+@pytest.fixture
+def words(recipe: Recipe, tmp_path: Path) -> list[object]:
+    """The command that trains the recipe in `tmp_path / "run"`."""
+    (tmp_path / "recipe.toml").write_text(recipe.to_toml())
+    return ["train", tmp_path / "recipe.toml", "--out", tmp_path / "run", "--device", "cpu"]
 
 
 @posix_only
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_checkpoints_and_exits_cleanly(
-    straight: dict[str, Tensor], pictures: Path, tmp_path: Path, number: signal.Signals
+    straight: dict[str, Tensor], recipe: Recipe, words: list[object], tmp_path: Path, number: signal.Signals
 ) -> None:
-    run = Run(tmp_path / "run")
-    process = start(pictures, run.path)
-    wait_for(lambda: bool(list(run.checkpoints.folder.glob("*.json"))))
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "The same command continues from here" in out
-    assert "Traceback" not in err
+    run, output = Run(tmp_path / "run"), tmp_path / "said.txt"
+    at_a_record = Moment(run.path, 5, file="log.jsonl$", number=number)
+    assert ended(ganvas(*words, output=output, moment=at_a_record)) == 130
+    assert "The same command continues from here" in output.read_text()
+    assert "Traceback" not in output.read_text()
     assert run.state() == "stopped"
-    assert run.records()[-1]["nimg"] == max(int(file.stem) for file in run.checkpoints.folder.glob("*.json"))
-    assert same_tensors(straight, finish(pictures, run.path))
+    assert 0 < run.records()[-1]["nimg"] == run.checkpoints.available()[-1] < 400
+    assert same_tensors(straight, finish(recipe, run.path))
+
+
+@posix_only
+def test_further_signals_do_not_cut_the_checkpoint_short(recipe: Recipe, words: list[object], tmp_path: Path) -> None:
+    """A service manager sends SIGTERM to every process of a sweep, and then the sweep sends it to its own."""
+    run, output = Run(tmp_path / "run"), tmp_path / "said.txt"
+    again_and_again = Moment(run.path, 5, file="log.jsonl$", number=signal.SIGTERM, again=True)
+    assert ended(ganvas(*words, output=output, moment=again_and_again)) == 130
+    assert run.state() == "stopped"
+    state, damages = run.checkpoints.newest()
+    assert state is not None and state.values["nimg"] == run.records()[-1]["nimg"] and not damages
 
 
 @posix_only
 def test_a_painting_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
-    words = ["paint", "--random", "tanh:8x64", "--size", "20000", "--out", str(tmp_path / "x.png")]
-    process = subprocess.Popen([sys.executable, "-m", "ganvas", *words], stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any(tmp_path.iterdir()))
+    (tmp_path / "art").mkdir()
+    words = ["paint", "--random", "tanh:8x64", "--size", 20_000, "--out", tmp_path / "art" / "x.png"]
+    process = ganvas(*words, output=tmp_path / "said.txt")
+    wait_for(lambda: any((tmp_path / "art").iterdir()))
     process.terminate()
-    _, said = process.communicate()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "Traceback" not in said
-    assert not list(tmp_path.iterdir())
-
-
-@posix_only
-def test_a_second_sigterm_does_not_cut_the_checkpoint_short(pictures: Path, tmp_path: Path) -> None:
-    """As a service manager sends it to every process of a sweep, and then the sweep to its own."""
-    run = Run(tmp_path / "run")
-    process = start(pictures, run.path)
-    wait_for(lambda: len(run.records()) > 0)
-    for _ in range(20):
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.005)
-    process.communicate()
-    assert run.state() == "stopped"
-    assert run.checkpoints.newest()[0].values["nimg"] == run.records()[-1]["nimg"]  # type: ignore[union-attr]
+    assert ended(process) == 128 + signal.SIGTERM
+    assert "Traceback" not in (tmp_path / "said.txt").read_text()
+    assert not list((tmp_path / "art").iterdir())

@@ -38,7 +38,9 @@ def test_any_folder_is_trained_on_and_measured(
     assert ganvas("train", "small-dcgan-plus", "--data", str(tmp_path / "set"), *small) == 0
     run = Run.existing(tmp_path / "runs" / "small-dcgan-plus")
     assert run.state() == "finished"
-    assert all(np.isfinite(value) for record in run.records() for value in record.values())
+    records = run.records()
+    assert records[-1]["nimg"] == 96
+    assert all(np.isfinite(value) for record in records for value in record.values())
     assert ganvas("sample", str(run.path), "--n", "4", "--out", "samples.png") == 0
     assert ganvas("plot", str(run.path)) == 0
     capsys.readouterr()

@@ -301,7 +301,7 @@ def test_a_run_goes_on_in_the_number_format_that_it_began_in(
     assert [session.precision for session in Run(tmp_path / "run").info().sessions] == ["fp32", "fp32"]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], tmp_path: Path, precision: str) -> None:
     recipe = tiny(method={"ema_images": 100}, train={"precision": precision})
