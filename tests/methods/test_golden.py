@@ -58,6 +58,7 @@ def difference(one: Tensor, other: Tensor) -> float:
 
 def test_every_method_is_stored() -> None:
     assert {case["method"]["name"] for case in CASES.values()} == set(METHODS)
+    assert list(json.loads(GOLDEN.read_text())) == list(CASES)
 
 
 @pytest.mark.parametrize("name", CASES)
