@@ -135,11 +135,12 @@ def test_commands_can_be_read(page: Path) -> None:
 def test_python_examples(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They run, with fewer images, and print what they say."""
+    """They run, with less training on fewer images, and print what they say."""
     monkeypatch.chdir(tmp_path)
+    short = '{"images": 128}, "data": {"limit": 1000}}'
     for number, example in enumerate(blocks(page, "python")):
         file = tmp_path / f"example{number}.py"
-        file.write_text(example.replace('{"images": 2560}', '{"images": 128}').replace("n=1000", "n=100"))
+        file.write_text(example.replace('{"images": 2560}}', short).replace("n=1000", "n=100"))
         runpy.run_path(str(file))
         printed = capsys.readouterr().out
         for value in re.findall(r"^print\(.*\)  # ([^#\n]*?)(?:, uint8)?$", example, re.MULTILINE):

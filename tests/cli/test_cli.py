@@ -18,6 +18,7 @@ from ganvas.painting import video_files
 from ganvas.painting.paint import load_painting
 from ganvas.runs.run import Run
 
+NO_FIGURES = ["--disk-budget", "20MB"]  # has no room for them, and they take longer than a short training
 TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
 
 
@@ -85,7 +86,7 @@ def test_steps_of_functional_gradients(pictures: Path, tmp_path: Path, capsys: p
         "train.schedule={}",
         "data.size=16",
     ]
-    words = ["--data", pictures, "--images", 120, "--device", "cpu", "--guard", "stop", "--set", *small]
+    words = ["--data", pictures, "--images", 120, "--device", "cpu", "--guard", "stop", *NO_FIGURES, "--set", *small]
     assert ganvas("train", "mnist-cfg-dcgan", "--out", tmp_path / "run", *words) == 0
     assert Run(tmp_path / "run").recipe().train.guard == "stop"
     for steps, shape in (("0-3", (4 * 18 + 2, 5 * 18 + 2)), ("2", None)):
@@ -488,7 +489,7 @@ def test_a_missing_kernel_is_noted_where_it_would_serve(
 ) -> None:
     monkeypatch.setenv(SWITCH, "off")
     small = ["train.batch_size=20", "network.width=4", "network.encoder_width=16", f"network.kind={kind}"]
-    words = ["--data", pictures, "--images", 20, "--device", "cpu", "--set", *small]
+    words = ["--data", pictures, "--images", 20, "--device", "cpu", *NO_FIGURES, "--set", *small]
     assert ganvas("train", "mnist-residual-cppn", "--out", tmp_path / "run", *words) == 0
     assert ganvas("paint", tmp_path / "run", "--size", 9, "--device", "cpu", "--out", tmp_path / "a.png") == 0
     notes = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]

@@ -31,7 +31,7 @@ def test_a_version_has_the_images_that_it_had(seed):
     """Whoever changes them raises `strokes.VERSION` and adds a line above: runs and caches go by it."""
     images, labels = strokes.draw(1000, seed)
     drawn = hashlib.sha256(images.tobytes() + labels.astype(np.uint8).tobytes()).hexdigest()
-    assert strokes.VERSION == max(DRAWN) and drawn == DRAWN[strokes.VERSION][seed]
+    assert max(DRAWN) == strokes.VERSION and DRAWN[strokes.VERSION][seed] == drawn
 
 
 @pytest.mark.parametrize("count", [0, 1, 249, 250, 251])

@@ -159,22 +159,22 @@ CASES: dict[str, dict[str, Any]] = {
     "wgan_gp": {
         "network": {"d_norm": "none"},
         "method": {"name": "wgan_gp", "latent_size": 8, "ema_images": 50},
-        "train": {"images": 1500},
+        "train": {"images": 900},
     },
     "wgan clipped": {
         "network": {"d_norm": "none"},
         "method": {"name": "wgan_gp", "latent_size": 8, "clip": 0.01, "optimizer": "rmsprop"},
-        "train": {"images": 1500, "schedule": {"lr": {"factor": 0}}},
+        "train": {"images": 900, "schedule": {"lr": {"factor": 0}}},
     },
     "cfg_gan": {
         "network": {"d_norm": "none", "init": "kaiming"},
         "method": {"name": "cfg_gan", "latent_size": 8, "steps": 3, "pool": 40, "fit_epochs": 2, "ema_images": 50},
-        "train": {"images": 1500, "schedule": {"eta": {"on": "score", "patience": 1}}},
+        "train": {"images": 900, "schedule": {"eta": {"on": "score", "patience": 1}}},
     },
     "cfg_gan pool": {
         "network": {"d_norm": "none", "init": "kaiming"},
         "method": {"name": "cfg_gan", "latent_size": 8, "steps": 2, "d_steps": 2, "pool": 40, "fakes": "pool"},
-        "train": {"images": 1500},
+        "train": {"images": 900},
     },
     "gan small set": {
         "network": {"name": "dcgan", "base": 4, "d_norm": "none", "init": "kaiming"},
@@ -186,7 +186,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "gan minimax": {"network": {"name": "mlp"}, "method": {"name": "gan", "loss": "minimax"}},
     # Whatever needs the gradient of one image cannot use the statistics of its batch.
-    **{name: {"network": {"d_norm": "none"}, "method": TOY, "train": {"images": 1500}} for name in TOYS},
+    **{name: {"network": {"d_norm": "none"}, "method": TOY, "train": {"images": 900}} for name in TOYS},
 }
 ENCODING = (AutoencoderToy, methods.CPPNVAEGAN, methods.ResidualCPPN)
 for name in ("cppn_vae_gan", "residual_cppn", "wgan_gp", "cfg_gan pool"):
