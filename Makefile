@@ -15,10 +15,10 @@ demo: .venv/installed
 	$(BIN)/ganvas sample runs/demo --n 100 --out runs/demo/samples.png
 
 test: .venv/installed
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-slow: .venv/installed
-	$(BIN)/pytest -n auto --dist worksteal -m slow
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal -m slow
 
 check: .venv/installed
 	$(BIN)/ruff format --check
