@@ -290,3 +290,14 @@ def test_higher_is_better_for_some(tiny: Callable[..., Recipe], tmp_path: Path) 
     records = list(train(recipe, tmp_path / "run", device="cpu"))
     scored = {record["nimg"]: record["vendi"] for record in records if "vendi" in record}
     assert Run(tmp_path / "run").checkpoints.best() == max(scored, key=scored.__getitem__)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_a_test_split_of_a_few_images_is_no_hindrance(run: Path, folder: Path, count: int) -> None:
+    """There is no row of real images then; everything else can be computed."""
+    for i, file in enumerate(sorted((folder / "test").rglob("*.png"))):
+        if i >= count:
+            file.unlink()
+    found = evaluate(run, n=120, device="cpu")
+    assert set(found.references) == {"noise", "mean"}
+    assert {"kid", "vendi"} <= found.scores.keys()

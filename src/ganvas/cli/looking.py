@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -180,15 +179,14 @@ def check(
 
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
     report = data_check.check(settings, data_dir)
-    spec = ImageSpec(report.channels, report.size, report.size, len(report.classes))
+    spec = ImageSpec(report.channels, report.size, report.size, 0)
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
-    usual = {"method": {"name": "gan", "conditional": bool(report.classes)}, "train": {"batch_size": batch}}
-    with suppress(UserError), err.status("timing a training step"):  # images may be too small for the network
-        report = replace(report, seconds_per_image=seconds_per_image(from_dict(usual), spec))
     for text in report.lines():
         line(text)
-    if report.seconds_per_image:
-        out.print("(the time is that of a DCGAN with 64 base filters on this machine)")
+    with suppress(UserError):  # images may be too small for the network
+        with err.status("timing a training step"):
+            seconds = seconds_per_image(from_dict({"method": {"name": "gan"}, "train": {"batch_size": batch}}), spec)
+        line(data_check.epoch_line(report.count, seconds))
 
 
 def _flat(words: list[str]) -> dict[str, Any]:

@@ -62,7 +62,11 @@ class Neighbours:
             ("near copies", f"{f['near_copies_pixels']:.1%}", f"of {len(self.samples.images):,} samples, by pixels"),
             ("", f"{f['near_copies_features']:.1%}", "by features"),
             ("images copied", f"{f['images_copied']:,.0f}", f"of {len(self.real):,}, by pixels"),
-            ("mean distance", f"{f['distance']:.2f}", "between samples; between training images it is 1"),
+            (
+                "mean distance",
+                f"{f['distance']:.2f}" if "distance" in f else "-",
+                "between samples; between training images it is " + ("1" if "distance" in f else "0"),
+            ),
             (
                 "coverage",
                 f"{f['coverage']:.1%}",
@@ -123,15 +127,13 @@ def find(
         "near_copies_pixels": float(pixels.near.mean()),
         "near_copies_features": float(features.near.mean()),
         "images_copied": float(len(np.unique(pixels.index[pixels.near]))),
-        "distance": metrics.mean_distance(samples[:COMPARED])
-        / max(
-            metrics.mean_distance(real.images[some[:COMPARED]]), 1e-9
-        ),  # the distance is 0 if all images are identical
         "coverage": metrics.manifold(ours, theirs[some])["coverage"].value,
         "covered_of": float(len(some)),
         "vendi": metrics.vendi(ours).value,
         "vendi_real": metrics.vendi(theirs).value,
     }
+    if apart := metrics.mean_distance(real.images[some[:COMPARED]]):  # 0 if all training images are the same
+        figures["distance"] = metrics.mean_distance(samples[:COMPARED]) / apart
     facts = {**model.provenance(), "evaluator": chosen.sha256, "data": real.fingerprint, "mirror images": flips}
     return Neighbours(drawn, real, pixels, features, figures, facts)
 

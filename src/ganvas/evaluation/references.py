@@ -78,9 +78,10 @@ def _real_row(
     else:
         other, order = train, np.random.default_rng(1).permutation(len(train))
         chosen, rest = order[: len(order) // 2][: protocol.n], order[len(order) // 2 :]
-        if len(chosen) < LEAST_SAMPLES:
-            return None
         what = f"{len(chosen):,} training images against the other {len(rest):,}"
+    if len(chosen) < LEAST_SAMPLES:
+        return None
+    if test is None:
         reference = Reference.of(reference.features[rest], reference.shares)
     labels = None if other.labels is None else torch.from_numpy(other.labels[chosen])
     measured = scoring.evaluator.measure(other.images[chosen])
