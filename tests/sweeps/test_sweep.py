@@ -20,7 +20,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.settings import parse_assignments
 from ganvas.plotting.several_runs import BAND
 from ganvas.recipes.recipe import Recipe
-from ganvas.runs.run import Run
+from ganvas.runs.run import IN_USE, Run
 from ganvas.sweeps import Plan, Range, Sweep, Trial, processes
 from ganvas.sweeps.info import write_plan
 from ganvas.sweeps.journal import to_setting
@@ -51,6 +51,7 @@ class Pretended:
         self.trained: list[str] = []
         self.threads: set[int] = set()
         self.failing: set[str] = set()
+        self.locked: set[str] = set()  # by a process that ends before the sweep looks again
 
     def __call__(self, words: Sequence[str], log: Path, threads: int, folder: Path, stop: Callable[[], int]) -> int:
         self.threads.add(threads)
@@ -59,6 +60,11 @@ class Pretended:
         if words[0] == "train":
             path = Path(words[words.index("--out") + 1])
             self.trained.append(path.name)
+            if path.name in self.locked:
+                self.locked.remove(path.name)
+                with log.open("a") as output:
+                    output.write(f"error: '{path}' {IN_USE}: wait for it, or use another --out\n")
+                return 2
             if path.name in self.failing:
                 with log.open("a") as output:
                     output.write("error: g_loss became nan: lower the learning rate\n")
@@ -251,6 +257,14 @@ def test_a_failure_is_kept_and_the_sweep_goes_on(
     pretended.failing = set()
     assert last(Sweep(plan, tmp_path / "s", retry=True))["g_steps=2,seed=1"].state == "finished"
     assert pretended.trained[3:] == ["g_steps=2,seed=1"]
+
+
+def test_the_lock_of_an_orphan_is_no_failure(tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended) -> None:
+    """A killed sweep may leave a process that still trains: the next sweep waits for it, and continues the run."""
+    pretended.locked = {"g_steps=1,seed=1"}
+    found = last(Sweep(grid(tiny(), "method.g_steps=1"), tmp_path / "s"))
+    assert found["g_steps=1,seed=1"].state == "finished"
+    assert pretended.trained == ["g_steps=1,seed=1"] * 2
 
 
 def test_what_a_kill_leaves_behind(tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended) -> None:

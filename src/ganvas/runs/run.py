@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ganvas.recipes.recipe import Recipe
     from ganvas.runs.checkpoints import Checkpoints
 
+IN_USE = "is being trained by another process"
 LOCK_SECONDS = 0.5  # time to wait for the lock, as `ganvas runs` takes it for a moment
 
 
@@ -82,9 +83,7 @@ class Run:
         try:
             lock.acquire(timeout=LOCK_SECONDS)
         except filelock.Timeout:
-            raise UserError(
-                f"'{self.path}' is being trained by another process: wait for it, or use another --out"
-            ) from None
+            raise UserError(f"'{self.path}' {IN_USE}: wait for it, or use another --out") from None
         try:
             if self.is_run():
                 for folder in (self.path, self.checkpoints.folder, self.samples, self.evaluations):

@@ -16,7 +16,7 @@ from ganvas.data import load as load_data
 from ganvas.evaluation import document
 from ganvas.metrics import Score
 from ganvas.recipes.recipe import Recipe
-from ganvas.runs.run import LOCK_SECONDS, Run
+from ganvas.runs.run import IN_USE, LOCK_SECONDS, Run
 from ganvas.sweeps.info import read_plan, write_plan
 from ganvas.sweeps.journal import Journal, import_optuna
 from ganvas.sweeps.plan import Plan, assignments
@@ -179,7 +179,7 @@ class Sweep:
             code = run_command(train, log)
             if code == 0:
                 break
-            if self.stop or not _in_use(trial.run):
+            if self.stop or IN_USE not in failure_reason(log):  # that process may have begun, and ended, meanwhile
                 return False
         return not self.stop and run_command(score, log) == 0 and self._has_score(trial)
 
