@@ -249,6 +249,14 @@ def test_resuming_equals_not_stopping(recipe: Recipe, trained: Path, tmp_path: P
     assert Run(tmp_path / "stopped").state() == "stopped"
     list(train(recipe, tmp_path / "stopped", device="cpu"))
     assert same_tensors(newest(trained), newest(tmp_path / "stopped"))
+    assert timeless(trained) == timeless(tmp_path / "stopped")
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    """The records of a run without what depends on the machine, and without those of its stops."""
+    clock = ("seconds", "images_per_second")
+    records = [record for record in Run(path).records() if "stopped" not in record]
+    return [{key: value for key, value in record.items() if key not in clock} for record in records]
 
 
 def test_a_seed_is_one_image_in_any_batch(model: Model) -> None:
