@@ -1,5 +1,6 @@
 """Evaluations of real (tiny) runs: provenance, reference rows, and what they share with training."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from ganvas.compute.device import choose
+from ganvas.core import files
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec, from_uint8, to_uint8
@@ -301,3 +303,31 @@ def test_a_test_split_of_a_few_images_is_no_hindrance(run: Path, folder: Path, c
     found = evaluate(run, n=120, device="cpu")
     assert set(found.references) == {"noise", "mean"}
     assert {"kid", "vendi"} <= found.scores.keys()
+
+
+def test_the_training_images_are_found_from_anywhere(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    list(train(tiny(data={"name": folder.name}), tmp_path / "run", device="cpu"))
+    (tmp_path / "elsewhere" / folder.name).mkdir(parents=True)  # another folder of that name
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert evaluate(tmp_path / "run", n=120, device="cpu").protocol.data.trained_on
+    folder.rename(tmp_path / "moved")
+    (tmp_path / "elsewhere" / folder.name).rmdir()
+    with pytest.raises(UserError, match=f"neither in '{folder}', where they were during training, nor in 'set'"):
+        evaluate(tmp_path / "run", n=120, device="cpu")
+    (tmp_path / "moved").rename(tmp_path / "elsewhere" / folder.name)
+    assert evaluate(tmp_path / "run", n=120, device="cpu")
+
+
+def test_a_cache_that_cannot_be_written_to_is_no_hindrance(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = files.write
+
+    def refuse(path: Path, data: bytes) -> None:
+        if cache_dir() in path.parents:
+            raise OSError(errno.EROFS, "Read-only file system")
+        write(path, data)
+
+    monkeypatch.setattr(files, "write", refuse)
+    assert evaluate(run, n=120, device="cpu").scores["kid"]

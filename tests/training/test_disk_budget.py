@@ -372,6 +372,6 @@ def test_on_the_command_line(pictures: Path, tmp_path: Path, capsys: pytest.Capt
     assert ganvas(*words, "--disk-budget", "2MB", *small) == 0
     shown = capsys.readouterr()
     assert "per checkpoint, about" in shown.err and "in total at the end; budget 2 MB" in shown.err
-    assert "no room for figures" in shown.out and not (tmp_path / "run" / "figures").exists()
+    assert "the disk budget has no room for them" in shown.out and not (tmp_path / "run" / "figures").exists()
     assert ganvas(*words, "--disk-budget", "none", *small) == 0
     assert (tmp_path / "run" / "figures" / "losses.png").is_file()

@@ -1,7 +1,11 @@
 import errno
 import json
+import os
 import shutil
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -311,3 +315,22 @@ def test_on_cuda_too_resuming_equals_not_stopping(tiny: Callable[..., Recipe], t
     assert same_tensors(newest(tmp_path / "straight"), newest(tmp_path / "stopped"))
     on_cpu, on_gpu = (load(tmp_path / "straight", device=device).sample(8).images for device in ("cpu", "cuda"))
     assert abs(on_cpu.astype(int) - on_gpu).max() <= 2
+
+
+def test_a_run_without_its_checkpoints_keeps_its_log(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    list(train(tiny(), run.path, device="cpu"))
+    before = run.log.file.read_bytes()
+    shutil.rmtree(run.checkpoints.folder)
+    with warned("has lost its checkpoints and begins anew: its log until now is kept in log.1.old"):
+        list(train(tiny(), run.path, device="cpu"))
+    assert (run.path / "log.1.old").read_bytes() == before
+    assert len(run.records()) == len(before.splitlines())
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names there are Unicode")
+def test_the_name_of_a_run_need_not_be_utf8(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    run = tmp_path / os.fsdecode(b"l\xe4uft")
+    with warned("without TensorBoard") if find_spec("tensorboard") else nullcontext():
+        list(train(tiny(), run, device="cpu"))
+    assert Run(run).state() == "finished"

@@ -3,6 +3,7 @@
 The modules of the command line import heavy libraries inside functions, so that help and error messages are fast.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,13 +59,15 @@ def line(text: str) -> None:
 
 def say(word: str, text: str) -> None:
     """Print one line on stderr after a styled `word`; brackets in `text` are not markup."""
-    err.print(word, end=" ")
+    with suppress(OSError):
+        err.print(word, end=" ")
     note(text)
 
 
 def note(text: str) -> None:
-    """Print one line on stderr, without wrapping or styles."""
-    err.print(printable(text), markup=False, soft_wrap=True)
+    """Print one line on stderr, without wrapping or styles. A stderr that cannot be written to stops nothing."""
+    with suppress(OSError):
+        err.print(printable(text), markup=False, soft_wrap=True)
 
 
 def cell(text: str, style: str = "") -> Text:

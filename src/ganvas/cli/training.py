@@ -147,7 +147,12 @@ def _report_end(run: Run, trained: bool) -> int:
         return 130
     if not trained:
         line(f"'{run.path}' is already finished ({nimg:,} images): to continue, give a larger --epochs or --images.")
-    figures = draw_figures(run) if room_for_figures(run) else []
+    figures, missing = [], "the disk budget has no room for them"
+    if room_for_figures(run):
+        try:
+            figures = draw_figures(run)
+        except OSError as error:
+            missing = error.strerror or str(error)
     sheets = run.sheets()
     line(f"Trained on {nimg:,} images. Files:")
     for file, what in [
@@ -157,7 +162,7 @@ def _report_end(run: Run, trained: bool) -> int:
     ]:
         line(f"  {file}  ({what})")
     if not figures:
-        line(f"The disk budget has no room for figures: `ganvas plot {run.path}` draws them anyway.")
+        line(f"The run is complete, but not its figures ({missing}): `ganvas plot {run.path}` draws them.")
     return 0
 
 

@@ -1,11 +1,23 @@
 """The cache folder, for files that can be downloaded, computed or compiled again."""
 
+import logging
 import os
 from pathlib import Path
 
 import platformdirs
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
+
+logger = logging.getLogger("ganvas")
+
+
+def keep(file: Path, data: bytes) -> None:
+    """Write a file of the cache; a cache that is full or read-only costs time, not results."""
+    try:
+        files.write(file, data)
+    except OSError as error:
+        logger.debug("not cached: %s (%s)", file, error)
 
 
 def cache_dir() -> Path:

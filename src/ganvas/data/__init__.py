@@ -23,7 +23,18 @@ from ganvas.data.hub import Published
 from ganvas.data.imageset import Batch, Batches, ImageSet, random_crops
 from ganvas.data.splits import NoSplit, Split
 
-__all__ = ["Batch", "Batches", "DataSettings", "ImageSet", "ImageSpec", "Split", "load", "load_files", "load_unseen"]
+__all__ = [
+    "Batch",
+    "Batches",
+    "DataSettings",
+    "ImageSet",
+    "ImageSpec",
+    "Split",
+    "load",
+    "load_files",
+    "load_unseen",
+    "place_of",
+]
 
 logger = logging.getLogger("ganvas")
 
@@ -159,11 +170,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
             note = f"'{name}' is the built-in set, not the folder of images of that name here: that is './{name}'"
             return replace(source, notes=(*source.notes, note))
         return source
-    place = Path(name)
-    with contextlib.suppress(RuntimeError):  # ~name of an unknown user
-        place = place.expanduser()
-    if not place.exists():
-        place = next((home / name for home in hub.homes(data_dir) if (home / name).exists()), place)
+    place = place_of(name, data_dir) or Path(name)
     if (place.is_file() and place.suffix == ".parquet") or (place.is_dir() and _only_parquet(place)):
         from ganvas.data import parquet
 
@@ -183,6 +190,17 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
         f"there is no set and no folder '{name}': {nearest(name, NAMED)} "
         "(or give --data a path, or a hub id owner/name)"
     )
+
+
+def place_of(name: str, data_dir: Path | None = None) -> Path | None:
+    """The folder or file with the images, absolute; None for named sets and those of the hub."""
+    if name in NAMED:
+        return None
+    place = Path(name)
+    with contextlib.suppress(RuntimeError):  # ~name of an unknown user
+        place = place.expanduser()
+    places = (place, *(home / name for home in hub.homes(data_dir)))
+    return next((place.absolute() for place in places if place.exists()), None)
 
 
 def _only_parquet(place: Path) -> bool:

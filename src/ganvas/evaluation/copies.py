@@ -7,8 +7,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ganvas import metrics
-from ganvas.core import files
-from ganvas.core.cache import cache_dir
+from ganvas.core.cache import cache_dir, keep
 from ganvas.data import ImageSet
 from ganvas.evaluation.features import CHUNK, PAIRED, read_tensors
 
@@ -48,7 +47,7 @@ class Copies:
         cached = read_tensors(file, "real")
         if cached is None:
             cached = {"real": self._quotient(self._unseen[0][:PAIRED], known=True)}
-            files.write(file, save(cached))
+            keep(file, save(cached))
         self.real = cached["real"]
 
     def refusal(self) -> str | None:

@@ -54,7 +54,7 @@ def evaluate(
     model = sampling.load(path, checkpoint, device)
     recipe, train = model.run.recipe(), model.data(data_dir)
     chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator)
-    test = load_unseen(recipe.data, train, data_dir)
+    test = load_unseen(model.data_settings(data_dir), train, data_dir)
     scorer = RunScorer(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=recipe.data.flips)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
     evaluation = scorer(model.method).of(recipe, at, model.sha256)

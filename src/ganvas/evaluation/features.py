@@ -10,8 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ganvas import metrics
-from ganvas.core import files
-from ganvas.core.cache import cache_dir
+from ganvas.core.cache import cache_dir, keep
 from ganvas.core.progress import progress
 from ganvas.data import ImageSet
 from ganvas.evaluation.evaluators import Evaluator, Measured
@@ -54,7 +53,7 @@ def measure(evaluator: Evaluator, data: ImageSet) -> Measured:
             advance(len(parts[-1].features))
     measured = Measured(*(torch.cat(each) for each in zip(*parts, strict=True)))
     if sum(part.nbytes for part in measured) <= CACHED_BYTES:
-        files.write(file, save(measured._asdict()))
+        keep(file, save(measured._asdict()))
     return measured
 
 

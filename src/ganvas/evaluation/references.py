@@ -5,7 +5,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from ganvas.core import files
-from ganvas.core.cache import cache_dir
+from ganvas.core.cache import cache_dir, keep
 from ganvas.core.progress import progress
 from ganvas.data import ImageSet
 from ganvas.evaluation.copies import pixels
@@ -29,7 +29,7 @@ def reference_rows(
         return ROWS.validate_json(files.read(file))
     except (OSError, ValidationError):
         rows = _measured_rows(scoring, reference, protocol, train, test)
-    files.write(file, ROWS.dump_json(rows))
+    keep(file, ROWS.dump_json(rows))
     return rows
 
 

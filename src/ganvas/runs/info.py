@@ -21,6 +21,8 @@ class DataFacts(BaseModel):
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     """files that could not be read"""
+    place: str | None = None
+    """the folder or file that held them; none: a named set, or one of the hub"""
 
 
 class Session(BaseModel):

@@ -12,7 +12,7 @@ from ganvas.compute.device import choose, deterministic
 from ganvas.core import images
 from ganvas.core.errors import UserError
 from ganvas.core.version import VERSION
-from ganvas.data import ImageSet
+from ganvas.data import DataSettings, ImageSet, place_of
 from ganvas.data import load as load_data
 from ganvas.methods import Method
 from ganvas.runs.checkpoint import Damaged
@@ -75,12 +75,30 @@ class Model:
 
     def data(self, data_dir: Path | None = None) -> ImageSet:
         """The training images; raises UserError if they are missing or have changed."""
-        data = load_data(self.run.recipe().data, "train", data_dir)
+        data = load_data(self.data_settings(data_dir), "train", data_dir)
         if data.fingerprint != self.run.info().data.sha256:
             raise UserError(
                 f"the images of '{data.name}' are not those that '{self.run.path}' was trained on: restore them"
             )
         return data
+
+    def data_settings(self, data_dir: Path | None = None) -> DataSettings:
+        """The settings of the training images, from where they were during training if they still are there.
+
+        Otherwise the name in the recipe counts, from the current folder on. Raises UserError if they are in neither.
+        """
+        settings, before = self.run.recipe().data, self.run.info().data.place
+        found = place_of(settings.name, data_dir)
+        if before is None or str(found) == before or (data_dir is not None and found):
+            return settings
+        if Path(before).exists():
+            return settings.model_copy(update={"name": before})
+        if found is None:
+            raise UserError(
+                f"the training images are neither in '{before}', where they were during training, nor in "
+                f"'{settings.name}' (looked in {Path.cwd()}): put them back, or give their parent folder as --data-dir"
+            )
+        return settings
 
     def provenance(self) -> dict[str, Any]:
         """The fields of `SampleRecipe` that identify the weights, from which samples can be drawn again."""

@@ -140,7 +140,7 @@ class Run:
         """Change some fields of run.json."""
         self.write_info(RunInfo.from_values({**self.info().model_dump(), **facts}, self.info_file), writer)
 
-    def start(self, recipe: Recipe, data: ImageSet, writer: Writer = UNLIMITED) -> None:
+    def start(self, recipe: Recipe, data: ImageSet, place: Path | None = None, writer: Writer = UNLIMITED) -> None:
         """Write recipe.toml and run.json."""
         self.write_recipe(recipe, writer)
         before = self.info() if self.info_file.is_file() else None  # the run was killed before its first checkpoint
@@ -151,6 +151,7 @@ class Run:
             "spec": data.spec,
             "classes": data.classes,
             "skipped": data.skipped,
+            "place": None if place is None else str(place),
         }
         info = {
             "recipe": recipe.name,

@@ -29,12 +29,16 @@ def failures_noted(run: Run) -> Iterator[None]:
 def _in_one_line(error: Exception, run: Run) -> str | None:
     """A message for failures that the user can solve, such as a full disk; None for unexpected errors."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no space left for '{run.path}': free some, then run the same command; the last checkpoint is intact"
+        return f"no space left for '{run.path}': free some, then run the same command{_intact(run)}"
     if isinstance(error, ValueError) and "more than 1 value per channel" in str(error):  # PyTorch's batch norm
         return "batch norm needs more than one image: raise train.batch_size, or turn it off (network.d_norm=none)"
     if out_of_memory(error):
-        return "out of memory: lower train.batch_size, network.base or data.size; the last checkpoint is intact"
+        return f"out of memory: lower train.batch_size, network.base or data.size{_intact(run)}"
     return None
+
+
+def _intact(run: Run) -> str:
+    return "; the last checkpoint is intact" if run.checkpoints.available() else ""
 
 
 def _note(run: Run, reason: str) -> None:

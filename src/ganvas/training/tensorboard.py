@@ -1,5 +1,6 @@
 """Writing the records of a run to TensorBoard, if it is installed, within the disk budget."""
 
+import logging
 import time
 from importlib.util import find_spec
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from ganvas.runs.log import Record
 from ganvas.runs.run import Run
 from ganvas.training import disk_budget
+
+logger = logging.getLogger("ganvas")
 
 HEADER_BYTES = 1_000  # maximum for an empty event file
 
@@ -25,6 +28,11 @@ class TensorBoard:
         limit = run.recipe().train.disk_limit()
         self.limit = float("inf") if limit is None else disk_budget.kept_free(limit)["tensorboard"]
         if find_spec("tensorboard") is None:
+            return
+        try:
+            str(self.folder.resolve()).encode()
+        except UnicodeEncodeError:
+            logger.warning("without TensorBoard: it needs a folder whose name is UTF-8, not '%s'", run.path)
             return
         if run.records() and not disk_budget.sizes(self.folder):
             self._rewrite()

@@ -17,7 +17,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.files import say_size
 from ganvas.core.seeds import CHECKPOINT_CHOICE
 from ganvas.core.settings import typed
-from ganvas.data import Batches, ImageSet, load_unseen
+from ganvas.data import Batches, ImageSet, load_unseen, place_of
 from ganvas.data import load as load_data
 from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluate import RunScorer
@@ -106,7 +106,7 @@ def train(
             if budget is not None:
                 _keep_within(budget)
             if found is None:
-                run.start(recipe, data, loop.writer)
+                run.start(recipe, data, place_of(recipe.data.name, data_dir), loop.writer)
             else:
                 run.write_recipe(recipe, loop.writer)
             info = run.info()
