@@ -54,9 +54,8 @@ def test_train_names_pictures_that_exist(pictures: Path, tmp_path: Path) -> None
 def test_the_same_command_again_says_finished(pictures: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "strokes-cdcgan", "--data", pictures, "--out", run, "--images", 240, "--device", "cpu"]
     assert ganvas(*words, "--set", *TINY) == 0
-    assert (
-        "is already finished (240 images): to continue, give a larger --epochs or --images." in capsys.readouterr().out
-    )
+    shown = capsys.readouterr().out
+    assert "is already finished (240 images): to continue, give a larger --epochs or --images." in shown
 
 
 def test_samples_as_grid_arrays_and_files(run: Path, tmp_path: Path) -> None:
