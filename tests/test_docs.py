@@ -102,7 +102,7 @@ def test_commands_of_the_readme(pictures: Path, tmp_path: Path, monkeypatch: pyt
             words += [] if "--data" in words else ["--data", str(pictures)]
             words = [word for word in words if word not in ("--epochs", "25")] + ["--images", "120", "--device", "cpu"]
             small = ["network.width=3", "network.blocks=2"] if "cppn" in words[1] else ["network.base=4"]
-            words += ["--set", *small, "train.batch_size=20"]
+            words += [*test_cli.NO_FIGURES, "--set", *small, "train.batch_size=20"]
         if words[0] in ("evaluate", "neighbours"):
             words += ["--n", "100", "--device", "cpu"]
         if words[0] == "paint":

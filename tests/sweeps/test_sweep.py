@@ -512,7 +512,7 @@ def test_stopped_killed_and_resumed(pictures: Path, tmp_path: Path) -> None:
 
     assert ended(ganvas(*words, output=output)) == 0, output.read_text()
     assert run.state() == "finished" and run.records()[-1]["nimg"] == 3000
-    assert [session.from_nimg for session in run.info().sessions] == [0, seen]
+    assert [session.from_nimg for session in run.info().sessions] == [0, seen, 3000]  # nothing was left to train
     assert (out / "table.md").is_file()
 
 
