@@ -45,7 +45,9 @@ from ganvas.cli import main
 try:
     main({words})
 except SystemExit as end:
-    assert end.code == {code}, end.code"""
+    assert end.code == {code}, end.code
+else:
+    raise AssertionError("it did not end")"""
     assert not HEAVY & imported_by(program, tmp_path)
 
 
