@@ -33,11 +33,12 @@ def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
     """By its lock: a file that somebody still writes to stays, whatever it is called."""
     program = (
-        "import sys, time; from pathlib import Path; from ganvas.core import files\n"
+        "import sys; from pathlib import Path; from ganvas.core import files\n"
         "with files.atomic(Path(sys.argv[1])) as file:\n"
-        "    file.write(b'half'); file.flush(); print('ready', flush=True); time.sleep(100)\n"
+        "    file.write(b'half'); file.flush(); print('ready', flush=True); sys.stdin.read()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "a")], stdout=subprocess.PIPE)
+    words = [sys.executable, "-c", program, str(tmp_path / "a")]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     (tmp_path / ".tiles.1.part").mkdir()
