@@ -55,6 +55,16 @@ def test_damaged_ones_are_passed_over_and_set_aside(tmp_path: Path) -> None:
     assert checkpoints.available() == [1] and len(checkpoint.strays(tmp_path)) == 4
 
 
+def test_tensors_without_a_note_are_removed(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, TENSORS, {}, keep=9)
+    for name in ("000000002.safetensors", "000000003.safetensors.damaged", "mine.safetensors"):
+        (tmp_path / name).write_bytes(b"left")
+    checkpoints.remove_unvouched()
+    left = {file.name for file in tmp_path.iterdir()}
+    assert left == {"000000001.json", "000000001.safetensors", "000000003.safetensors.damaged", "mine.safetensors"}
+
+
 def test_all_damaged_is_refused(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.newest() == (None, [])

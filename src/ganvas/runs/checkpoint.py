@@ -120,6 +120,13 @@ def remove(folder: Path, nimg: int) -> None:
         file.unlink(missing_ok=True)
 
 
+def remove_unvouched(folder: Path) -> None:
+    """Delete tensors without a note, which a kill leaves between writing or deleting the two files of a checkpoint."""
+    for file in strays(folder):
+        if file.suffix == ".safetensors" and file.stem.isdigit():
+            file.unlink(missing_ok=True)
+
+
 def strays(folder: Path) -> list[Path]:
     """Files that belong to no checkpoint: damaged ones, and tensors that a kill left without their note."""
     known = {file for nimg in available(folder) for file in _files(folder, nimg)}

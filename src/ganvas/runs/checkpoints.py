@@ -121,6 +121,10 @@ class Checkpoints:
             if later > nimg:
                 self.remove(later)
 
+    def remove_unvouched(self) -> None:
+        """Delete what a kill has left of checkpoints that were being written or deleted."""
+        checkpoint.remove_unvouched(self.folder)
+
     def set_aside_after(self, nimg: int) -> None:
         """Rename the damaged checkpoints after `nimg` images, which would otherwise count as the newest."""
         for later in self.available():

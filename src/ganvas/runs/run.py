@@ -88,6 +88,7 @@ class Run:
             if self.is_run():
                 for folder in (self.path, self.checkpoints.folder, self.samples, self.evaluations):
                     files.remove_abandoned(folder)
+                self.checkpoints.remove_unvouched()
             yield
         finally:
             if not self.is_run():  # the run did not start: leave nothing behind

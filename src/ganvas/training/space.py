@@ -1,7 +1,14 @@
-"""The disk space of a run: its budget, and a forecast as text."""
+"""The memory and the disk space of a run: its budget, and a forecast as text."""
+
+import math
+import os
+
+import torch
 
 from ganvas.core import images
+from ganvas.core.errors import UserError
 from ganvas.core.files import say_size
+from ganvas.core.spec import ImageSpec
 from ganvas.data import ImageSet
 from ganvas.methods import Method
 from ganvas.recipes.recipe import Recipe
@@ -13,6 +20,8 @@ from ganvas.training.monitor import WATCHED
 from ganvas.training.sheets import sheet_of_real
 
 SHEET_RECIPE_BYTES = 4_000  # maximum, in the file of a sheet
+FLOAT_BYTES = 4
+COPIES = 4  # of each weight: itself, its gradient, and two moments of Adam
 STEP_BYTES = 500  # maximum for the scalars of a step, in the checkpoint of a stop
 
 
@@ -33,6 +42,39 @@ def budget_of(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budge
         keep=recipe.train.keep,
         horizon=lambda: None if recipe.train.guard == "off" else guard.horizon(run.records()),
     )
+
+
+def refuse_what_cannot_fit(recipe: Recipe, spec: ImageSpec) -> None:
+    """Raise UserError for a batch or for networks that are larger than the memory of this machine.
+
+    Otherwise the system might kill the process without a word.
+    """
+    memory = physical_memory()
+    batch = recipe.train.batch_size * spec.channels * spec.height * spec.width * FLOAT_BYTES
+    if batch > memory:
+        raise UserError(
+            f"a batch of {recipe.train.batch_size:,} images takes {say_size(batch)}, more than this machine has "
+            f"({say_size(memory)}): lower train.batch_size"
+        )
+    with torch.device("meta"):  # no numbers, only shapes
+        networks = [
+            recipe.network.generator(spec, recipe.method.latent_size),
+            recipe.network.discriminator(spec),
+        ]
+    size = sum(weight.numel() for network in networks for weight in network.parameters()) * FLOAT_BYTES * COPIES
+    if size > memory:
+        raise UserError(
+            f"these networks take {say_size(size)} with their gradients and optimisers, more than this machine has "
+            f"({say_size(memory)}): make them smaller, for example with network.base or network.width"
+        )
+
+
+def physical_memory() -> float:
+    """The memory of this machine, in bytes; infinite if the system does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
 
 
 def expected_space(recipe: Recipe, method: Method, data: ImageSet) -> str:

@@ -35,7 +35,7 @@ from ganvas.training.disk_budget import Budget
 from ganvas.training.failures import failures_noted
 from ganvas.training.loop import Loop
 from ganvas.training.rollback import finish_going_back
-from ganvas.training.space import budget_of, expected_space
+from ganvas.training.space import budget_of, expected_space, refuse_what_cannot_fit
 
 logger = logging.getLogger("ganvas")
 
@@ -80,6 +80,7 @@ def train(
             keep_freed_memory()
         with deterministic(), _random_numbers_put_back(compute.device):
             evaluator = _evaluator(run, recipe, data, device)
+            refuse_what_cannot_fit(recipe, data.spec)
             torch.manual_seed(recipe.train.seed)  # after loading the evaluator, which draws random weights
             method = recipe.build(data.spec, compute)
             batches = Batches(
