@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ganvas.networks import Networks
     from ganvas.networks.cppn import CPPN
+    from ganvas.recipes.recipe import Recipe
 
 app = App(
     name="ganvas",
@@ -45,6 +46,19 @@ EvaluatorName = Annotated[
     Parameter(help="digits, cifar10, inception, one that you have trained, or its file; default: chosen by the data."),
 ]
 Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative=(), metavar="KEY=VALUE")]
+
+
+def load_recipe(name: str, changes: list[str] | None, options: dict[str, Any]) -> "Recipe":
+    """The recipe `name` with the changes of --set and the `options` (`section.key` -> value) that are not None."""
+    from ganvas.core.settings import merge, parse_assignments
+    from ganvas.recipes import library
+
+    given: dict[str, dict[str, Any]] = {}
+    for place, value in options.items():
+        if value is not None:
+            part, _, key = place.partition(".")
+            given.setdefault(part, {})[key] = value
+    return library.load(name, merge(parse_assignments(changes or []), given))
 
 
 def complain(text: str) -> None:

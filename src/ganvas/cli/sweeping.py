@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich.table import Column, Table
 
-from ganvas.cli.common import DataDir, Device, Words, app, cell, err, line, note, out, say
+from ganvas.cli.common import DataDir, Device, Words, app, cell, err, line, load_recipe, note, out, say
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -79,18 +79,13 @@ def sweep(
         Any other settings, the same for all runs, for example --set train.batch_size=64.
     """
     from ganvas import sweeps
-    from ganvas.core.settings import merge, parse_assignments
-    from ganvas.recipes import library
 
     if (grid is None) == (search is None):
         raise UserError("say what to vary: either --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
     if search is None and trials is not None:
         raise UserError("--trials is for --search; a grid runs all its points: leave it out")
-    asked: dict[str, Any] = {"train": {"epochs": epochs, "images": images}, "data": {"name": data}}
-    given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
-    given = {part: values for part, values in given.items() if values}
     plan = sweeps.Plan(
-        library.load(recipe, merge(parse_assignments(changes or []), given)),
+        load_recipe(recipe, changes, {"data.name": data, "train.epochs": epochs, "train.images": images}),
         sweeps.read_varied(grid or search or [], ranges=search is not None),
         trials=20 if search and trials is None else trials,
         seeds=seeds,

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import DataDir, Device, Words, app, line, note, progress, say_if_slow
+from ganvas.cli.common import DataDir, Device, Words, app, line, load_recipe, note, progress, say_if_slow
 
 if TYPE_CHECKING:
     from ganvas.runs.log import Record
@@ -63,21 +63,12 @@ def train(
         Any other setting of the recipe, for example --set method.lr=1e-4 train.batch_size=64.
     """
     from ganvas.compute.device import choose
-    from ganvas.core.settings import merge, parse_assignments
-    from ganvas.recipes import library
     from ganvas.runs.run import Run
     from ganvas.training.train import train as train_run
 
-    asked: dict[str, Any] = {
-        "train": {
-            **{"epochs": epochs, "images": images, "seed": seed, "precision": precision, "guard": guard},
-            "disk_budget": disk_budget,
-        },
-        "data": {"name": data},
-    }
-    given = {part: {k: v for k, v in values.items() if v is not None} for part, values in asked.items()}
-    given = {part: values for part, values in given.items() if values}
-    chosen = library.load(recipe, merge(parse_assignments(changes or []), given))
+    options = {"data.name": data, "train.epochs": epochs, "train.images": images, "train.seed": seed}
+    options |= {"train.precision": precision, "train.guard": guard, "train.disk_budget": disk_budget}
+    chosen = load_recipe(recipe, changes, options)
     run = Run(out_dir or chosen.folder("runs"))
     say_if_slow(chosen.network, choose(device).device)
     last: Record = {}

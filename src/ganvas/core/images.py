@@ -30,11 +30,11 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def grid(images: np.ndarray, columns: int, gap: int = GAP, background: int = 255) -> np.ndarray:
+def grid(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
     """uint8 [B, H, W, C] -> one uint8 image [H', W', C], row by row, with a gap in pixels and a filled-up last row."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
-    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), background, np.uint8)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, channels), 255, np.uint8)
     for i, image in enumerate(images):
         y, x = (i // columns) * (height + gap) + gap, (i % columns) * (width + gap) + gap
         sheet[y : y + height, x : x + width] = image

@@ -181,12 +181,12 @@ def _sample(points: np.ndarray, strokes: list[list[int]]) -> np.ndarray:
     return np.concatenate(dense)[even]
 
 
-def _catmull_rom(points: np.ndarray, per_segment: int = 100) -> np.ndarray:
+def _catmull_rom(points: np.ndarray) -> np.ndarray:
     """A dense smooth curve [T, D] through points [K, D]; it closes smoothly if the last point is the first."""
     closed = (points[0] == points[-1]).all()
     before = points[-2] if closed else 2 * points[0] - points[1]
     after = points[1] if closed else 2 * points[-1] - points[-2]
     padded = np.vstack([before, points, after])
-    t = np.linspace(0, 1, per_segment)[:, None]
+    t = np.linspace(0, 1, 100)[:, None]
     a, b, c, d = (padded[i : i + len(points) - 1, None] for i in range(4))  # segments b to c, their neighbours a and d
     return np.concatenate(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * b - a - 3 * c + d))))

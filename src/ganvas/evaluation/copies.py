@@ -76,14 +76,14 @@ class Copies:
         return (seen / unseen.clamp_min(1e-6)).cpu()
 
 
-def pixels(images: np.ndarray, largest: int = LARGEST) -> Tensor:
-    """uint8 [N, C, H, W] -> uint8 [N, C*h*w], scaled down to at most `largest` pixels a side."""
+def pixels(images: np.ndarray) -> Tensor:
+    """uint8 [N, C, H, W] -> uint8 [N, C*h*w], scaled down to at most LARGEST pixels a side."""
     height, width = images.shape[-2:]
     parts = []
     for at in range(0, len(images), CHUNK):
         part = torch.tensor(images[at : at + CHUNK])
-        if max(height, width) > largest:
-            small = (max(1, height * largest // max(height, width)), max(1, width * largest // max(height, width)))
+        if max(height, width) > LARGEST:
+            small = [max(1, side * LARGEST // max(height, width)) for side in (height, width)]
             part = F.interpolate(part.float(), small, mode="area").round().to(torch.uint8)
         parts.append(part.flatten(1))
     return torch.cat(parts)

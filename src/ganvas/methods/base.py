@@ -96,7 +96,8 @@ class Method(ABC):
             module.train()
         self.averages = {}
         if settings.ema_images:
-            self.averages = {name: _frozen_copy(self.modules[name]) for name in self.averaged}
+            copies = {name: copy.deepcopy(self.modules[name]) for name in self.averaged}
+            self.averages = {name: module.eval().requires_grad_(False) for name, module in copies.items()}
         self.optimizers = self.make_optimizers() if training else {}
 
     @abstractmethod
@@ -177,24 +178,20 @@ class Method(ABC):
 
     @torch.no_grad()
     def draw(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
-        """`decode` for a method whose images come from `G` alone."""
+        """`decode` for a method whose images come from `G` alone; raises UserError for a size that G cannot make."""
         generator = self.for_decoding("G")
         with evaluating(generator):
             if isinstance(generator, PixelGenerator):
                 height, width = size or (self.spec.height, self.spec.width)
                 return render(generator.pixels, generator.latent(z, labels), View(height, width, generator.scale))
-            self.native_size_only(size)
+            native = self.spec.height, self.spec.width
+            if size is not None and tuple(size) != native:
+                raise UserError(
+                    f"this network makes images of {native[1]}x{native[0]} only, not {size[1]}x{size[0]}: "
+                    "runs with network.name=cppn can paint at any size"
+                )
             images: Tensor = generator(z, labels, exact=True)
         return images
-
-    def native_size_only(self, size: tuple[int, int] | None) -> None:
-        """Raise UserError unless `size` is None or the size that the networks were built for."""
-        native = (self.spec.height, self.spec.width)
-        if size is not None and tuple(size) != native:
-            raise UserError(
-                f"this network makes images of {native[1]}x{native[0]} only, not {size[1]}x{size[0]}: "
-                "runs with network.name=cppn can paint at any size"
-            )
 
     # -- for the engine to use ----------------------------------------------------------------------------------
 
@@ -307,7 +304,3 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         module.train(was_training)
-
-
-def _frozen_copy(module: nn.Module) -> nn.Module:
-    return copy.deepcopy(module).eval().requires_grad_(False)

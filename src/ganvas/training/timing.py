@@ -13,6 +13,8 @@ from ganvas.data import Batches, ImageSet
 from ganvas.recipes.recipe import Recipe
 from ganvas.training.monitor import means
 
+TIMED_STEPS = 2  # after one that may compile or allocate
+
 
 class Clock:
     """Measures the training time of a run, over all sessions."""
@@ -35,9 +37,9 @@ class Clock:
         self.started += time.monotonic() - begun
 
 
-def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", steps: int = 2) -> float:
+def seconds_per_image(recipe: Recipe, spec: ImageSpec) -> float:
     """Training seconds per image of `spec` on this machine: the fastest of a few real steps on dummy images."""
-    compute = choose(device, recipe.train.precision)
+    compute = choose("auto", recipe.train.precision)
     shape = (recipe.train.batch_size, spec.channels, spec.height, spec.width)
     labels = np.arange(shape[0]) % spec.num_classes if spec.num_classes else None
     noise = ImageSet("noise", np.zeros(shape, np.uint8), labels, tuple(map(str, range(spec.num_classes))))
@@ -45,7 +47,7 @@ def seconds_per_image(recipe: Recipe, spec: ImageSpec, device: str = "auto", ste
     with deterministic():
         method = recipe.build(spec, compute)
         batches = Batches(noise, recipe.train.batch_size, 0, compute.device)
-        for _ in range(WARM_UP + 1 + steps if method.replay.active else 1 + steps):
+        for _ in range(1 + TIMED_STEPS + (WARM_UP if method.replay.active else 0)):
             start, before = time.perf_counter(), batches.nimg
             means([(0, method.step(batches))])  # reading the losses waits for the device
             best = min(best, (time.perf_counter() - start) / (batches.nimg - before))
