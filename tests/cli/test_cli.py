@@ -17,6 +17,7 @@ from ganvas.networks.residual_kernel import SWITCH
 from ganvas.painting import video_files
 from ganvas.painting.paint import load_painting
 from ganvas.runs.run import Run
+from tests.evaluated import make_run
 
 NO_FIGURES = ["--disk-budget", "20MB"]  # has no room for them, and they take longer than a short training
 TINY = ["network.base=8", "train.batch_size=20", "train.log_every=40"]
@@ -495,3 +496,28 @@ def test_a_missing_kernel_is_noted_where_it_would_serve(
     assert ganvas("paint", tmp_path / "run", "--size", 9, "--device", "cpu", "--out", tmp_path / "a.png") == 0
     notes = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]
     assert len(notes) == (2 if kind == "residual" else 0)
+
+
+def test_what_strangers_write_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text('name = "[/]x"\ndescription = "[link=http://a.b]c[/link] \\u001b[31md\\ne"\n')
+    assert ganvas("recipes", file) == 0
+    assert r"[/]x: [link=http://a.b]c[/link] \x1b[31md\ne" in capsys.readouterr().out
+    run = make_run(tmp_path / "a\x1b[31m\n[b]")
+    assert ganvas("runs", tmp_path) == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"\n[b]" in "".join(shown.split())
+    assert ganvas("sample", run.path) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["../../x", "/abs/x", "..", "", "a\\nb"])
+def test_a_recipe_does_not_choose_a_folder_elsewhere(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipe.toml").write_text(f'name = "{name}"\n')
+    assert ganvas("train", "recipe.toml", "--images", 1) == 2
+    assert "cannot be the name of a folder: give --out" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["recipe.toml"]
