@@ -1,5 +1,7 @@
 """The command line as a user meets it: in this process for speed, and as a real process where that matters."""
 
+import errno
+import io
 import json
 import re
 import subprocess
@@ -10,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cyclopts import App
+from rich.console import Console
 
 from ganvas import cli
+from ganvas.cli import common
 from ganvas.core import images
 from ganvas.networks.residual_kernel import SWITCH
 from ganvas.painting import video_files
@@ -521,3 +525,13 @@ def test_a_recipe_does_not_choose_a_folder_elsewhere(
     assert ganvas("train", "recipe.toml", "--images", 1) == 2
     assert "cannot be the name of a folder: give --out" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+def test_a_stderr_that_is_full_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(common, "err", Console(file=Full()))
+    common.say("[bold]note:[/]", "something")
+    common.note("something else")
