@@ -16,6 +16,15 @@ def test_every_metric_is_described() -> None:
         assert metric.version >= 1
         assert metric.title
         assert metric.what
+    falling = {name for name, metric in METRICS.items() if metric.better == "lower"}
+    assert falling == {"fid", "fid_infinity", "kid", "class_kl", "copy_rate"}
+    assert {metric.better for metric in METRICS.values()} == {"lower", "higher"}
+
+
+def test_a_metric_that_there_is_none_of() -> None:
+    assert all(hasattr(metrics, name) for name in metrics.__all__)
+    with pytest.raises(AttributeError, match=r"'ganvas\.metrics' has no attribute 'luck'"):
+        _ = metrics.luck
 
 
 SCORES: dict[str, Callable[[], object]] = {

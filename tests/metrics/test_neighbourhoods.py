@@ -66,7 +66,12 @@ def test_new_samples_of_the_same_distribution() -> None:
 
 
 def test_a_set_far_away() -> None:
-    assert set(manifold(X + 100, X).values()) == {0}
+    assert set(metrics.manifold(X + 100, X).values()) == {(0, 0)}
+
+
+def test_radii_that_are_known_are_used() -> None:
+    assert metrics.manifold(X, Y, neighbourhoods.neighbour_distances(Y)) == metrics.manifold(X, Y)
+    assert metrics.manifold(X, Y, torch.zeros(500, 2))["precision"].value == 0
 
 
 @quick
@@ -127,10 +132,13 @@ def test_a_sample_on_the_rim_is_within_for_precision_but_not_for_density() -> No
     line = torch.arange(7.0)[:, None]
     scores = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[9.0]])]), line)
     assert scores["precision"].value == 1 / 8
+    assert metrics.manifold(line, torch.cat([line + 1_000, torch.tensor([[9.0]])]))["recall"].value == 1 / 8
     beyond = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[11.0]])]), line)  # as its fifth neighbour
     assert (beyond["density"].value, beyond["coverage"].value) == (0, 0)
     nearer = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[10.9]])]), line)
     assert (nearer["density"].value, nearer["coverage"].value) == (1 / 8 / 5, 1 / 7)
+    # One of 8 samples lies in 1 of 5 balls, and one of 7 balls holds 7/8 of a sample too many, over 5.
+    assert nearer["density"].error == pytest.approx(math.hypot(1 / 8 / 5, 7 / 8 / 5 / 7))
 
 
 def test_errors_of_density_are_calibrated() -> None:

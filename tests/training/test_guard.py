@@ -201,8 +201,9 @@ def test_a_rise_of_three_tenths_promised_and_one_of_a_tenth_is_empty() -> None:
 
 
 def test_diversity_has_to_fall_to_35_percent_of_its_best_or_of_that_of_the_data() -> None:
-    found = guard.collapse(log(diversity=[0.5, 13.0, 0.7, 0.36, 0.35, 0.35]))
-    assert found is not None and found[:2] == ("collapse", "G") and found[3:] == (400, 200)
+    found = guard.collapse(log(diversity=[0.5, 13.0, 1.2, 0.7, 0.36, 0.35, 0.34]))
+    assert found is not None and found[:2] == ("collapse", "G") and found[3:] == (500, 300)
+    assert "mean distance is 34% of that of real images, after 1300% at 200 images" in found.said
     assert guard.collapse(log(diversity=[0.5, 13.0, 0.7, 0.36, 0.36, 0.35])) is None
     assert guard.collapse(log(diversity=[0.1, 0.3, 0.1, 0.1]))
     assert guard.collapse(log(diversity=[0.1, 0.29, 0.1, 0.1])) is None
@@ -213,21 +214,24 @@ def test_diversity_is_learned_once_it_has_grown_by_a_tenth_or_after_that_of_nois
     assert guard.collapse(log(diversity=[0.5, 0.55, 0.1, 0.1])) is None
     assert guard.collapse(log(diversity=[1.0, 0.35, 0.4, 0.1, 0.1]))  # of the noise nothing was left after 200 images
     assert guard.collapse(log(diversity=[1.0, 0.36, 0.4, 0.1, 0.1])) is None
+    assert guard.collapse(log(diversity=[1.0, 0.35, 0.1, 0.1, 0.1])) is None
     assert guard.collapse(log(diversity=[2.0, 0.6, 0.5, 0.1, 0.1])) is None  # noise, more diverse than the data
     assert guard.collapse(log(diversity=[0.9, 0.98, 0.32, 0.32]))  # 36 % of the first, 33 % of the best
 
 
 def test_classes_are_lost_from_60_percent_to_35_percent_of_the_best() -> None:
-    found = guard.lost_classes(log(classes=[1.0, 0.7, 0.36, 0.35, 0.35]))
-    assert found is not None and found[:2] == ("collapse", "G") and found[3:] == (300, 100)
-    assert guard.lost_classes(log(classes=[1.0, 0.7, 0.36, 0.36, 0.35])) is None
+    found = guard.lost_classes(log(classes=[0.8, 0.6, 0.5, 0.3, 0.2, 0.2]))
+    assert found is not None and found[:2] == ("collapse", "G") and found[3:] == (400, 200)
+    assert guard.lost_classes(log(classes=[1.0, 0.35, 0.35]))
+    assert guard.lost_classes(log(classes=[1.0, 0.36, 0.35])) is None
     assert guard.lost_classes(log(classes=[0.6, 0.2, 0.2]))
     assert guard.lost_classes(log(classes=[0.59, 0.2, 0.2])) is None
 
 
 def test_six_records_below_a_tenth_of_what_once_passed() -> None:
-    found = guard.unrecognised(log(accuracy_generated=[0.5, 0.35, 0.06, *[0.05] * 6]))
+    found = guard.unrecognised(log(accuracy_generated=[0.5, 0.35, 0.06, *[0.05] * 5, 0.04]))
     assert found is not None and (found.since, found.sound) == (300, 100)
+    assert "4.0% of its images" in found.said
     assert guard.unrecognised(log(accuracy_generated=[0.5, 0.35, 0.06, *[0.05] * 5])) is None
     assert guard.unrecognised(log(accuracy_generated=[0.3, *[0.02] * 6]))
     assert guard.unrecognised(log(accuracy_generated=[0.29, *[0.02] * 6])) is None
@@ -243,9 +247,10 @@ def test_samples_are_still_for_six_records_after_another() -> None:
 
 def test_a_generator_is_beaten_at_a_loss_of_a_hundredth_and_a_diversity_of_a_tenth() -> None:
     def beaten(d_loss: float, diversity: float, count: int = 6) -> guard.Alarm | None:
-        return guard.beaten(log(d_loss=[d_loss] * count, diversity=[diversity] * count))
+        return guard.beaten(log(d_loss=[0.001] * (count - 1) + [d_loss], diversity=[diversity] * count))
 
-    assert beaten(0.01, 0.1)
+    found = beaten(0.01, 0.1)
+    assert found is not None and "(loss 0.01)" in found.said
     assert beaten(0.011, 0.1) is None
     assert beaten(0.01, 0.11) is None
     assert beaten(0.01, 0.1, count=5) is None
@@ -279,8 +284,8 @@ def test_the_records_that_have_to_be_remembered() -> None:
     assert guard.remembered(log(classes=[1.5, 1.1, 1.0, 0.6, 0.5, *[0.2] * 66])) == latest | {0, 1, 3}
     assert guard.remembered(log(accuracy_generated=[0.9, 0.7, 0.6, 0.1, 0.08, *[0.01] * 66])) == latest | {0, 1, 3}
     assert guard.remembered(log(rise=[0.9, 0.25, 0.2, 0.11, 0.1, *[0.01] * 66])) == latest | {0, 1, 3}
-    seldom = [0.5 if i % 10 == 0 else None for i in range(71)]
-    assert guard.remembered(log(score=[1.0] * 71, accuracy_generated=seldom)) == latest | {0, *range(10, 71, 10)}
+    seldom = [(0.9 if i == 30 else 0.5) if i % 10 == 0 else None for i in range(71)]
+    assert guard.remembered(log(score=[1.0] * 71, accuracy_generated=seldom)) == latest | {*range(10, 71, 10)}
     assert guard.remembered(log(score=[1.0] * 71, d_loss=seldom)) == latest | {*range(0, 71, 10)}
 
 

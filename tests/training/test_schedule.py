@@ -20,6 +20,9 @@ def test_an_even_change() -> None:
     schedule = Schedule({"lr": Rule(factor=0.2, start=100, end=200), "eta": Rule(factor=0, least=0.25)}, total=400)
     assert [round(schedule.factors(n)["lr"], 3) for n in (0, 100, 150, 200, 900)] == [1, 1, 0.6, 0.2, 0.2]
     assert [schedule.factors(n)["eta"] for n in (0, 200, 400)] == [1, 0.5, 0.25]
+    at_once, never = (Schedule({"lr": rule}, total=400) for rule in (Rule(start=100, end=101), Rule(start=400)))
+    assert [at_once.factors(n)["lr"] for n in (100, 101)] == [1, 0.5]
+    assert never.factors(400) == {"lr": 1}  # the run ends before the change begins
 
 
 def test_a_plateau_is_waited_for_and_bounded() -> None:
@@ -30,7 +33,10 @@ def test_a_plateau_is_waited_for_and_bounded() -> None:
     assert schedule.factors(0) == {"lr": 0.25}
     assert schedule.see({"g_loss": 3}) == []
     falling = Schedule({"lr": Rule(on="score", patience=1)}, total=1)
+    assert falling.factors(0) == {"lr": 1}
     assert [falling.see({"score": value}) for value in (3, 2, 2.5)] == [[], [], ["lr"]]  # lower is better
+    falling = Schedule({"eta": Rule(), "lr": Rule(on="fid", patience=1)}, total=1)
+    assert [falling.see({"fid": value}) for value in (3, 2, 2.5)] == [[], [], ["lr"]]
     again = Schedule({"lr": rule}, total=1)
     again.load_state(schedule.state())
     assert again.state() == schedule.state() and again.factors(0) == {"lr": 0.25}

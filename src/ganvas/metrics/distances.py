@@ -88,7 +88,7 @@ def kid(features: Tensor, reference: Tensor) -> Score:
     x, y = features.double().tensor_split(GROUPS), reference.double().tensor_split(GROUPS)
     xx, yy, xy = _kernel_sums(x), _kernel_sums(y), _kernel_sums(x, y)
     own_x, own_y = (torch.stack([_own_kernel(part).sum() for part in parts]).cpu() for parts in (x, y))
-    n, m = (torch.tensor([float(len(part)) for part in parts], dtype=torch.float64) for parts in (x, y))
+    n, m = (torch.tensor([len(part) for part in parts]) for parts in (x, y))
 
     def mmd(keep_x: Tensor, keep_y: Tensor) -> float:
         a, b = (n * keep_x).sum(), (m * keep_y).sum()

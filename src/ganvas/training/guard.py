@@ -179,7 +179,9 @@ def lost_classes(records: Sequence[Record]) -> Alarm | None:
 def unrecognised(records: Sequence[Record]) -> Alarm | None:
     """An alarm if D no longer recognises G's images as their class, which does not recover by itself."""
     known = [record for record in records if record.get("accuracy_generated") is not None]
-    best = max(known, key=lambda record: record["accuracy_generated"], default={"accuracy_generated": 0.0})
+    if not known:
+        return None
+    best = max(known, key=lambda record: record["accuracy_generated"])
     least = UNKNOWN * best["accuracy_generated"]
     last = known[-STILL_RECORDS:]
     if best["accuracy_generated"] < PASSING or any(record["accuracy_generated"] > least for record in last):

@@ -29,9 +29,10 @@ class Schedule:
     def see(self, record: Record) -> list[str]:
         """Process the scores of a record; returns the fields whose factors change because of a plateau."""
         changed: list[str] = []
-        for field, rule in self.rules.items():
+        for field in self.scales:
+            rule = self.rules[field]
             value = record.get(rule.on)
-            if rule.on == "images" or value is None:
+            if value is None:
                 continue
             sign = -1 if rule.on in METRICS and METRICS[rule.on].better == "higher" else 1
             if field not in self.best or sign * value < sign * self.best[field]:
