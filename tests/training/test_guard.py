@@ -458,7 +458,7 @@ def test_attempts_are_counted_and_go_back_further(
     sick(monkeypatch, healthy_lr=0.0)
     with (
         warned(match="guard"),
-        pytest.raises(RunFailed, match=r"after going back 2 times: lower method\.d_lr, or go on with --guard off"),
+        pytest.raises(RunFailed, match=r"after going back 2 times: lower method\.d_lr, or continue with --guard off"),
     ):
         list(train(watched(rollbacks=2, keep=4), tmp_path / "run", device="cpu"))
     events = Run(tmp_path / "run").events()

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-_tidied: set[Path] = set()  # folders that this process has looked through
+_tidied: set[Path] = set()  # folders that this process has already cleaned up
 
 
 @contextmanager
@@ -34,8 +34,8 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the rename itself has to reach the disk as well
-        with suppress(OSError):  # some network file systems refuse that; the file is in its place
+    if os.name == "posix":  # the rename must also reach the disk
+        with suppress(OSError):  # some network file systems refuse this; the file is in place anyway
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
@@ -45,7 +45,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def held(path: Path) -> Iterator[IO[bytes]]:
-    """A new file to write to, locked until it is closed, so that others know that its process lives."""
+    """Create a file for writing, locked until it is closed, which shows that its process is alive."""
     with ExitStack() as opened:
         while True:
             file = opened.enter_context(path.open("wb"))
@@ -56,20 +56,20 @@ def held(path: Path) -> Iterator[IO[bytes]]:
                 same = False
             except OSError:  # a file system without locks
                 same = True
-            if same:  # nobody took it for abandoned before it was locked
+            if same:  # no other process removed it as abandoned before it was locked
                 break
             file.close()
         yield file
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove what processes that were killed have left half-written: `.NAME.part`, files whose locks are free.
+    """Remove half-written files of killed processes: `.NAME.part` whose locks are free.
 
-    A folder has such a file inside: `.lock`.
+    For a half-written folder, the file `.lock` inside it is locked.
     """
     for part in folder.glob(".*.part"):
         with suppress(OSError), (part / ".lock" if part.is_dir() else part).open("rb") as file:
-            _lock(file)  # raises OSError while its process lives
+            _lock(file)  # raises OSError while its process is alive
             if part.is_dir():
                 shutil.rmtree(part)
             else:
@@ -78,7 +78,7 @@ def remove_abandoned(folder: Path) -> None:
 
 def _lock(file: IO[bytes]) -> None:
     """Lock an open file until it is closed; raises OSError if another process has locked it."""
-    with suppress(ModuleNotFoundError):  # Windows, which refuses to remove a file that is open
+    with suppress(ModuleNotFoundError):  # Windows, which does not remove open files
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,21 +91,21 @@ def write(path: Path, data: bytes) -> None:
 
 
 def refuse_pipes(path: Path) -> None:
-    """Raise OSError for a pipe, a socket or a device: reading it may never end. A file that is missing passes."""
+    """Raise OSError for a pipe, a socket or a device, which might block forever. A missing file is accepted."""
     with suppress(FileNotFoundError):
         mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to read a folder raises an error of its own
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading a folder raises its own error
             raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
 
 
 def open_regular(path: Path) -> io.BufferedReader:
-    """A file, opened to be read; raises OSError for what is none."""
+    """Open a file for reading; raises OSError if it is not a regular file."""
     refuse_pipes(path)
     return path.open("rb")
 
 
 def read(path: Path) -> bytes:
-    """The content of a file; raises OSError for what is none."""
+    """Read a file; raises OSError if it is not a regular file."""
     with open_regular(path) as file:
         return file.read()
 

@@ -92,7 +92,7 @@ class Rollback:
     def _advice(self, event: GuardEvent) -> str:
         again = f", after going back {len(self.done)} times" if self.done else ""
         lower = " and ".join(f"method.{field}" for field in event.factors) or "the learning rate"
-        turn_off = "" if event.kind == "non-finite" else ", or go on with --guard off"
+        turn_off = "" if event.kind == "non-finite" else ", or continue with --guard off"
         return f"{event.said}{again}: lower {lower}{turn_off}; the last good checkpoint is kept"
 
 
