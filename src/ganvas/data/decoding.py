@@ -41,7 +41,7 @@ TURNS = {  # by the number in the EXIF tag Orientation
 }
 SIDEWAYS = tuple(TURNS[number] for number in (5, 6, 7, 8))  # these exchange width and height
 
-_ONE_LARGE = threading.Lock()
+_ONE_LARGE, _LIMITS = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,14 +201,18 @@ def decode(source: Source, size: int | None, channels: int | None, fit: Fit, whi
 
 @contextmanager
 def _limits_for_own_files() -> Iterator[None]:
-    """Raise Pillow's limits, which protect servers from hostile files, to allow panoramas and large colour profiles."""
-    before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
-    # Pillow refuses images of more than twice its limit.
-    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = MOST_PIXELS // 2, MOST_METADATA_BYTES
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = before
+    """Raise Pillow's limits, which protect servers from hostile files, to allow panoramas and large colour profiles.
+
+    They belong to the process: sets that several threads load are decoded one after the other.
+    """
+    with _LIMITS:
+        before = Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK
+        # Pillow refuses images of more than twice its limit.
+        Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = MOST_PIXELS // 2, MOST_METADATA_BYTES
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = before
 
 
 def _whites(images: Iterable[Deep]) -> dict[str, float]:
