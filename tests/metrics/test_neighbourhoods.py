@@ -133,6 +133,9 @@ def test_a_sample_on_the_rim_is_within_for_precision_but_not_for_density() -> No
     scores = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[9.0]])]), line)
     assert scores["precision"].value == 1 / 8
     assert metrics.manifold(line, torch.cat([line + 1_000, torch.tensor([[9.0]])]))["recall"].value == 1 / 8
+    further = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[9.1]])]), line)
+    assert further["precision"].value == 0
+    assert metrics.manifold(line, torch.cat([line + 1_000, torch.tensor([[9.1]])]))["recall"].value == 0
     beyond = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[11.0]])]), line)  # as its fifth neighbour
     assert (beyond["density"].value, beyond["coverage"].value) == (0, 0)
     nearer = metrics.manifold(torch.cat([line + 1_000, torch.tensor([[10.9]])]), line)

@@ -37,9 +37,18 @@ def test_a_plateau_is_waited_for_and_bounded() -> None:
     assert [falling.see({"score": value}) for value in (3, 2, 2.5)] == [[], [], ["lr"]]  # lower is better
     falling = Schedule({"eta": Rule(), "lr": Rule(on="fid", patience=1)}, total=1)
     assert [falling.see({"fid": value}) for value in (3, 2, 2.5)] == [[], [], ["lr"]]
+    flat = Schedule({"lr": Rule(on="score", patience=2)}, total=1)
+    assert [flat.see({"score": 1}) for _ in range(5)] == [[], [], ["lr"], [], ["lr"]]
     again = Schedule({"lr": rule}, total=1)
     again.load_state(schedule.state())
     assert again.state() == schedule.state() and again.factors(0) == {"lr": 0.25}
+
+
+def test_each_rule_waits_for_its_own_score() -> None:
+    rules = {field: Rule(on=score, patience=1) for field, score in (("eta", "kid"), ("lr", "fid"), ("d_lr", "score"))}
+    schedule = Schedule(rules, total=1)
+    records = ({"fid": 3, "score": 3}, {"fid": 2, "score": 4}, {"fid": 4, "score": 5}, {"score": 6})
+    assert [schedule.see(record) for record in records] == [[], ["d_lr"], ["lr", "d_lr"], ["d_lr"]]
 
 
 def test_rules_of_a_recipe(tiny: Callable[..., Recipe]) -> None:

@@ -15,7 +15,7 @@ class Schedule:
         self.rules, self.total = rules, total
         self.scales = {field: 1.0 for field, rule in rules.items() if rule.on != "images"}
         self.best: dict[str, float] = {}
-        self.waited = dict.fromkeys(self.scales, 0)
+        self.waited: dict[str, int] = {}
 
     def factors(self, nimg: int) -> dict[str, float]:
         """For each field, the factor of its value in the recipe after `nimg` images."""
