@@ -34,6 +34,7 @@ def test_distances_of_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
         assert metrics.nearest(points[some], points, own=some)[1][2] == 5
         assert torch.allclose(metrics.nearest(points[some], points, own=some)[0], own[some], atol=2e-3)
     assert (own > 0.1).sum() > 60
+    assert [found.dtype for found in metrics.nearest(points, others)] == [torch.float32, torch.int64]
 
 
 def test_distances_of_pixels() -> None:

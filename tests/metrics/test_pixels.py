@@ -47,4 +47,5 @@ def test_mean_distance() -> None:
     pictures = np.zeros((3, 2, 2, 1), np.uint8)
     pictures[2] = 6
     assert metrics.mean_distance(pictures) == pytest.approx(4)  # 0, 6, 6
+    assert metrics.mean_distance(pictures[1:]) == pytest.approx(6)
     assert metrics.mean_distance(pictures[:1]) == 0
