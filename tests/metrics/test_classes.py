@@ -66,6 +66,7 @@ def test_a_class_is_present_from_a_tenth_of_its_share() -> None:
     def present(*counts: int) -> float:
         return metrics.classes_present(torch.arange(4).repeat_interleave(torch.tensor(counts)), shares).value
 
+    assert metrics.classes_present(torch.arange(4), shares) == (3, None)
     assert present(460, 440, 100, 0) == 3
     assert present(948, 41, 11, 0) == 3  # of 40 and 10 that are asked for
     assert present(950, 40, 10, 0) == 3  # just as many
