@@ -56,10 +56,7 @@ class CriticToy(Method):
 
     @torch.no_grad()
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
-        self.native_size_only(size)
-        with evaluating(self.for_decoding("G")) as _:
-            images: Tensor = self.for_decoding("G")(z)
-        return images
+        return self.draw(z, labels, size)
 
     def _update(self, name: str, loss: Tensor) -> None:
         self.optimizers[name].zero_grad()
@@ -122,10 +119,7 @@ class AutoencoderToy(Method):
 
     @torch.no_grad()
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
-        self.native_size_only(size)
-        with evaluating(self.for_decoding("G")):
-            images: Tensor = self.for_decoding("G")(z)
-        return images
+        return self.draw(z, labels, size)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def test_a_film_is_made_again_from_its_file(morph: Morph, tmp_path: Path) -> Non
     replace(morph, ease="sine", view=View(16, 20, center=(1, -0.5), zoom=1.5), zoom_to=3.0).save(first)
     load_morph(first).save(tmp_path / "b.webp")
     assert (tmp_path / "b.webp").read_bytes() == first.read_bytes()
-    with pytest.raises(UserError, match="is a film: `ganvas morph --like`"):
+    with pytest.raises(UserError, match="is a film: use `ganvas morph --like`"):
         load_painting(first)
     picture = tmp_path / "c.webp"
     Painting([Subject(morph.painter, morph.anchors[0], "")], View(8, 8)).save(picture)

@@ -307,7 +307,7 @@ def test_what_cannot_be_painted_is_refused(
 ) -> None:
     list(train(tiny(train={"images": 20}), tmp_path / "dcgan", device="cpu"))
     picture = next((pictures / "down").iterdir())
-    with pytest.raises(UserError, match=r"images of 16x16 only: `ganvas sample` .* network\.name=cppn"):
+    with pytest.raises(UserError, match=r"images of 16x16 only: use `ganvas sample`, .* network\.name=cppn"):
         trained_network(load(tmp_path / "dcgan", device="cpu"))
     for call, message in (
         (lambda: random_network("tanh:8", 0), "write it as tanh:8x64"),

@@ -5,6 +5,7 @@ import time
 from importlib.util import find_spec
 from typing import Any
 
+from ganvas.core.text import printable
 from ganvas.runs.log import Record
 from ganvas.runs.run import Run
 from ganvas.training import disk_budget
@@ -32,7 +33,9 @@ class TensorBoard:
         try:
             str(self.folder.resolve()).encode()
         except UnicodeEncodeError:
-            logger.warning("without TensorBoard: it needs a folder whose name is UTF-8, not '%s'", run.path)
+            logger.warning(
+                "without TensorBoard: it needs a folder whose name is UTF-8, not '%s'", printable(str(run.path))
+            )
             return
         if run.records() and not disk_budget.sizes(self.folder):
             self._rewrite()
