@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganvas.core.errors import UserError, out_of_memory
 from ganvas.methods import Method
 
 
@@ -25,7 +26,21 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
-    """Restore what `pack` returned; with `training` false, only what sampling needs."""
+    """Restore what `pack` returned; with `training` false, only what sampling needs.
+
+    Raises UserError for the state of a method with other settings.
+    """
+    try:
+        _restore(method, tensors, values, training)
+    except (RuntimeError, LookupError, ValueError, TypeError) as error:
+        if out_of_memory(error):
+            raise
+        raise UserError(
+            "this checkpoint does not fit recipe.toml: one of them was changed since it was saved; put it back"
+        ) from None
+
+
+def _restore(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool) -> None:
     method.change_back(values.get("changed", {}))
     for kind, modules in (("module", method.modules), ("average", method.averages)):
         for name, module in modules.items():
