@@ -535,3 +535,27 @@ def test_a_stderr_that_is_full_stops_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(common, "err", Console(file=Full()))
     common.say("[bold]note:[/]", "something")
     common.note("something else")
+
+
+def test_a_full_disk_while_figures_are_drawn_spoils_no_run(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ganvas.plotting.figures.draw_figures", full)
+    words = [
+        "train",
+        "strokes-cdcgan",
+        "--data",
+        pictures,
+        "--out",
+        tmp_path / "run",
+        "--images",
+        40,
+        "--device",
+        "cpu",
+    ]
+    assert ganvas(*words, "--set", *TINY) == 0
+    assert "complete, but not its figures (No space left on device): `ganvas plot" in capsys.readouterr().out
+    assert Run(tmp_path / "run").state() == "finished"

@@ -31,7 +31,7 @@ def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> None:
-    """By its lock: a file that somebody still writes to stays, whatever it is called."""
+    """By its lock: a file that somebody still writes to stays. So do half-written files of other programs."""
     program = (
         "import sys; from pathlib import Path; from ganvas.core import files\n"
         "with files.atomic(Path(sys.argv[1])) as file:\n"
@@ -41,15 +41,16 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    (tmp_path / ".tiles.1.part").mkdir()
-    (tmp_path / ".tiles.1.part" / ".lock").touch()
+    (tmp_path / ".tiles.1.ganvas.part").mkdir()
+    (tmp_path / ".tiles.1.ganvas.part" / ".lock").touch()
     files.remove_abandoned(tmp_path)
     (left,) = tmp_path.iterdir()
     assert left.read_bytes() == b"half"
     process.kill()
     process.communicate()
+    (tmp_path / ".film.part").write_bytes(b"another program's")
     files.remove_abandoned(tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert [file.name for file in tmp_path.iterdir()] == [".film.part"]
 
 
 def test_file_systems_that_cannot_sync_folders_are_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

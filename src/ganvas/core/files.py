@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+PART = ".ganvas.part"  # ends the names of half-written files: they must not be mistaken for those of other programs
+
 _tidied: set[Path] = set()  # folders that this process has already cleaned up
 
 
@@ -24,7 +26,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     if path.parent not in _tidied:
         _tidied.add(path.parent)
         remove_abandoned(path.parent)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         with held(part) as file:
             yield file
@@ -62,12 +64,12 @@ def held(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove half-written files of killed processes: `.NAME.part` whose locks are free.
+def remove_abandoned(folder: Path, pattern: str = f".*{PART}") -> None:
+    """Remove what killed processes have left half-written: files and folders whose locks are free.
 
-    For a half-written folder, the file `.lock` inside it is locked.
+    For a folder, the file `.lock` inside it is locked.
     """
-    for part in folder.glob(".*.part"):
+    for part in folder.glob(pattern):
         with suppress(OSError), (part / ".lock" if part.is_dir() else part).open("rb") as file:
             _lock(file)  # raises OSError while its process is alive
             if part.is_dir():

@@ -103,13 +103,16 @@ def _layout(name: str, files: Sequence[Path]) -> Layout:
         same = training if len(training) > 1 else held_out
         raise UserError(f"'{name}' has the folders {_list(same)}, which are the same split by their names: join them")
 
-    only = next(iter(kinds)) if len(kinds) == 1 else None
-    direct = only and not _classes(tops[only])
-    if direct and others and not loose and (training or len(others) > 1):
-        return everything._replace(notes=(f"'{only}' is a class, not a split: {_list(others)} lie beside it",))
-    if only and held_out and (not direct and _classes(tops[only]) <= set(others) if others else loose):
-        rest = [path for path in files if path.parts[0] != only]
-        return _split("", rest, only, tops[only], [])
+    if len(kinds) == 1:
+        (only,) = kinds
+        classes = _classes(tops[only])
+        if others and not loose and not classes and (training or len(others) > 1):
+            return everything._replace(notes=(f"'{only}' is a class, not a split: {_list(others)} lie beside it",))
+        # A test split of the images beside it: of all of them, or of the same classes.
+        same_classes = bool(classes) and classes <= set(others)
+        if held_out and (same_classes if others else loose):
+            rest = [path for path in files if path.parts[0] != only]
+            return _split("", rest, only, tops[only], [])
     if others or not training:
         why = f"images in {_list(others)} beside them" if others else "no 'train' among them"
         raise UserError(

@@ -87,7 +87,7 @@ class Run:
         try:
             if self.is_run():
                 for folder in (self.path, self.checkpoints.folder, self.samples, self.evaluations):
-                    files.remove_abandoned(folder)
+                    files.remove_abandoned(folder, ".*.part")  # of earlier versions as well
                 self.checkpoints.remove_unvouched()
             yield
         finally:

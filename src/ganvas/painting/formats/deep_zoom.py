@@ -29,7 +29,7 @@ def tiles_of(path: Path) -> Path:
 def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
     """The tiles are moved into place before the .dzi file is written; a failure undoes all of it."""
     tiles = tiles_of(path)
-    part, old = (tiles.with_name(f".{tiles.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    part, old = (tiles.with_name(f".{tiles.name}.{os.getpid()}{end}") for end in (files.PART, ".old"))
     for left in (part, old):  # left by a killed process with the same id
         shutil.rmtree(left, ignore_errors=True)
     files.remove_abandoned(tiles.parent)
