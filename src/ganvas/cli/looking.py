@@ -183,6 +183,8 @@ def check(
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
     for text in report.lines():
         line(text)
+    if not report.count:
+        return
     with suppress(UserError):  # images may be too small for the network
         with err.status("timing a training step"):
             seconds = seconds_per_image(from_dict({"method": {"name": "gan"}, "train": {"batch_size": batch}}), spec)
