@@ -17,6 +17,7 @@ WINGS = [  # lowest first; those of one line do not import each other
     {"evaluation"},
     {"training"},
     {"sweeps"},
+    {"explore"},
     {"cli"},
 ]
 

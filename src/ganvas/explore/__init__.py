@@ -1,0 +1,10 @@
+"""The window: a local server and its page, to watch runs, walk through latents, paint and breed in a browser.
+
+- `server`: the application, and running it; `security`: who may talk to it.
+- `folder`: the runs below the folder that was given. Nothing outside it is ever opened for a page.
+- `studio`: loaded models, and the thread that computes with them.
+- `live`: the socket of a page: messages in, messages and images out.
+- `messages`: what a page may ask for, validated.
+- `runs`, `latents`, `paint`, `breed`: one module for each tab, with its routes and its live messages.
+- `page/`: the page itself, plain ES modules and CSS.
+"""

@@ -1,0 +1,11 @@
+// The tab Paint.
+
+import { el } from "./dom.js";
+
+export const title = "Paint";
+
+/** @type {import("./app.js").Tab["mount"]} */
+export function mount(root, state) {
+  root.append(el("p", {}, "not yet"));
+  return { update: () => {}, unmount: () => {} };
+}
