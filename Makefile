@@ -2,13 +2,15 @@
 # make test       run the tests, on all cores
 # make test-slow  run the thorough tests, which take long
 # make check      format, lint, types, docs, tests
+# make page       check the types of the page's scripts
 # make docs       build the pages in docs/_build
 PYTHON ?= python3
 # More words for pip, such as --extra-index-url with the index of PyTorch's small CPU build.
 PIP_ARGS ?=
 BIN := .venv/bin
+TSC := build/node/node_modules/.bin/tsc
 
-.PHONY: demo test test-slow check docs format bench clean
+.PHONY: demo test test-slow check page docs format bench clean
 
 demo: .venv/installed
 	$(BIN)/ganvas train strokes-cdcgan --out runs/demo
@@ -24,8 +26,16 @@ check: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(MAKE) page
 	$(MAKE) docs
 	$(MAKE) test
+
+# Skipped where there is no Node, or no network from which TypeScript can be installed.
+page:
+	@command -v npm >/dev/null || { echo 'page: not checked, as there is no npm'; exit 0; }; \
+	test -x $(TSC) || npm install --prefix build/node --no-save --silent typescript@5.9.3 || \
+		{ echo 'page: not checked, as TypeScript cannot be installed'; exit 0; }; \
+	$(TSC) -p jsconfig.json
 
 docs: .venv/installed
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
@@ -39,9 +49,10 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/scoring.py
 	$(BIN)/python benchmarks/cppn.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/explore.py
 
 clean:
-	rm -rf .venv docs/_build
+	rm -rf .venv build docs/_build
 
 # Made anew when the project's requirements change, or when an installation was interrupted.
 .venv/installed: pyproject.toml constraints.txt

@@ -41,6 +41,8 @@ class Guarded:
 
     def __init__(self, app: ASGIApp, token: str, loopback: bool = True) -> None:
         self.app, self.token, self.loopback = app, token, loopback
+        own = socket.gethostname().lower()
+        self.names = {"localhost"} if loopback else {"localhost", own, f"{own}.local"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -62,7 +64,7 @@ class Guarded:
             return PlainTextResponse("this address is not the server's own: open the one that it printed\n", 403)
         safe = scope["type"] == "http" and scope["method"] in ("GET", "HEAD")
         origin = headers.get("origin")
-        if (origin is None and not safe) or (origin is not None and urlsplit(origin).netloc != host):
+        if (origin is None and not safe) or (origin is not None and _netloc(origin) != host):
             return PlainTextResponse("requests from other websites are refused\n", 403)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         if len(given) == 1 and self.is_token(given[0]) and safe:
@@ -73,18 +75,13 @@ class Guarded:
 
     def is_own(self, host: str) -> bool:
         """Whether a Host header names this server: an address, or this machine's own name."""
-        try:
-            name, _ = urlsplit(f"//{host}").hostname, urlsplit(f"//{host}").port
-        except ValueError:
+        if _netloc(f"//{host}") != host or "@" in host:
             return False
-        if name is None or urlsplit(f"//{host}").netloc != host or "@" in host:
-            return False
-        if name == "localhost":
-            return True
+        name = urlsplit(f"//{host}").hostname or ""
         try:
             address = ipaddress.ip_address(name)
         except ValueError:
-            return not self.loopback and name in (socket.gethostname().lower(), socket.getfqdn().lower())
+            return name in self.names
         return address.is_loopback or not self.loopback
 
     def is_token(self, word: str) -> bool:
@@ -125,6 +122,15 @@ class Guarded:
             return message
 
         await self.app(scope, limited, _with_headers(send))
+
+
+def _netloc(address: str) -> str:
+    """The host and port of an address; nothing if it has none that could be real."""
+    try:
+        parts = urlsplit(address)
+        return parts.netloc if parts.port != 0 else ""  # reading the port raises ValueError for one that cannot be
+    except ValueError:
+        return ""
 
 
 def _cookie_name(host: str) -> str:

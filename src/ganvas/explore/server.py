@@ -6,7 +6,7 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
@@ -95,7 +95,6 @@ def serve(
         ws="websockets-sansio",
         ws_max_size=MOST_TEXT,
         ws_per_message_deflate=False,  # which takes longer than the way to this machine's own browser
-        limit_concurrency=64,
         timeout_graceful_shutdown=2,
     )
     address = f"http://{_name(host)}:{listening.getsockname()[1]}/?token={token}"
@@ -126,7 +125,10 @@ def _is_loopback(listening: socket.socket) -> bool:
 
 
 def _name(host: str) -> str:
-    """The host as part of an address that this machine's browser can open."""
-    if host in ("0.0.0.0", "::", ""):
-        return socket.gethostname()
-    return f"[{host}]" if ":" in host else host
+    """The host as part of an address that a browser can open, on this machine or on another that may reach it."""
+    if host not in ("0.0.0.0", "::", ""):
+        return f"[{host}]" if ":" in host else host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, suppress(OSError):
+        asked.connect(("192.0.2.1", 9))  # sends nothing, but chooses the address that other machines see
+        return str(asked.getsockname()[0])
+    return socket.gethostname()
