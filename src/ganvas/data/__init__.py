@@ -182,7 +182,7 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
         return folder.load(name, place, split)
     if place.exists():
         raise UserError(f"'{name}' is a single file: give the folder with the images, or a .parquet file")
-    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(:[\w.-]+)?", name):
+    if is_hub_id(name):
         return hub.by_id(name, split)
     if re.search(r"[/\\~]|\.parquet$", name):
         raise UserError(f"there is no folder or file '{name}' (looked in {Path.cwd()})")
@@ -190,6 +190,11 @@ def _find(name: str, split: Split, data_dir: Path | None) -> Source:
         f"there is no set and no folder '{name}': {nearest(name, NAMED)} "
         "(or give --data a path, or a hub id owner/name)"
     )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a data set of the hub, owner/name or owner/name:configuration."""
+    return re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(:[\w.-]+)?", name) is not None
 
 
 def place_of(name: str, data_dir: Path | None = None) -> Path | None:

@@ -5,6 +5,8 @@
 - `studio`: loaded models, and the thread that computes with them.
 - `live`: the socket of a page: messages in, messages and images out.
 - `messages`: what a page may ask for, validated.
+- `growth`: what the runs contain, read again while they grow; `trainings`: starting, continuing and stopping them;
+  `forms`: the settings of a recipe as a form.
 - `runs`, `latents`, `paint`, `breed`: one module for each tab, with its routes and its live messages.
 - `page/`: the page itself, plain ES modules and CSS.
 """

@@ -23,9 +23,11 @@ from ganvas.core.errors import UserError
 from ganvas.core.text import printable
 from ganvas.explore import breed, latents, paint, runs
 from ganvas.explore.folder import Folder
+from ganvas.explore.growth import Overview
 from ganvas.explore.live import MOST_TEXT, Connection
 from ganvas.explore.security import Guarded, TooLarge
 from ganvas.explore.studio import Studio
+from ganvas.explore.trainings import Trainings
 
 PORT = 8017  # the first that is tried
 TRIED = 20  # ports
@@ -53,6 +55,7 @@ def application(folder: Folder, token: str, device: str = "auto", loopback: bool
         lifespan=lifespan,
     )
     app.state.folder, app.state.studio = folder, Studio(folder, device)
+    app.state.overview, app.state.trainings = Overview(folder), Trainings(folder, device)
     return Guarded(app, token, loopback)
 
 

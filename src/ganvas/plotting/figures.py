@@ -13,6 +13,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.images import GAP, load_png
 from ganvas.metrics import METRICS
 from ganvas.plotting import one_run, several_runs
+from ganvas.plotting.quantities import MONITORS
 from ganvas.plotting.sheets import epochs_sheet, sheets_of
 from ganvas.plotting.style import save
 from ganvas.runs.run import Run
@@ -33,7 +34,7 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
         raise UserError(f"'{run.path}' has no record yet: train it a little longer")
     events = run.events()
     figures = {"losses": one_run.losses(records)}
-    if any(name in record for record in records for name in one_run.MONITORS):
+    if any(name in record for record in records for name in MONITORS):
         figures["monitors"] = one_run.monitors(records, events)
     if any("d_fake_validation" in record for record in records):
         figures["confidence"] = one_run.confidence(records)

@@ -6,33 +6,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ganvas.metrics import METRICS
+from ganvas.plotting.quantities import MONITORS, metric_titles
 from ganvas.plotting.style import FAKE, REAL, RULE, THIRD, curve, small_plots
 from ganvas.runs.guard_journal import GuardEvent
 from ganvas.runs.log import Record
-
-MONITORS = {
-    "score": "score (sliced Wasserstein)",
-    "d_loss": "loss of D",
-    "g_loss": "loss of G",
-    "d_real": "D(real)",  # a probability, or the output of a critic
-    "d_fake": "D(fake)",
-    "augment_p": "probability of augmentation",
-    "gradient_penalty": "gradient penalty",
-    "approximation": "error of the approximation",
-    "update_size": "update of an image (mean)",
-    "eta": "step length η",
-    "rise": "rise of D / predicted rise",
-    "d_grad_norm": "gradient norm of D",
-    "g_grad_norm": "gradient norm of G",
-    "d_norm": "weight norm of D",
-    "g_norm": "weight norm of G",
-    "e_grad_norm": "gradient norm of the encoder",
-    "e_norm": "weight norm of the encoder",
-    "diversity": "diversity of samples",
-    "classes": "classes of samples",
-    "movement": "movement of samples",
-}
 
 
 def confidence(records: Sequence[Record]) -> Figure:
@@ -122,12 +99,6 @@ def metrics(records: Sequence[Record]) -> Figure:
     return _small_multiples(records, metric_titles(), "Scores of the evaluations", smooth=False)
 
 
-def metric_titles() -> dict[str, str]:
-    """The title of each metric, with an arrow that points to better values."""
-    arrows = {"lower": "↓", "higher": "↑", "": ""}
-    return {name: f"{metric.title} {arrows[metric.better]}" for name, metric in METRICS.items()}
-
-
 def monitors(records: Sequence[Record], events: Sequence[GuardEvent] = ()) -> Figure:
     """The quantities recorded during training, against images seen, with the events of the guard."""
     return _small_multiples(records, MONITORS, "Monitors", events=events)
@@ -168,16 +139,9 @@ def guarded(records: Sequence[Record], events: Sequence[GuardEvent]) -> Figure:
     axes.set_ylabel("loss")
     if any(not str(drawn.get_label()).startswith("_") for drawn in axes.lines):
         axes.legend(frameon=False)
-    said = [f"{i}. {event.said}; {_done(event)}" for i, event in enumerate(events, 1)]
+    said = [f"{i}. {event.said}; {event.response()}" for i, event in enumerate(events, 1)]
     figure.supxlabel("\n".join(textwrap.fill(line, 120) for line in said), fontsize=8, ha="left", x=0.02)
     return figure
-
-
-def _done(event: GuardEvent) -> str:
-    if event.back_to is None:
-        return "stopped"
-    changes = ", ".join(f"{field} × {factor:g}" for field, factor in event.factors.items())
-    return f"back to {event.back_to:,}" + (f" with {changes}" if changes else "")
 
 
 def _mark(axes: Axes, events: Sequence[GuardEvent], numbered: bool = False) -> None:

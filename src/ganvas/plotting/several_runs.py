@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from ganvas.metrics import METRICS
-from ganvas.plotting.one_run import MONITORS, metric_titles
+from ganvas.plotting.quantities import MONITORS, metric_titles
 from ganvas.plotting.style import (
     BAND_ALPHA,
     COLUMNS,

@@ -41,6 +41,11 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> "Recipe":
     return from_dict(merge(without_aliases({"name": stem, **values}), as_meant(changes or {})))
 
 
+def length(images: int | None, epochs: float, data_size: int) -> int:
+    """Length of a run in images seen, from the two settings of its length."""
+    return images or max(1, round(epochs * data_size))
+
+
 def as_meant(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes of a recipe with aliases resolved; a length in epochs replaces the recipe's length in images."""
     from ganvas.recipes.recipe import without_aliases

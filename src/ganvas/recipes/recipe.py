@@ -14,6 +14,7 @@ from ganvas.data import DataSettings
 from ganvas.methods import METHODS, Method
 from ganvas.methods.settings import MethodSettings
 from ganvas.networks import NETWORKS, Networks
+from ganvas.recipes.library import length
 from ganvas.recipes.train_settings import TrainSettings
 
 SECTIONS = ("data", "network", "method", "train")
@@ -41,7 +42,7 @@ class Recipe:
 
     def total_images(self, data_size: int) -> int:
         """Length of the run in images seen."""
-        return self.train.images or max(1, round(self.train.epochs * data_size))
+        return length(self.train.images, self.train.epochs, data_size)
 
     def folder(self, parent: str) -> Path:
         """Where its runs or sweeps go if nobody says; raises UserError for a name that is none of a folder."""

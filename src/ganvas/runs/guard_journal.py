@@ -35,6 +35,13 @@ class GuardEvent(Document):
     done: bool | None = None
     """false if the rollback has begun but not finished, for example because of a kill"""
 
+    def response(self) -> str:
+        """What the guard did, in words."""
+        if self.back_to is None:
+            return "stopped"
+        changes = ", ".join(f"{field} × {factor:g}" for field, factor in self.factors.items())
+        return f"back to {self.back_to:,}" + (f" with {changes}" if changes else "")
+
 
 class GuardJournal:
     """The file with the events of a run, oldest first."""

@@ -39,6 +39,10 @@ class Session(BaseModel):
     torch: str = ""
     python: str = ""
     machine: str = ""
+    host: str = ""
+    """name of the machine"""
+    pid: int | None = None
+    """number of the process"""
     device: str = ""
     precision: Literal["fp32", "bf16"] = "fp32"
     threads: int = 0

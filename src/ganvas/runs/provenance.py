@@ -35,6 +35,8 @@ def session_facts(compute: Compute, nimg: int) -> Session:
         torch=torch.__version__,
         python=platform.python_version(),
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        host=platform.node(),
+        pid=os.getpid(),
         device=f"{compute.device} {device}".strip(),
         precision=compute.precision,
         threads=torch.get_num_threads(),

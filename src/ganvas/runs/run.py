@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.recipes import library
+from ganvas.recipes.library import length
 from ganvas.runs.guard_journal import GuardEvent, GuardJournal
 from ganvas.runs.info import RunInfo
 from ganvas.runs.log import Log, Record
@@ -171,6 +172,14 @@ class Run:
         if info.state == "running" and not self.in_use():
             return "killed"
         return f"{info.state}: {info.reason}" if info.state == "failed" else info.state
+
+    def total_images(self) -> int:
+        """The length of the run in images seen, by its recipe; raises UserError if a file is damaged."""
+        train = library.read_toml(self.recipe_file).get("train", {})  # not `recipe()`, which needs PyTorch
+        try:
+            return length(train.get("images"), train["epochs"], self.info().data.images)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            raise UserError(f"'{self.recipe_file}' does not say how long the run is") from None
 
     # -- what training writes -----------------------------------------------------------------------------------
 

@@ -1,0 +1,368 @@
+// A line chart on a canvas: crisp on any screen, thousands of points, values by pointer and by keyboard.
+
+import { el } from "./dom.js";
+
+/**
+ * A curve. Its points are sorted by x; `colour` is a variable of style.css, `dash` the kind of line. `dots` draws single
+ * points, as for evaluations, which lie far apart.
+ * @typedef {{name: string, colour: string, dash?: number, dots?: boolean, x: number[], y: number[]}} Series
+ * @typedef {{x: number, colour: string, text: string}} Mark
+ * @typedef {{series: Series[], marks?: Mark[], xName: string, xText: (x: number) => string, xTick?: (x: number) => string,
+ *   log?: boolean, smooth?: number, bounds?: [number, number], range?: [number, number]}} Data
+ */
+
+const HEIGHT = 190; // CSS pixels
+const EDGE = { left: 52, right: 10, top: 8, bottom: 22 };
+const TICKS_X = 90; // CSS pixels between two labels, at least
+const TICKS_Y = 34;
+const DASHES = [[], [6, 4], [2, 3]];
+const LINES = ["", "dash", "dot"]; // the same in style.css
+
+export class Chart {
+  /** @type {Data} */
+  #data = { series: [], xName: "", xText: String };
+  /** @type {{x: number[], y: number[]}[]} what is drawn of each series: smoothed, without what a log scale lacks */
+  #curves = [];
+  #x = [0, 1];
+  #y = [0, 1];
+  #width = 0;
+  /** @type {number | null} */
+  #cursor = null;
+  #pending = false;
+
+  /**
+   * @param {string} title
+   * @param {string} help  what the quantity means
+   * @param {(x: number | null) => void} moved  called when the reader points at another x
+   */
+  constructor(title, help, moved) {
+    this.moved = moved;
+    this.canvas = el("canvas", {});
+    this.probe = el("span", { hidden: true });
+    this.plot = el("div", { class: "plot", tabIndex: 0, role: "slider", "aria-label": title, "aria-orientation": "horizontal" }, this.canvas, this.probe);
+    this.legend = el("ul", { class: "legend" });
+    this.note = el("p", { class: "faint at" });
+    this.root = el("figure", { class: "chart panel" }, el("figcaption", { title: help }, el("h3", {}, title), this.note), this.plot, this.legend);
+    this.plot.addEventListener("pointermove", (event) => this.#point(event));
+    this.plot.addEventListener("pointerdown", (event) => this.#point(event));
+    this.plot.addEventListener("pointerleave", () => moved(null));
+    this.plot.addEventListener("keydown", (event) => this.#key(event));
+    this.plot.addEventListener("blur", () => moved(null));
+    this.resized = new ResizeObserver(() => {
+      this.#width = this.plot.clientWidth;
+      this.#soon();
+    });
+    this.resized.observe(this.plot);
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.repaint = () => this.#soon();
+    this.scheme.addEventListener("change", this.repaint);
+  }
+
+  close() {
+    this.scheme.removeEventListener("change", this.repaint);
+    this.resized.disconnect();
+  }
+
+  /** @param {Data} data */
+  set(data) {
+    this.#data = data;
+    this.#curves = data.series.map((series) => prepared(series, data.log ?? false, series.dots ? 0 : data.smooth ?? 0));
+    this.#x = data.range ?? range(data.series.map((series) => series.x)) ?? [0, 1];
+    const all = range(data.series.map((series) => (data.log ? series.y.filter((y) => y > 0) : series.y)));
+    this.#y = data.log ? logged(all) : padded(all, data.bounds);
+    this.legend.replaceChildren(...data.series.map((series) => el("li", { class: LINES[(series.dash ?? 0) % LINES.length], "--c": `var(${series.colour})` },
+      el("span", { class: "name" }, series.name), el("output", {}))));
+    this.#read();
+    this.#soon();
+  }
+
+  /** Show the values at x, or the last ones. @param {number | null} x */
+  point(x) {
+    if (x === this.#cursor) return;
+    this.#cursor = x;
+    this.#read();
+    this.#soon();
+  }
+
+  /** The values at the cursor, or the last ones, as text. */
+  #read() {
+    const { series, xText, marks = [] } = this.#data;
+    const x = this.#cursor ?? this.#x[1];
+    const values = this.#curves.map((curve) => {
+      const i = nearest(curve.x, x);
+      return i < 0 || (this.#cursor !== null && beyond(curve.x, x)) ? null : curve.y[i];
+    });
+    [...this.legend.querySelectorAll("output")].forEach((output, i) => {
+      output.textContent = values[i] === null ? "–" : brief(/** @type {number} */ (values[i]));
+    });
+    const near = this.#cursor === null ? undefined : marks.find((mark) => Math.abs(this.#px(mark.x) - this.#px(x)) < 6);
+    this.note.textContent = this.#cursor === null ? "" : near ? near.text : xText(x);
+    this.plot.setAttribute("aria-valuemin", String(this.#x[0]));
+    this.plot.setAttribute("aria-valuemax", String(this.#x[1]));
+    this.plot.setAttribute("aria-valuenow", String(x));
+    const said = series.map((each, i) => `${each.name} ${values[i] === null ? "none" : brief(/** @type {number} */ (values[i]))}`);
+    this.plot.setAttribute("aria-valuetext", `${near ? `${near.text}, ` : ""}${xText(x)}: ${said.join(", ")}`);
+  }
+
+  /** @param {PointerEvent} event */
+  #point(event) {
+    const inner = this.#width - EDGE.left - EDGE.right;
+    const share = (event.clientX - this.plot.getBoundingClientRect().left - EDGE.left) / inner;
+    const wanted = this.#x[0] + Math.min(1, Math.max(0, share)) * (this.#x[1] - this.#x[0]);
+    this.moved(this.#snapped(wanted));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const all = [...new Set(this.#curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
+    if (!all.length) return;
+    const at = this.#cursor === null ? all.length - 1 : nearest(all, this.#cursor);
+    const far = Math.max(1, Math.round(all.length / 20));
+    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: far, PageDown: -far, Home: -all.length, End: all.length }[event.key];
+    if (event.key === "Escape") this.moved(null);
+    if (step === undefined) return;
+    event.preventDefault();
+    this.moved(all[Math.min(all.length - 1, Math.max(0, at + step))]);
+  }
+
+  /** The x of the point that lies nearest. @param {number} x */
+  #snapped(x) {
+    let best = x, distance = Infinity;
+    for (const curve of this.#curves) {
+      const i = nearest(curve.x, x);
+      if (i >= 0 && Math.abs(curve.x[i] - x) < distance) [best, distance] = [curve.x[i], Math.abs(curve.x[i] - x)];
+    }
+    return best;
+  }
+
+  #soon() {
+    if (this.#pending) return;
+    this.#pending = true;
+    requestAnimationFrame(() => {
+      this.#pending = false;
+      this.#draw();
+    });
+  }
+
+  /** @param {number} x */
+  #px(x) {
+    return EDGE.left + ((x - this.#x[0]) / (this.#x[1] - this.#x[0] || 1)) * (this.#width - EDGE.left - EDGE.right);
+  }
+
+  /** @param {number} y */
+  #py(y) {
+    const [low, high] = this.#y;
+    const share = this.#data.log ? Math.log(y / low) / Math.log(high / low) : (y - low) / (high - low);
+    return HEIGHT - EDGE.bottom - share * (HEIGHT - EDGE.top - EDGE.bottom);
+  }
+
+  #draw() {
+    const width = this.#width;
+    if (!width) return;
+    const scale = devicePixelRatio || 1;
+    const style = getComputedStyle(this.plot);
+    /** @param {string} name */
+    const colour = (name) => {
+      this.probe.style.color = `var(${name})`; // a canvas knows no variables
+      return getComputedStyle(this.probe).color;
+    };
+    this.canvas.width = Math.round(width * scale);
+    this.canvas.height = Math.round(HEIGHT * scale);
+    const pen = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
+    pen.scale(scale, scale);
+    pen.font = `12px ${style.fontFamily}`;
+    pen.lineWidth = 1;
+    this.#axes(pen, colour("--line"), colour("--faint"));
+    pen.save();
+    pen.beginPath();
+    pen.rect(EDGE.left - 1, EDGE.top - 4, width - EDGE.left - EDGE.right + 2, HEIGHT - EDGE.top - EDGE.bottom + 8);
+    pen.clip();
+    for (const mark of this.#data.marks ?? []) this.#rule(pen, mark.x, colour(mark.colour), [3, 3]);
+    this.#data.series.forEach((series, i) => {
+      const ink = colour(series.colour);
+      pen.strokeStyle = pen.fillStyle = ink;
+      pen.setLineDash(DASHES[(series.dash ?? 0) % DASHES.length]);
+      if (this.#data.smooth && !series.dots) {
+        pen.globalAlpha = 0.25;
+        this.#curve(pen, prepared(series, this.#data.log ?? false, 0), 1);
+        pen.globalAlpha = 1;
+      }
+      this.#curve(pen, this.#curves[i], 1.75, series.dots);
+      pen.setLineDash([]);
+    });
+    if (this.#cursor !== null) {
+      this.#rule(pen, this.#cursor, colour("--ink"), []);
+      this.#curves.forEach((curve, i) => {
+        const at = nearest(curve.x, /** @type {number} */ (this.#cursor));
+        if (at < 0 || beyond(curve.x, /** @type {number} */ (this.#cursor))) return;
+        pen.fillStyle = colour(this.#data.series[i].colour);
+        dot(pen, this.#px(curve.x[at]), this.#py(curve.y[at]), 4);
+      });
+    }
+    pen.restore();
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {string} line @param {string} ink */
+  #axes(pen, line, ink) {
+    pen.fillStyle = ink;
+    pen.strokeStyle = line;
+    pen.textBaseline = "middle";
+    pen.textAlign = "right";
+    const rows = Math.floor((HEIGHT - EDGE.top - EDGE.bottom) / TICKS_Y);
+    const ticks = this.#data.log ? logTicks(this.#y[0], this.#y[1], rows) : niceTicks(this.#y[0], this.#y[1], rows);
+    for (const tick of ticks) {
+      const y = Math.round(this.#py(tick)) + 0.5;
+      pen.beginPath();
+      pen.moveTo(EDGE.left, y);
+      pen.lineTo(this.#width - EDGE.right, y);
+      pen.stroke();
+      pen.fillText(brief(tick), EDGE.left - 6, y);
+    }
+    pen.textBaseline = "alphabetic";
+    const columns = Math.max(1, Math.floor((this.#width - EDGE.left - EDGE.right) / TICKS_X));
+    const xTick = this.#data.xTick ?? ((x) => brief(x));
+    for (const tick of niceTicks(this.#x[0], this.#x[1], columns)) {
+      const text = xTick(tick);
+      const x = this.#px(tick), half = pen.measureText(text).width / 2;
+      pen.textAlign = x + half > this.#width ? "right" : "center";
+      pen.fillText(text, pen.textAlign === "right" ? this.#width : Math.max(x, half), HEIGHT - 5);
+    }
+  }
+
+  /** @param {CanvasRenderingContext2D} pen @param {number} x @param {string} ink @param {number[]} dash */
+  #rule(pen, x, ink, dash) {
+    pen.strokeStyle = ink;
+    pen.lineWidth = 1;
+    pen.setLineDash(dash);
+    pen.beginPath();
+    pen.moveTo(this.#px(x), EDGE.top);
+    pen.lineTo(this.#px(x), HEIGHT - EDGE.bottom);
+    pen.stroke();
+    pen.setLineDash([]);
+  }
+
+  /**
+   * Draw a curve. Of many points in one column of pixels only the first, lowest, highest and last are drawn.
+   * @param {CanvasRenderingContext2D} pen @param {{x: number[], y: number[]}} curve @param {number} width @param {boolean} [dots]
+   */
+  #curve(pen, { x, y }, width, dots = false) {
+    pen.lineWidth = width;
+    pen.lineJoin = "round";
+    pen.beginPath();
+    for (let i = 0; i < x.length;) {
+      const column = Math.round(this.#px(x[i]));
+      let low = y[i], high = y[i], last = y[i];
+      const first = i, px = this.#px(x[i]);
+      for (; i < x.length && Math.round(this.#px(x[i])) === column; i++) {
+        last = y[i];
+        if (last < low) low = last;
+        if (last > high) high = last;
+      }
+      if (first === 0) pen.moveTo(px, this.#py(y[first]));
+      else pen.lineTo(px, this.#py(y[first]));
+      if (i - first > 1) for (const value of [low, high, last]) pen.lineTo(px, this.#py(value));
+    }
+    if (!dots || x.length > 1) pen.stroke();
+    if (dots || x.length === 1) for (let i = 0; i < x.length; i++) dot(pen, this.#px(x[i]), this.#py(y[i]), 3);
+  }
+}
+
+/** @param {CanvasRenderingContext2D} pen @param {number} x @param {number} y @param {number} r */
+function dot(pen, x, y, r) {
+  pen.beginPath();
+  pen.arc(x, y, r, 0, 2 * Math.PI);
+  pen.fill();
+}
+
+/**
+ * The points that can be drawn, as their moving average.
+ * @param {Series} series @param {boolean} log @param {number} smooth  weight of the past, 0 to 1
+ */
+function prepared(series, log, smooth) {
+  const x = /** @type {number[]} */ ([]), y = /** @type {number[]} */ ([]);
+  let mean = 0, weight = 0;
+  for (let i = 0; i < series.x.length; i++) {
+    if (log && series.y[i] <= 0) continue;
+    mean = smooth * mean + (1 - smooth) * series.y[i];
+    weight = smooth * weight + (1 - smooth);
+    x.push(series.x[i]);
+    y.push(mean / weight);
+  }
+  return { x, y };
+}
+
+/** The smallest and the largest number of some lists. @param {number[][]} lists @returns {[number, number] | null} */
+export function range(lists) {
+  let low = Infinity, high = -Infinity;
+  for (const list of lists) for (const value of list) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return low <= high ? [low, high] : null;
+}
+
+/** @param {[number, number] | null} found @param {[number, number]} [bounds] @returns {[number, number]} */
+function padded(found, bounds) {
+  if (bounds) return [Math.min(bounds[0], found?.[0] ?? bounds[0]), Math.max(bounds[1], found?.[1] ?? bounds[1])];
+  if (!found) return [0, 1];
+  const [low, high] = found;
+  const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;
+  return [low >= 0 && low < 0.4 * high ? 0 : low - room, high + room];
+}
+
+/** @param {[number, number] | null} found @returns {[number, number]} */
+function logged(found) {
+  if (!found) return [0.1, 1];
+  const room = Math.max(1.05, (found[1] / found[0]) ** 0.06);
+  return [found[0] / room, found[1] * room];
+}
+
+/** Round numbers between low and high. @param {number} low @param {number} high @param {number} count  at most */
+export function niceTicks(low, high, count) {
+  const rough = (high - low) / Math.max(1, count);
+  if (!(rough > 0) || !Number.isFinite(rough)) return [low];
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = (/** @type {number} */ ([1, 2, 5, 10].find((n) => n * power >= rough * 0.999))) * power;
+  const first = Math.ceil(low / step - 1e-9), last = Math.floor(high / step + 1e-9);
+  return Array.from({ length: Math.min(50, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+/** Powers of ten, or round numbers where there are few. @param {number} low @param {number} high @param {number} count */
+function logTicks(low, high, count) {
+  const decades = Math.log10(high / low);
+  if (decades < 1) return niceTicks(low, high, count).filter((tick) => tick > 0);
+  const every = Math.ceil(decades / count);
+  const ticks = [];
+  for (let power = Math.ceil(Math.log10(low)); power <= Math.log10(high); power++) {
+    if (power % every === 0) ticks.push(10 ** power);
+  }
+  return ticks;
+}
+
+/** The index of the number nearest to x in a sorted list; -1 if it is empty. @param {number[]} list @param {number} x */
+function nearest(list, x) {
+  let low = 0, high = list.length - 1;
+  if (high < 0) return -1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (list[middle] <= x) low = middle;
+    else high = middle;
+  }
+  return Math.abs(list[low] - x) <= Math.abs(list[high] - x) ? low : high;
+}
+
+/** Whether x lies clearly outside the points, so that a curve has no value there. @param {number[]} list @param {number} x */
+function beyond(list, x) {
+  const slack = list.length > 1 ? (list[list.length - 1] - list[0]) / (list.length - 1) : 0;
+  return x > list[list.length - 1] + slack || x < list[0] - slack;
+}
+
+/** A number in at most five characters or so. @param {number} value */
+export function brief(value) {
+  const size = Math.abs(value);
+  if (size === 0) return "0";
+  if (size >= 1e9 || size < 1e-3) return value.toExponential(1).replace("e+", "e");
+  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
+  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
+  return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
+}
