@@ -421,6 +421,12 @@ def test_morphs(painter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     recipe = json.loads(video_files.read_recipe(tmp_path / "b.webp"))["morph"]
     assert (recipe["view"]["zoom"], recipe["zoom_to"], recipe["origin"]["weights"]) == (0.5, 8, 0)
     assert ganvas("morph", "--like", tmp_path / "a.gif", "--out", tmp_path / "again.gif") == 0
+    views = ["--views", "0,0,1 -1.5,2,40"]
+    assert (
+        ganvas("morph", "--random", "tanh:3x8", "--seeds", "1,5", *words[:4], *views, "--out", tmp_path / "c.webp") == 0
+    )
+    recipe = json.loads(video_files.read_recipe(tmp_path / "c.webp"))["morph"]
+    assert recipe["places"] == [{"center": [0, 0], "zoom": 1}, {"center": [-1.5, 2], "zoom": 40}]
     assert (tmp_path / "again.gif").read_bytes() == (tmp_path / "a.gif").read_bytes()
     assert ganvas("morph", "--like", tmp_path / "b.webp", "--size", 24, "--out", tmp_path / "larger.webp") == 0
     recipe = json.loads(video_files.read_recipe(tmp_path / "larger.webp"))["morph"]
@@ -477,6 +483,10 @@ def test_mistakes_in_painting(
         (["paint", "--like", pictures / "down" / "00.png"], "was not painted by ganvas"),
         (["paint", painter, "--z", tmp_path / "none.npy"], "none.npy"),
         (["morph", painter, "--seeds", "1,2,3", "--frames", 2], "frames"),
+        (["morph", painter, "--seeds", "1,2", "--views", "0,0,1"], "as many views, not 1"),
+        (["morph", painter, "--seeds", "1,2", "--views", "0,0 1"], "write x,y,zoom, for example 1.5,-2,40"),
+        (["morph", painter, "--seeds", "1,2", "--views", "0,0,1 0,0,2", "--zoom", 2], "leave out the other options"),
+        (["morph", painter, "--seeds", "1,2", "--views", "0,0,1 0,0,0"], "the last number, is above 0"),
         (["morph", painter, "--seeds", "1,2", "--out", tmp_path / "a.avi"], ".mp4"),
         (["encode", run, pictures / "down" / "00.png"], "no encoder"),
         (["encode", painter, tmp_path / "none.png"], "none.png"),

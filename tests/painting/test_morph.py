@@ -12,7 +12,7 @@ from ganvas.core.errors import UserError
 from ganvas.networks.view import View
 from ganvas.painting import video_files
 from ganvas.painting.latents import Ease
-from ganvas.painting.morph import Morph, load_morph
+from ganvas.painting.morph import Morph, Place, load_morph
 from ganvas.painting.paint import Painting, load_painting
 from ganvas.painting.painter import random_network
 from ganvas.painting.subjects import Subject, random_latent
@@ -160,3 +160,48 @@ def test_a_film_of_an_earlier_version_is_read(morph: Morph, tmp_path: Path) -> N
     assert (list(old.sources), old.view, old.frames) == (["1", "5", "9"], morph.view, 9)
     assert torch.equal(old.anchors, morph.anchors)
     assert (next(iter(old)) == next(iter(morph))).all()
+
+
+PLACES = [Place((0.0, 0.0), 1.0), Place((1.5, -2.0), 16.0), Place((-1.0, 0.5), 16.0)]
+
+
+def test_a_film_visits_the_view_of_each_latent(morph: Morph) -> None:
+    film = replace(morph, places=PLACES)
+    views = film.views()
+    assert [(views[i].center, views[i].zoom) for i in (0, 4, 8)] == PLACES
+    assert [view.zoom for view in views[:5]] == pytest.approx([1, 2, 4, 8, 16])  # at constant perceived speed
+    assert [view.center[0] for view in views[4:]] == pytest.approx([1.5, 0.875, 0.25, -0.375, -1])  # a pan
+    still_point = [(1.6 - view.center[0]) * view.zoom for view in views[:5]]  # on the screen
+    assert still_point == pytest.approx([1.6] * 5)
+    frames = list(film)
+    for place, anchor in ((0, 0), (4, 1), (8, 2)):
+        assert (frames[place] == still(morph, morph.anchors[anchor], views[place])).all()
+    around = replace(film, loop=True, frames=12, ease="sine").views()
+    assert [(around[i].center, around[i].zoom) for i in (0, 4, 8)] == PLACES
+    assert 1 < around[11].zoom < 2
+
+
+def test_a_film_with_views_is_made_again_from_its_file(morph: Morph, tmp_path: Path) -> None:
+    replace(morph, places=PLACES).save(tmp_path / "a.webp")
+    again = load_morph(tmp_path / "a.webp")
+    assert again.places == PLACES
+    again.save(tmp_path / "b.webp")
+    assert (tmp_path / "b.webp").read_bytes() == (tmp_path / "a.webp").read_bytes()
+    assert "places" not in json.loads(morph.recipe().to_json())["morph"]  # as before there were any
+
+
+@pytest.mark.parametrize(
+    ("places", "zoom_to", "said"),
+    [
+        (PLACES[:2], None, "a film of 3 latents has as many views, not 2"),
+        (PLACES, 2.0, "leave out --zoom-to"),
+        ([*PLACES[:2], Place((1.0, 1.0), 1e17)], None, "beyond float64"),
+        ([*PLACES[:2], Place((1.0, 1.0), 0.0)], None, "a zoom of 0"),
+    ],
+)
+def test_views_that_cannot_be_filmed(
+    morph: Morph, tmp_path: Path, places: list[Place], zoom_to: float | None, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        replace(morph, places=places, zoom_to=zoom_to).save(tmp_path / "a.gif")
+    assert not list(tmp_path.iterdir())

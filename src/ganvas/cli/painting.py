@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from ganvas.cli.common import Checkpoint, Device, RunFolder, app, err, line, progress, say_if_slow
-from ganvas.cli.values import read_center, read_numbers, read_size
+from ganvas.cli.values import read_center, read_numbers, read_place, read_size
 from ganvas.core import files
 from ganvas.core.errors import UserError
 
@@ -257,6 +257,7 @@ def morph(
     loop: Annotated[bool, Parameter(negative=())] = False,
     zoom_from: float | None = None,
     zoom_to: float | None = None,
+    views: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     out_path: Annotated[Path, Parameter(name="--out")] = Path("morph.gif"),
 ) -> None:
     """Make a film that moves from one latent to the next, or that zooms into an image.
@@ -282,6 +283,8 @@ def morph(
         Zoom of the first frame.
     zoom_to
         Zoom of the last frame.
+    views
+        What the film shows at each latent: x,y of the center and the zoom, as in "0,0,1 1.5,-2,40".
     out_path
         .mp4 or .webm (extra `video`), .gif or .webp.
     """
@@ -289,19 +292,23 @@ def morph(
 
     from ganvas.networks.view import View
     from ganvas.painting import paint as painting
-    from ganvas.painting.morph import Morph, load_morph
+    from ganvas.painting.morph import Morph, Place, load_morph
 
     if like is not None:
         subject.refuse_all_but_the_view()
-        if any(value is not None for value in (frames, fps, ease, zoom_from, zoom_to)) or spherical or loop:
+        if any(value is not None for value in (frames, fps, ease, zoom_from, zoom_to, views)) or spherical or loop:
             raise UserError("only --size, --scale, --center, --zoom, --supersample and --palette change a film --like")
         old = load_morph(like, run, subject.device)
+        if old.places is not None and (subject.center is not None or subject.zoom is not None):
+            raise UserError(f"--center and --zoom do nothing with '{like}', which has a view for each latent")
         film = replace(old, view=subject.view(old.view), palette=subject.palette or old.palette)
     else:
         subjects = subject.choose(run, one_network=True)
         painter = subjects[0].painter
         if zoom_from is not None and subject.zoom is not None:
             raise UserError("--zoom and --zoom-from mean the same for a film: choose one")
+        if views is not None and any(x is not None for x in (subject.center, subject.zoom, zoom_from, zoom_to)):
+            raise UserError("--views has the center and the zoom at each latent: leave out the other options for them")
         view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
         film = Morph(
             painter,
@@ -313,6 +320,7 @@ def morph(
             spherical=spherical,
             loop=loop,
             zoom_to=zoom_to,
+            places=None if views is None else [Place(*read_place(view)) for view in views.split()],
             palette=subject.palette or "auto",
             fps=30.0 if fps is None else fps,
         )

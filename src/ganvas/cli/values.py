@@ -31,6 +31,18 @@ def read_numbers(text: str, what: str) -> list[int]:
     return numbers
 
 
+def read_place(text: str) -> tuple[tuple[float, float], float]:
+    """Parse `1.5,-2,40` into a center (x, y) and a zoom; raises UserError."""
+    center, _, zoom = text.rpartition(",")
+    try:
+        found = read_center(center), float(zoom)
+    except (UserError, ValueError):
+        raise UserError(f"cannot read the view '{text}': write x,y,zoom, for example 1.5,-2,40") from None
+    if not 0 < found[1] < math.inf:
+        raise UserError(f"cannot paint the view '{text}': its zoom, the last number, is above 0")
+    return found
+
+
 def read_center(text: str) -> tuple[float, float]:
     """Parse `1.5,-2` or `-1.5,2` into (x, y); raises UserError."""
     try:

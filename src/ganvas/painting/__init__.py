@@ -8,21 +8,26 @@ painting.Painting([art], painting.View(height=400, width=600, zoom=2)).save(Path
 """
 
 from ganvas.networks.view import View
-from ganvas.painting.morph import Morph, load_morph
+from ganvas.painting.breeding import Genome, breed, random_genome
+from ganvas.painting.morph import Morph, Place, load_morph
 from ganvas.painting.paint import Painting, load_painting
 from ganvas.painting.painter import Painter, random_network, trained_network
 from ganvas.painting.subjects import Subject, choose_subjects, encode_files, random_latent, seed_latent
 
 __all__ = [
+    "Genome",
     "Morph",
     "Painter",
     "Painting",
+    "Place",
     "Subject",
     "View",
+    "breed",
     "choose_subjects",
     "encode_files",
     "load_morph",
     "load_painting",
+    "random_genome",
     "random_latent",
     "random_network",
     "seed_latent",

@@ -42,7 +42,7 @@ def path(anchors: Tensor, frames: int, ease: Ease = "linear", spherical: bool = 
         time = (1 - torch.cos(math.pi * time)) / 2
     points = anchors.detach().cpu().double()
     a, b = points[leg], points[(leg + 1) % count]
-    between = _turned(a, b, time) if spherical else torch.lerp(a, b, time)
+    between = rotated(a, b, time) if spherical else torch.lerp(a, b, time)
     return torch.where(time == 0, a, between).to(anchors)
 
 
@@ -88,7 +88,7 @@ def read(path: Path, latent_size: int) -> Tensor:
     return torch.from_numpy(rows)
 
 
-def _turned(a: Tensor, b: Tensor, time: Tensor) -> Tensor:
+def rotated(a: Tensor, b: Tensor, time: Tensor) -> Tensor:
     """[N, L] between a and b [N, L] at times [N, 1] in 0..1: rotated at constant speed, with linear length."""
     long_a, long_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     to_a, to_b = a / long_a, b / long_b

@@ -2,7 +2,7 @@
 
 import copy
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from ganvas.core.settings import parse
 from ganvas.networks.cppn import CPPN, PixelGenerator, PixelNetwork
 from ganvas.networks.render import bands
 from ganvas.networks.view import View
+from ganvas.painting import variations as varying
 from ganvas.painting.recipes import RandomOrigin, RunOrigin
+from ganvas.painting.variations import Variation
 from ganvas.runs.model import LAST_SEED, Model
 from ganvas.runs.model import load as load_run
 from ganvas.runs.run import Run
@@ -69,8 +71,11 @@ class Painter:
         return self._fine
 
 
-def trained_network(model: Model) -> Painter:
-    """The painter of a run; raises UserError if its network makes images of one size only."""
+def trained_network(model: Model, variations: Sequence[Variation] = ()) -> Painter:
+    """The painter of a run; raises UserError if its network makes images of one size only.
+
+    `variations` are seeds and amounts of random weights that are added to those of the run.
+    """
     generator = model.method.for_decoding("G")
     spec = model.method.spec
     if not isinstance(generator, PixelGenerator):
@@ -80,46 +85,63 @@ def trained_network(model: Model) -> Painter:
         )
     recipe = model.run.recipe().name
     origin = RunOrigin(run=str(model.run.path), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
-    return Painter(generator.pixels.eval().requires_grad_(False), origin)
+    origin = origin.model_copy(update={"variations": tuple(variations)})
+    return Painter(varying.of_trained(generator.pixels.eval().requires_grad_(False), variations), origin)
 
 
 def random_network(
-    kind: str, seed: int, std: float | None = None, colour: bool = False, device: str = "auto"
+    kind: str,
+    seed: int,
+    std: float | None = None,
+    colour: bool = False,
+    device: str = "auto",
+    variations: Sequence[Variation] = (),
 ) -> Painter:
     """A network with random weights: `tanh:8x64` or `softplus:4x128` (layers x units), `residual:24x6` (blocks).
 
-    `std` is the standard deviation of the weights (default: that of the kind); `colour` gives three channels. Raises
-    UserError for another kind, and for a network that is too large.
+    `std` is the standard deviation of the weights (default: that of the kind); `colour` gives three channels;
+    `variations` are seeds and amounts of other random weights that are mixed in. Raises UserError for another kind, for
+    a network that is too large, and for amounts whose squares have a sum above 1.
     """
+    config = random_config(kind, std)
+    if not 0 <= seed <= LAST_SEED:
+        raise UserError(f"random weights of seed {seed} cannot be drawn: use 0 or more, below 2**63")
+
+    def draw(seed: int) -> PixelNetwork:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return config.network(3 if colour else 1, RANDOM_LATENT)
+
+    network = varying.of_random(draw, seed, variations)
+    origin = RandomOrigin(random=kind, std=std, weights=seed, colour=colour, variations=tuple(variations))
+    return Painter(network.to(choose(device, "fp32").device).eval().requires_grad_(False), origin)
+
+
+def random_config(kind: str, std: float | None = None) -> CPPN:
+    """The settings of a random network, written as for `random_network`; raises UserError as it does."""
     named = re.fullmatch(r"(tanh|softplus|residual)(?::(\d{1,6})x(\d{1,6}))?", kind)
     if named is None:
         raise UserError(f"cannot read the network '{kind}': write it as tanh:8x64, softplus:4x128 or residual:24x6")
-    if not 0 <= seed <= LAST_SEED:
-        raise UserError(f"random weights of seed {seed} cannot be drawn: use 0 or more, below 2**63")
     family, layers, width = named.groups()
     settings: dict[str, Any] = {"kind": family, "std": std}
     if layers:
         settings |= {"width": int(width), "blocks" if family == "residual" else "layers": int(layers)}
     config = parse(CPPN, settings, "random")
-    _check_size(config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = config.network(3 if colour else 1, RANDOM_LATENT)
-    origin = RandomOrigin(random=kind, std=std, weights=seed, colour=colour)
-    return Painter(network.to(choose(device, "fp32").device).eval().requires_grad_(False), origin)
+    count, weights = size_of(config)
+    if count > MOST_LAYERS or weights > MOST_WEIGHTS:
+        raise UserError(
+            f"a random network of {count:,} layers and about {weights:,} weights is too large: "
+            f"at most {MOST_LAYERS:,} layers and {MOST_WEIGHTS:,} weights"
+        )
+    return config
 
 
-def _check_size(config: CPPN) -> None:
-    """Raise UserError for a network that is too large to be built."""
+def size_of(config: CPPN) -> tuple[int, int]:
+    """The number of layers of a random network, and about that of its weights."""
     width, layers, _ = config.sizes()
     if config.kind == "residual":
         layers *= config.blocks
-    weights = width * (RANDOM_LATENT + layers * (width + 1))
-    if layers > MOST_LAYERS or weights > MOST_WEIGHTS:
-        raise UserError(
-            f"a random network of {layers:,} layers and about {weights:,} weights is too large: "
-            f"at most {MOST_LAYERS:,} layers and {MOST_WEIGHTS:,} weights"
-        )
+    return layers, width * (RANDOM_LATENT + layers * (width + 1))
 
 
 def find_painter(
@@ -132,7 +154,7 @@ def find_painter(
     if isinstance(origin, RandomOrigin):
         if run is not None:
             raise UserError(f"'{file}' was painted by a random network, which needs no run: leave out '{run}'")
-        return random_network(origin.random, origin.weights, origin.std, origin.colour, device)
+        return random_network(origin.random, origin.weights, origin.std, origin.colour, device, origin.variations)
     if run is None and not _is_run(origin.run):
         raise UserError(
             f"the run that painted '{file}' is not in '{origin.run}': name it, as in `ganvas paint RUN --like FILE`"
@@ -143,7 +165,7 @@ def find_painter(
         raise UserError(
             f"the checkpoint that painted '{file}' (after {origin.nimg:,} images) is no longer in '{place.path}'"
         )
-    return trained_network(load_run(place.path, nimg, device))
+    return trained_network(load_run(place.path, nimg, device), origin.variations)
 
 
 def _is_run(path: str) -> bool:

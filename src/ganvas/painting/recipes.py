@@ -11,6 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, 
 
 from ganvas.core import version as program
 from ganvas.core.documents import Document
+from ganvas.painting.variations import MOST, Variation
 
 MOST_FRAMES = 1_000_000  # of a film: nine hours at 30 per second
 
@@ -18,6 +19,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Side = Annotated[int, Field(ge=1, lt=2**31)]
 Float32 = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
 Latent = Annotated[list[Float32], Field(min_length=1)]
+Variations = Annotated[tuple[Variation, ...], Field(max_length=MOST, strict=False)]  # lists in JSON
 
 
 class Part(BaseModel):
@@ -36,6 +38,8 @@ class RunOrigin(Part):
     """sha256"""
     nimg: Count
     """images seen"""
+    variations: Variations = ()
+    """seeds and amounts of random weights that are added, see `painting.variations`"""
 
 
 class RandomOrigin(Part):
@@ -48,6 +52,8 @@ class RandomOrigin(Part):
     weights: Count
     """seed of the weights"""
     colour: bool = False
+    variations: Variations = ()
+    """seeds and amounts of random weights that are added, see `painting.variations`"""
 
 
 def _kind_of_origin(value: Any) -> str:
@@ -69,6 +75,13 @@ class ViewRecipe(Part):
     center: tuple[float, float] = Field(strict=False)  # a list in JSON
     zoom: float
     supersample: Side
+
+
+class PlaceRecipe(Part):
+    """The fields of `Place`."""
+
+    center: tuple[float, float] = Field(strict=False)  # a list in JSON
+    zoom: float = Field(gt=0)
 
 
 class SubjectRecipe(Part):
@@ -97,6 +110,8 @@ class MorphFields(Part):
     spherical: bool
     loop: bool
     zoom_to: float | None = Field(None, gt=0)
+    places: list[PlaceRecipe] | None = Field(None, min_length=1)
+    """what the film shows at each latent"""
     palette: str
     fps: float
 
