@@ -9,6 +9,7 @@ from PIL import Image
 from ganvas.cli import main
 from ganvas.core.errors import UserError
 from ganvas.core.images import load_png
+from ganvas.data import ImageSet
 from ganvas.evaluation import neighbours
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import model as sample
@@ -152,3 +153,26 @@ def test_too_few_pictures_are_refused(tiny: Callable[..., Recipe], folder: Path,
     run = trained(tiny, folder, tmp_path / "run")
     with pytest.raises(UserError, match="3 samples are too few"):
         neighbours.find(run, n=3, device="cpu")
+
+
+def test_the_nearest_training_images_of_one_image() -> None:
+    random = np.random.default_rng(0)
+    different = random.integers(0, 256, (12, 3, 8, 8), dtype=np.uint8)
+    real = ImageSet("noise", np.concatenate([different, different[4:5]]))
+    image = different[4].copy()
+    image[0] ^= 1  # a third of the values by one
+    first, *others = neighbours.nearest_images(image, real)
+    assert (first.image, first.mirrored, len(others)) == (4, False, 3)
+    assert first.distance == pytest.approx((1 / 3) ** 0.5 / 255)
+    apart = np.sqrt(np.square(different.astype(float) - different[4]).sum((1, 2, 3)))
+    assert first.quotient == pytest.approx(8 / np.sort(apart)[1], rel=1e-3)
+    distances = np.sqrt(np.square((different.astype(float) - image) / 255).mean((1, 2, 3)))
+    assert [near.image for near in others] == np.argsort(distances)[1:4].tolist()
+    assert [near.distance for near in others] == pytest.approx(np.sort(distances)[1:4])
+
+    turned = np.ascontiguousarray(image[..., ::-1])
+    assert neighbours.nearest_images(turned, real, flips=True)[0] == first._replace(mirrored=True)
+    assert neighbours.nearest_images(turned, real)[0].quotient > 0.5
+    assert len(neighbours.nearest_images(image, ImageSet("few", different[:2]))) == 2
+    alone = neighbours.nearest_images(image, ImageSet("one", different[4:5]))
+    assert (alone[0].image, alone[0].quotient > 1) == (0, True)

@@ -159,6 +159,45 @@ def test_generation_is_so_many_gradient_steps() -> None:
         method.use_steps(4)
 
 
+def test_the_trace_of_an_image_sums_to_it() -> None:
+    method = make(eta=0.05)
+    method.step(Images(SPEC))
+    z = method.latents(range(4))
+    start, steps = method.draw(z), list(method.trace(z))
+    assert len(steps) == 3
+    total = start + torch.stack([step.update for step in steps]).sum(0)
+    torch.testing.assert_close(total, steps[-1].images)
+    torch.testing.assert_close(total.clamp(-1, 1), method.decode(z))
+    x = start
+    for d, step in zip(method.stored, steps, strict=True):
+        torch.testing.assert_close(step.images, ascend(x, d, 0.05))
+        with torch.no_grad():
+            torch.testing.assert_close(step.before, d(x)[:, 0])
+            torch.testing.assert_close(step.after, d(step.images)[:, 0])
+        x = step.images
+    method.use_steps(1)
+    assert len(list(method.trace(z))) == 1
+
+
+def test_the_gradient_of_an_image_takes_the_moves_as_constant() -> None:
+    """As they are in float64, where a small change of z meets no kink of a leaky ReLU."""
+    method = make(eta=0.05)
+    method.step(Images(SPEC))
+    for module in (method.G, *method.stored):
+        module.double()
+    z = method.latents([3]).double()
+
+    def height(z: Tensor) -> float:
+        start = method.draw(z)
+        return float(method.move_all(start).square().sum())
+
+    place = z.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(method.decode_differentiably(place).square().sum(), place)
+    step = 1e-7 * torch.eye(5).double()
+    slopes = [(height(z + one) - height(z - one)) / 2e-7 for one in step]
+    torch.testing.assert_close(gradient[0], torch.tensor(slopes).double(), rtol=1e-4, atol=1e-4)
+
+
 def test_before_the_first_stage_nothing_is_moved() -> None:
     method = make()
     z = method.latents(range(3))

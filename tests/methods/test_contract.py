@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,13 @@ from torch.optim import Optimizer
 
 from ganvas import methods
 from ganvas.core.errors import UserError
+from ganvas.core.images import to_uint8
 from ganvas.methods.base import BatchSource, Method, evaluating, frozen
 from ganvas.methods.optim import adam
 from ganvas.methods.settings import MethodSettings
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.model import Model, decode, load
+from ganvas.runs.projection import Projection, projecting
 from ganvas.runs.run import Run
 from ganvas.runs.state import pack
 from ganvas.training.train import train
@@ -85,6 +88,10 @@ class FunctionalGradientToy(CriticToy):
                 (gradient,) = torch.autograd.grad(self.D(x).sum(), x)
             images = images + 0.1 * gradient
         return images.clamp(-1, 1)
+
+    def decode_differentiably(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        start = super().decode_differentiably(z)
+        return start + (self.decode(z) - start).detach()
 
     def extra_state(self) -> dict[str, Tensor]:
         return {"pool": self.pool}
@@ -272,6 +279,35 @@ def test_decoding_changes_nothing(model: Model) -> None:
     assert images.abs().max() <= 1
     assert same_tensors(before, pack(method)[0])
     assert all(module.training for module in method.modules.values())
+
+
+def test_images_have_gradients_by_their_latents(model: Model) -> None:
+    method = model.method
+    z, labels = method.latents([1, 2, 3]), torch.zeros(3, dtype=torch.long)
+    place = z.clone().requires_grad_()
+    images = method.decode_differentiably(place, labels)
+    torch.testing.assert_close(images.clamp(-1, 1), method.decode(z, labels), rtol=1e-4, atol=1e-4)
+    (gradient,) = torch.autograd.grad(images.square().sum(), place)
+    assert gradient.shape == z.shape
+    assert (gradient.abs().sum(1) > 0).all()
+    assert all(parameter.grad is None for module in method.modules.values() for parameter in module.parameters())
+    assert all(module.training for module in method.modules.values())
+
+
+def test_an_own_sample_is_found_again(model: Model) -> None:
+    pixels = model.sample(2, seed=5).images
+    first, *_, last = projecting(model, pixels, steps=60, draws=64, starts=4)
+    assert last.z.shape == (2, model.method.settings.latent_size)
+    assert (last.errors < first.errors).all()  # these networks have learnt little: their images are much alike
+    assert (last.errors < 0.05).all()
+    again = decode_latents(model, last)
+    errors = np.sqrt(np.square((again - pixels.astype(float)) / 255).mean((1, 2, 3)))
+    np.testing.assert_allclose(errors, last.errors, atol=2e-3)  # rounding to 8 bits
+
+
+def decode_latents(model: Model, found: Projection) -> np.ndarray:
+    labels = None if found.labels is None else torch.from_numpy(found.labels)
+    return to_uint8(model.method.decode(found.z, labels))
 
 
 def test_a_size_is_honoured_by_networks_of_pixels_and_refused_by_others(recipe: Recipe, model: Model) -> None:

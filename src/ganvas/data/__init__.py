@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 
 from ganvas.core import files
@@ -32,6 +33,7 @@ __all__ = [
     "Split",
     "load",
     "load_files",
+    "load_opened",
     "load_unseen",
     "place_of",
 ]
@@ -108,7 +110,14 @@ def load(
 
 def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
     """Decode image files to the shape of a set: uint8 [n, C, H, W]. Raises UserError if one cannot be read."""
-    source = Source("images", len(paths), lambda i: open_image(paths[i]), lambda i: str(paths[i]))
+    return load_opened([partial(open_image, path) for path in paths], [str(path) for path in paths], settings, spec)
+
+
+def load_opened(
+    images: Sequence[Callable[[], Image.Image]], names: Sequence[str], settings: DataSettings, spec: ImageSpec
+) -> np.ndarray:
+    """As `load_files`, for functions that open images; `names` are those of the images in messages."""
+    source = Source("images", len(images), lambda i: images[i](), lambda i: names[i])
     side = spec.height if settings.random_crop is None else settings.size or spec.height
     decoded = decode(source, side, spec.channels, settings.fit)
     if decoded.skipped:

@@ -8,7 +8,7 @@ image (duplicates do not count).
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from ganvas.data import ImageSet
 from ganvas.evaluation import evaluators
 from ganvas.evaluation.copies import pixels
 from ganvas.evaluation.features import PAIRED, measure
+from ganvas.metrics.neighbourhoods import squared_distances
 from ganvas.runs import model as sample
 
 NEAR = 0.5  # a near copy is nearer than this share of the distance between training images
@@ -136,6 +137,37 @@ def find(
         figures["distance"] = metrics.mean_distance(samples[:COMPARED]) / apart
     facts = {**model.provenance(), "evaluator": chosen.sha256, "data": real.fingerprint, "mirror images": flips}
     return Neighbours(drawn, real, pixels, features, figures, facts)
+
+
+class Near(NamedTuple):
+    """A training image near to a given one."""
+
+    image: int  # index of the training image
+    mirrored: bool  # whether its mirror image is meant
+    distance: float  # root mean square difference of the pixels, which are from 0 to 1
+    quotient: float  # the distance / the distance of the training image to its nearest other one
+
+
+def nearest_images(image: np.ndarray, real: ImageSet, flips: bool = False, count: int = 4) -> list[Near]:
+    """The `count` training images (of different ones, as many as there are) that are nearest to `image`, by pixels.
+
+    `image`: uint8 [C, H, W]. With `flips`, mirror images count as well. Meant for small sets: all images are compared.
+    """
+    distinct = real.distinct()
+    ours, theirs = pixels(image[None]), pixels(real.images[distinct])
+    sides = [theirs, pixels(np.ascontiguousarray(real.images[distinct][..., ::-1]))] if flips else [theirs]
+    apart = torch.stack(
+        [torch.cat([squared_distances(ours, part)[0] for part in side.split(PAIRED)]) for side in sides]
+    )
+    least, side = apart.min(0)
+    chosen = least.topk(min(count, len(distinct)), largest=False).indices
+    own, _ = metrics.nearest(theirs[chosen], theirs, own=chosen)
+    quotients = least[chosen].sqrt() / own.nan_to_num(posinf=0).clamp_min(1e-6)
+    distances = (least[chosen] / ours.shape[1]).sqrt() / 255
+    return [
+        Near(int(distinct[place]), bool(side[place]), float(distance), float(quotient))
+        for place, distance, quotient in zip(chosen.tolist(), distances, quotients, strict=True)
+    ]
 
 
 def _pixel_space(samples: np.ndarray, real: ImageSet, flips: bool, distinct: np.ndarray) -> Space:

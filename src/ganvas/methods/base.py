@@ -123,6 +123,16 @@ class Method(ABC):
         methods need gradients to sample. `size` is (height, width); raises UserError if it is not supported.
         """
 
+    def decode_differentiably(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`decode` at the size of the training images, so that gradients flow back to z; not clamped.
+
+        A method that does more than G in `decode` overrides both.
+        """
+        generator = self.for_decoding("G")
+        with evaluating(generator):
+            images: Tensor = generator(z, labels if self.conditional else None, exact=True)
+        return images
+
     @property
     def conditional(self) -> bool:
         """Whether `decode` needs labels."""
@@ -131,6 +141,11 @@ class Method(ABC):
     def prior(self, count: int, noise: Noise) -> Tensor:
         """Random latents [count, latent]."""
         return noise.normal(count, self.settings.latent_size)
+
+    @property
+    def prior_std(self) -> float:
+        """The standard deviation of each number of `prior`, whose mean is 0."""
+        return 1.0
 
     def latents(self, seeds: Sequence[int]) -> Tensor:
         """One latent per seed [B, latent], each from its own generator: a seed gives the same latent in any batch."""

@@ -23,8 +23,8 @@ a stage ends before G is fitted to its images, since the discriminators belong t
 """
 
 import copy
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +77,15 @@ class CFGGANSettings(MethodSettings):
     """RMSprop's decay of the mean squared gradient"""
     start_std: Annotated[PositiveFloat, BuildTime()] = 0.01
     """before the first stage, G is fitted to clamp(z·W, -1, 1); this is the standard deviation of W"""
+
+
+class Step(NamedTuple):
+    """A functional gradient step of some images."""
+
+    images: Tensor  # [N, C, H, W], after the step; not clamped
+    update: Tensor  # [N, C, H, W], by which it changed them: η ∇d(x)
+    before: Tensor  # [N], the log-odds that d gives the images before the step
+    after: Tensor  # [N], the same after it
 
 
 class CFGGAN(Method):
@@ -202,10 +211,36 @@ class CFGGAN(Method):
         return logit.detach(), gradient
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
-        images = self.draw(z, None, size)
-        for d, eta in list(zip(self.stored, self.etas, strict=True))[: self.moves][: self.steps_used]:
-            images = self.move(images, d, eta, exact=True)
-        return images.clamp(-1, 1)
+        return self.move_all(self.draw(z, None, size)).clamp(-1, 1)
+
+    def decode_differentiably(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """As in `Method`; the moves count as constants.
+
+        A discriminator of leaky ReLUs is linear around almost every image, so its gradient there is constant indeed.
+        """
+        start = super().decode_differentiably(z)
+        return start + (self.move_all(start.detach()) - start).detach()
+
+    def trace(self, z: Tensor) -> Iterator[Step]:
+        """The steps of `decode`, one after the other. They start from `draw(z)`; their sum, clamped, is `decode(z)`."""
+        x = self.draw(z)
+        for d, eta in self.stages():
+            before, gradient = self.ascent(x, d, exact=True)
+            update = eta * gradient
+            x = x + update
+            with torch.no_grad():
+                after = self.logit(d, x, exact=True)
+            yield Step(x, update, before, after)
+
+    def stages(self) -> list[tuple[nn.Module, float]]:
+        """The discriminators that `decode` uses, each with its η."""
+        return list(zip(self.stored, self.etas, strict=True))[: self.moves][: self.steps_used]
+
+    def move_all(self, x: Tensor) -> Tensor:
+        """Images [N, C, H, W] after all steps of `decode`, not clamped."""
+        for d, eta in self.stages():
+            x = self.move(x, d, eta, exact=True)
+        return x
 
     def use_steps(self, steps: int) -> None:
         if not 0 <= steps <= self.settings.steps:

@@ -109,6 +109,10 @@ class GAN(TwoRates):
     def conditional(self) -> bool:
         return self.settings.conditional
 
+    @property
+    def prior_std(self) -> float:
+        return 1.0 if self.settings.latent == "normal" else 3**-0.5
+
     def prior(self, count: int, noise: Noise) -> Tensor:
         if self.settings.latent == "normal":
             return super().prior(count, noise)

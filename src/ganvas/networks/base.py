@@ -2,10 +2,22 @@
 
 from abc import ABC, abstractmethod
 
-from torch import nn
+from torch import Tensor, nn
 
 from ganvas.core.images import ImageSpec
 from ganvas.core.settings import Settings
+
+
+class Generator(nn.Module, ABC):
+    """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1]."""
+
+    @property
+    @abstractmethod
+    def latent_layer(self) -> nn.Linear:
+        """The layer that takes the latent, followed by the one-hot label if there is one."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor: ...
 
 
 class Networks(Settings, ABC):
@@ -15,7 +27,7 @@ class Networks(Settings, ABC):
     """the name of the pair in the table of networks"""
 
     @abstractmethod
-    def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
+    def generator(self, spec: ImageSpec, latent_size: int) -> Generator:
         """(z [B, latent], labels [B] or None) -> images [B, C, H, W] in [-1, 1]."""
 
     @abstractmethod

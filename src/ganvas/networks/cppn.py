@@ -31,7 +31,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ganvas.core.images import ImageSpec
 from ganvas.networks import init
-from ganvas.networks.base import Networks
+from ganvas.networks.base import Generator, Networks
 from ganvas.networks.conditioning import with_label
 from ganvas.networks.dcgan import DCGANDiscriminator
 from ganvas.networks.residual_kernel import Weights, residual
@@ -202,7 +202,7 @@ class LayeredNetwork(PixelNetwork):
         return h
 
 
-class PixelGenerator(nn.Module):
+class PixelGenerator(Generator):
     """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1], from a pixel network."""
 
     def __init__(self, spec: ImageSpec, latent_size: int, config: CPPN) -> None:
@@ -210,6 +210,10 @@ class PixelGenerator(nn.Module):
         self.num_classes, self.size, self.scale = spec.num_classes, (spec.height, spec.width), config.scale
         self.pixels = config.network(spec.channels, latent_size + spec.num_classes)
         self.register_buffer("place", View(*self.size, config.scale).coordinates(), persistent=False)
+
+    @property
+    def latent_layer(self) -> nn.Linear:
+        return self.pixels.latent
 
     def forward(
         self, z: Tensor, labels: Tensor | None = None, *, as_logits: bool = False, at: Tensor | None = None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
-from ganvas.networks.base import Networks
+from ganvas.networks.base import Generator, Networks
 from ganvas.networks.conditioning import LabelledConv, with_label
 from ganvas.networks.image_convolutions import FromImage, ToImage
 from ganvas.networks.init import STD, cfg_gan, kaiming, normal
@@ -47,7 +47,7 @@ class DCGAN(Networks):
     init_std: PositiveFloat = STD
     """standard deviation of the initial weights with init=normal"""
 
-    def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
+    def generator(self, spec: ImageSpec, latent_size: int) -> Generator:
         return DCGANGenerator(spec, latent_size, self)
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
@@ -83,7 +83,7 @@ class DCGAN(Networks):
         return sides, [spec.channels, *(min(self.base << level, self.max_filters) for level in range(len(sides) - 1))]
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Generator):
     """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1]."""
 
     def __init__(self, spec: ImageSpec, latent_size: int, config: DCGAN) -> None:
@@ -118,6 +118,12 @@ class DCGANGenerator(nn.Module):
                 layers += _norm_relu(filters[level - 1], batch_norm)
         self.layers = nn.Sequential(*layers)
         config.start()(self)
+
+    @property
+    def latent_layer(self) -> nn.Linear:
+        layer = self.layers[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.layers(with_label(z, labels, self.num_classes))

@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from ganvas.core.images import ImageSpec
-from ganvas.networks.base import Networks
+from ganvas.networks.base import Generator, Networks
 from ganvas.networks.conditioning import with_label
 
 
@@ -18,14 +18,14 @@ class MLP(Networks):
     hidden: tuple[PositiveInt, ...] = Field(default=(150, 300), min_length=1)
     """units of each hidden layer of G, from the latent to the image; D has them in reverse order"""
 
-    def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
+    def generator(self, spec: ImageSpec, latent_size: int) -> Generator:
         return MLPGenerator(spec, latent_size, self.hidden)
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
         return MLPDiscriminator(spec, self.hidden[::-1], outputs)
 
 
-class MLPGenerator(nn.Module):
+class MLPGenerator(Generator):
     """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1]."""
 
     def __init__(self, spec: ImageSpec, latent_size: int, hidden: tuple[int, ...]) -> None:
@@ -33,6 +33,12 @@ class MLPGenerator(nn.Module):
         self.num_classes = spec.num_classes
         self.layers = _layers((latent_size + spec.num_classes, *hidden, spec.channels * spec.height * spec.width))
         self.shape = nn.Unflatten(1, (spec.channels, spec.height, spec.width))
+
+    @property
+    def latent_layer(self) -> nn.Linear:
+        layer = self.layers[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.shape(self.layers(with_label(z, labels, self.num_classes)).tanh())

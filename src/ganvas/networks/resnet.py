@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
-from ganvas.networks.base import Networks
+from ganvas.networks.base import Generator, Networks
 from ganvas.networks.conditioning import LabelledConv, with_label
 from ganvas.networks.init import kaiming, normal
 
@@ -61,7 +61,7 @@ class ResNet(Networks):
     init: Literal["kaiming", "normal"] = "kaiming"
     """initial weights: kaiming = by the layer's inputs and activation; normal = standard deviation 0.02 for all"""
 
-    def generator(self, spec: ImageSpec, latent_size: int) -> nn.Module:
+    def generator(self, spec: ImageSpec, latent_size: int) -> Generator:
         return ResNetGenerator(spec, latent_size, self)
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
@@ -91,7 +91,7 @@ class ResNet(Networks):
             kaiming(network, linear=[module for name, module in network.named_modules() if "conv1" not in name])
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Generator):
     """z [B, latent], labels [B] (if conditional) -> images [B, C, H, W] in [-1, 1]."""
 
     def __init__(self, spec: ImageSpec, latent_size: int, config: ResNet) -> None:
@@ -110,6 +110,12 @@ class ResNetGenerator(nn.Module):
         layers += [norm(filters[0]), nn.ReLU(), nn.Conv2d(filters[0], spec.channels, 3, padding=1), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
         config.start(self)
+
+    @property
+    def latent_layer(self) -> nn.Linear:
+        layer = self.layers[0]
+        assert isinstance(layer, nn.Linear)
+        return layer
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         images: Tensor = self.layers(with_label(z, labels, self.num_classes))

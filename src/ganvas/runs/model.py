@@ -51,7 +51,7 @@ class Model:
         if n < 1 or not 0 <= seed <= LAST_SEED - n:
             raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
         seeds = list(range(seed, seed + n))
-        labels = self._labels(label, n)
+        labels = self.labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds, () if labels is None else self.classes)
 
     @deterministic()
@@ -61,10 +61,7 @@ class Model:
         An image has the same latent, bit for bit, in any batch. Raises UserError for images of another shape or type,
         and for a method without encoder.
         """
-        spec = self.method.spec
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != (spec.height, spec.width, spec.channels):
-            wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
-            raise UserError(f"cannot encode {pixels.dtype} {list(pixels.shape)}: images of this run are {wanted}")
+        self.check_pixels(pixels)
         parts = []
         for start in range(0, len(pixels), DECODE_BATCH):
             chunk = np.moveaxis(pixels[start : start + DECODE_BATCH], -1, 1)
@@ -72,6 +69,13 @@ class Model:
             z = self.method.encode(images.from_uint8(torch.from_numpy(filled).to(self.method.compute.device)))
             parts.append(z[: len(chunk)])
         return torch.cat(parts) if parts else torch.empty(0, self.method.settings.latent_size)
+
+    def check_pixels(self, pixels: np.ndarray) -> None:
+        """Raise UserError unless `pixels` are images of the size of the training images, uint8 [N, H, W, C]."""
+        spec = self.method.spec
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (spec.height, spec.width, spec.channels):
+            wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
+            raise UserError(f"cannot encode {pixels.dtype} {list(pixels.shape)}: images of this run are {wanted}")
 
     def data(self, data_dir: Path | None = None) -> ImageSet:
         """The training images; raises UserError if they are missing or have changed."""
@@ -106,7 +110,11 @@ class Model:
         steps = {} if self.method.steps_used is None else {"steps": self.method.steps_used}
         return {"ganvas": VERSION, "recipe": recipe, "checkpoint": self.sha256, "nimg": self.nimg, **steps}
 
-    def _labels(self, label: int | str | None, n: int) -> np.ndarray | None:
+    def labels(self, label: int | str | None, n: int) -> np.ndarray | None:
+        """`n` labels, int64 [n]: all of one class, or alternating if `label` is None; None for a run without classes.
+
+        Raises UserError for a wrong label.
+        """
         if not self.method.conditional:
             if label is not None:
                 raise UserError("this run is not conditional: leave out --label")
