@@ -14,7 +14,7 @@ WINGS = [  # lowest first; those of one line do not import each other
     {"recipes"},
     {"runs"},
     {"plotting", "painting"},
-    {"evaluation"},
+    {"evaluation", "export"},
     {"training"},
     {"sweeps"},
     {"explore"},

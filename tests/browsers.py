@@ -1,0 +1,54 @@
+"""A real browser without a window, and its pages."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+WORDS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+WORDS += ["--disable-component-update", "--disable-sync"]
+WORDS += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a GPU
+SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
+PATIENCE = 120_000  # milliseconds for what happens at once unless the machine is busy
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window; what needs it is skipped where there is none."""
+    program = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no browser: install Chromium, or name one in GANVAS_BROWSER")
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=WORDS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own. An error in its console fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert not errors
+
+
+@pytest.fixture
+def screenshot(page: Page) -> Callable[[str], None]:
+    """Keep a picture of the page, as build/screenshots/NAME.png."""
+
+    def take(name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    return take
