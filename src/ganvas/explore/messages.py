@@ -1,7 +1,7 @@
 """What a page may ask for. Every message is a model: unknown fields, wrong types and huge numbers are refused."""
 
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import ConfigDict, Field
 from starlette.requests import Request
@@ -42,7 +42,9 @@ def query(request: Request, kind: type[M]) -> M:
     values: dict[str, Any] = {}
     for key in request.query_params:
         given = request.query_params.getlist(key)
-        values[key] = given if len(given) > 1 else given[0]
+        field = kind.model_fields.get(key)
+        many = field is not None and get_origin(field.annotation) is list
+        values[key] = given if many or len(given) > 1 else given[0]
     return parse(kind, values, "request")
 
 

@@ -24,7 +24,7 @@ from ganvas.core.errors import UserError
 from ganvas.runs.model import DECODE_BATCH, Model
 
 STEPS = 200
-DRAWS = 256  # random latents to start from
+DRAWS = 128  # random latents to start from
 STARTS = 8  # of them that are optimised, for each image
 RATE = 0.1  # largest learning rate of Adam, in standard deviations of the latents
 RISE = 0.05  # share of the steps in which it rises
