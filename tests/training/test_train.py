@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -36,6 +37,7 @@ def test_a_run_directory_explains_itself(tiny: Callable[..., Recipe], tmp_path: 
     assert info.data.spec == ImageSpec(channels=1, height=16, width=16, num_classes=3)
     assert info.data.classes == ("across", "down", "slanted")
     (session,) = info.sessions
+    assert (session.pid, session.host) == (os.getpid(), platform.node())
     assert session.ganvas == VERSION and session.torch == torch.__version__ and session.precision == "fp32"
     assert session.at and session.machine and session.device and session.threads and session.command
     assert run.records() == records

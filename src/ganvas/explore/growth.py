@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +94,7 @@ class Records:
             try:
                 self.records.append(_record(line, f"{self.file}, line {len(self.records) + 1}"))
             except UserError as error:
-                self.error = printable(str(error))
+                self.error = str(error)
                 return
             self._offset += len(line)
             self._last = line
@@ -165,7 +166,7 @@ class Growth:
             active = (run.log.file if last else run.info_file).stat().st_mtime
             sheets = run.sheets()
         except (UserError, OSError) as error:
-            return {**empty, "name": self.name, "state": "damaged", "reason": printable(str(error))}
+            return {**empty, "name": self.name, "state": "damaged", "reason": self._said(error)}
         last = last or {"nimg": 0}
         return {
             "name": self.name,
@@ -185,6 +186,14 @@ class Growth:
             "sheet": int(sheets[-1].stem) if sheets else None,
         }
 
+    def error(self) -> str | None:
+        """What is wrong with the records."""
+        return self.records.error and self._said(self.records.error)
+
+    def _said(self, error: object) -> str:
+        """An error on one line, with files named from the folder of the run on."""
+        return printable(str(error).replace(f"{self.run.path}{os.sep}", ""))
+
     def _total(self) -> int:
         """The length of the run in images; 0: unknown."""
         try:
@@ -197,7 +206,7 @@ class Growth:
         try:
             return {"events": self._events(), "sheets": self._sheets(), "evaluations": self._evaluations()}
         except (UserError, OSError) as error:
-            return {"events": [], "sheets": [], "evaluations": [], "error": printable(str(error))}
+            return {"events": [], "sheets": [], "evaluations": [], "error": self._said(error)}
 
     def _read_events(self) -> list[dict[str, Any]]:
         events = self.run.events()

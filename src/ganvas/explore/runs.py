@@ -154,7 +154,7 @@ def _growth(page: _Page, growth: Growth) -> list[tuple[str, dict[str, Any]]]:
     messages: list[tuple[str, dict[str, Any]]] = []
     name, records = growth.name, growth.records
     facts = growth.facts()
-    facts["error"] = records.error or facts.get("error")
+    facts["error"] = growth.error() or facts.get("error")
     if page.facts.get(name) != digest(facts):
         page.facts[name] = digest(facts)
         messages.append(("facts", {"run": name, **facts}))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ganvas.recipes.recipe import Recipe
 
 MOST = 4  # trainings that pages have started and that have not ended
+ENDING = 10.0  # seconds that a training may take to end after it has said so in run.json
 STOPPED = 130  # exit code of a training that was stopped, with a checkpoint
 NAME = r"\w[\w .+=-]{0,79}(?<![ .])"  # safe on every system
 RESERVED = r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?"  # on Windows
@@ -61,9 +62,12 @@ class Trainings:
         Raises UserError if it is being trained, is that long already, or cannot have another length.
         """
         run = self.folder.run(name)
-        if run.in_use():
-            raise UserError(f"'{name}' is already being trained")
         recipe, info = run.recipe(), run.info()
+        end = time.monotonic() + ENDING
+        while run.in_use():
+            if info.state == "running" or time.monotonic() > end:
+                raise UserError(f"'{name}' is already being trained")
+            time.sleep(0.05)
         seen = max((record["nimg"] for record in run.records()), default=0)
         if seen >= (images or run.total_images()):
             raise UserError(f"'{name}' has already seen {seen:,} images: choose a larger number")
@@ -129,8 +133,8 @@ class Trainings:
         command = ["train", *recipe, "--out", str(run.path), "--device", self.device, *words]
         log = self.folder.root / ("output.log" if name == "." else f"{name}.log")
         with self._lock:
-            running = [other for other, started in self._started.items() if started.process.poll() is None]
-            if name in running:
+            running = {other: started for other, started in self._started.items() if started.process.poll() is None}
+            if name in running and not _has_begun(self._path(name), running[name].at):
                 raise UserError(f"'{name}' is already being trained")
             if len(running) >= MOST:
                 raise UserError(f"{MOST} trainings were started here and have not ended: stop one, or wait")

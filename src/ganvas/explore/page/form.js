@@ -158,7 +158,7 @@ export async function startTraining(recipe, taken, chosen) {
       /** @param {any} value */
       const take = (value) => {
         if (same(value, base) && !own) changes.delete(field.key);
-        else changes.set(field.key, field.kind === "toml" ? { toml: value } : value);
+        else changes.set(field.key, field.kind === "toml" && value !== null ? { toml: value } : value);
         mark();
         if (own) void load(false).then(() => document.getElementById(id)?.focus());
         else changed();
@@ -168,7 +168,7 @@ export async function startTraining(recipe, taken, chosen) {
         was.textContent = `recipe: ${base === null ? "none" : base === "" ? "(empty)" : base}`;
       };
       const kept = changes.get(field.key);
-      put(field, input, kept === undefined ? base : field.kind === "toml" ? kept.toml : kept);
+      put(field, input, kept === undefined ? base : kept?.toml ?? kept);
       input.addEventListener(input.type === "checkbox" || input instanceof HTMLSelectElement ? "change" : "input", () => take(entered(field, input)));
       mark();
       const words = /** @type {Record<string, string>} */ (WORDS)[field.key] ?? field.key.split(".")[1].replaceAll("_", " ");

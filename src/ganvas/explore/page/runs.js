@@ -109,7 +109,8 @@ export function mount(root, state) {
     while (rows.children.length > shown.length) rows.lastElementChild?.remove();
     if (focused instanceof HTMLElement && focused !== document.activeElement && focused.isConnected) focused.focus();
     for (const name of made.keys()) if (!runs.has(name)) made.delete(name);
-    nothing.textContent = !heard || shown.length ? "" : runs.size ? "No run has these words." : "No runs in this folder yet. Start one here, or with `ganvas train strokes-cdcgan`.";
+    nothing.textContent = !heard || shown.length ? "" : runs.size ? "No run has these words." : "";
+    welcome.hidden = !heard || runs.size > 0 || trainings.length > 0;
     filter.hidden = runs.size < 2;
     count.textContent = shown.length < runs.size ? `${shown.length} of ${runs.size} runs` : "";
   }
@@ -119,7 +120,8 @@ export function mount(root, state) {
   /** The runs that are shown: those of the address, or else the first of the list. */
   function selected() {
     const named = names(read().state.run).filter((name) => runs.has(name)).slice(0, MOST_SELECTED);
-    if (named.length || read().state.run === "-") return named;
+    const starting = trainings.some((each) => each.state === "starting" && names(read().state.run).includes(each.name));
+    if (named.length || starting || read().state.run === "-") return named;
     const first = [...runs.values()].sort(newestFirst)[0];
     return first ? [first.name] : [];
   }
@@ -192,7 +194,7 @@ export function mount(root, state) {
     const whole = el("article", { class: "panel card" },
       el("header", {}, el("h2", {}, name), badge), about, bar, line, reason, sheet, at,
       el("div", { class: "row" }, stop, again, walk, paint), why);
-    let shownSheet = "";
+    let shownSheet = "-";
 
     function update() {
       const run = runs.get(name);
@@ -425,7 +427,10 @@ export function mount(root, state) {
 
   // -- all together -----------------------------------------------------------------------------------------------------
 
-  const detail = el("div", { class: "detail" }, waiting, cards, film, tools, grid, more, events);
+  const welcome = el("section", { class: "panel welcome", hidden: true }, el("h2", {}, "No runs in this folder yet"),
+    el("p", {}, "A run is a training and everything it leaves behind: networks, samples, scores. Start one with “New training…”; "
+      + "the recipe strokes-cdcgan learns to draw digits within minutes. Runs that are started elsewhere appear here by themselves."));
+  const detail = el("div", { class: "detail" }, waiting, welcome, cards, film, tools, grid, more, events);
   const side = el("section", { class: "side", "aria-label": "All runs" },
     el("div", { class: "row" }, filter, button("New training…", () => void openForm(), { class: "primary" })), nothing, rows, count);
   root.append(el("div", { class: "columns" }, side, detail));
