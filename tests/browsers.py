@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,29 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WORDS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 WORDS += ["--disable-component-update", "--disable-sync"]
-WORDS += ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # WebGL without a GPU
+WITHOUT_GPU = ["--disable-gpu"]
+WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # in software, which slows down all else
 SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
 PATIENCE = 120_000  # milliseconds for what happens at once unless the machine is busy
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium without a window; what needs it is skipped where there is none."""
+@contextmanager
+def launched(*words: str) -> Iterator[Browser]:
+    """Chromium without a window; skips what needs it where there is none."""
     program = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip("no browser: install Chromium, or name one in GANVAS_BROWSER")
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=WORDS)
+        browser = playwright.chromium.launch(executable_path=program, args=[*WORDS, *words])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with launched(*WITHOUT_GPU) as browser:
+        yield browser
 
 
 @pytest.fixture
