@@ -3,7 +3,8 @@
 A page sends `watch` with the runs it shows. It then gets
 
 - `runs`: the summaries that changed, and the names of runs that are gone;
-- `records`: the new records of a watched run, as columns from the record number `start` on (0: forget all others);
+- `records`: the new records of a watched run, as columns from record number `start` on (0: forget all others), with
+  `more` if further ones follow at once;
 - `facts`: its guard events, sample sheets and evaluations, when they change;
 - `trainings`: those that were started here and have not begun yet or have failed.
 """
@@ -162,9 +163,10 @@ def _growth(page: _Page, growth: Growth) -> list[tuple[str, dict[str, Any]]]:
     start = count if generation == records.generation else 0
     for first in range(start, len(records.records), MOST_RECORDS):
         part = records.records[first : first + MOST_RECORDS]
-        messages.append(("records", {"run": name, "start": first, "columns": columns(part)}))
+        more = first + len(part) < len(records.records)
+        messages.append(("records", {"run": name, "start": first, "columns": columns(part), "more": more}))
     if generation != records.generation and not records.records:
-        messages.append(("records", {"run": name, "start": 0, "columns": {}}))
+        messages.append(("records", {"run": name, "start": 0, "columns": {}, "more": False}))
     page.records[name] = records.generation, len(records.records)
     return messages
 

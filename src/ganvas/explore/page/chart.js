@@ -29,6 +29,7 @@ export class Chart {
   /** @type {number | null} */
   #cursor = null;
   #pending = false;
+  #stale = true; // whether the curves have to be drawn again, or only what lies at the cursor
 
   /**
    * @param {string} title
@@ -37,9 +38,10 @@ export class Chart {
    */
   constructor(title, help, moved) {
     this.moved = moved;
-    this.canvas = el("canvas", {});
+    this.canvas = el("canvas", {}); // axes and curves
+    this.top = el("canvas", {}); // the cursor
     this.probe = el("span", { hidden: true });
-    this.plot = el("div", { class: "plot", tabIndex: 0, role: "slider", "aria-label": title, "aria-orientation": "horizontal" }, this.canvas, this.probe);
+    this.plot = el("div", { class: "plot", tabIndex: 0, role: "slider", "aria-label": title, "aria-orientation": "horizontal" }, this.canvas, this.top, this.probe);
     this.legend = el("ul", { class: "legend" });
     this.note = el("p", { class: "faint at" });
     this.root = el("figure", { class: "chart panel" }, el("figcaption", { title: help }, el("h3", {}, title), this.note), this.plot, this.legend);
@@ -50,11 +52,15 @@ export class Chart {
     this.plot.addEventListener("blur", () => moved(null));
     this.resized = new ResizeObserver(() => {
       this.#width = this.plot.clientWidth;
+      this.#stale = true;
       this.#soon();
     });
     this.resized.observe(this.plot);
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
-    this.repaint = () => this.#soon();
+    this.repaint = () => {
+      this.#stale = true;
+      this.#soon();
+    };
     this.scheme.addEventListener("change", this.repaint);
   }
 
@@ -73,6 +79,7 @@ export class Chart {
     this.legend.replaceChildren(...data.series.map((series) => el("li", { class: LINES[(series.dash ?? 0) % LINES.length], "--c": `var(${series.colour})` },
       el("span", { class: "name" }, series.name), el("output", {}))));
     this.#read();
+    this.#stale = true;
     this.#soon();
   }
 
@@ -157,30 +164,32 @@ export class Chart {
   }
 
   #draw() {
-    const width = this.#width;
-    if (!width) return;
-    const scale = devicePixelRatio || 1;
-    const style = getComputedStyle(this.plot);
-    /** @param {string} name */
-    const colour = (name) => {
-      this.probe.style.color = `var(${name})`; // a canvas knows no variables
-      return getComputedStyle(this.probe).color;
-    };
-    this.canvas.width = Math.round(width * scale);
-    this.canvas.height = Math.round(HEIGHT * scale);
-    const pen = /** @type {CanvasRenderingContext2D} */ (this.canvas.getContext("2d"));
-    pen.scale(scale, scale);
-    pen.font = `12px ${style.fontFamily}`;
+    if (!this.#width) return;
+    if (this.#stale) this.#drawCurves();
+    this.#stale = false;
+    const pen = this.#pen(this.top);
+    if (this.#cursor === null) return;
+    const x = this.#cursor;
+    this.#rule(pen, x, this.#colour("--ink"), []);
+    this.#curves.forEach((curve, i) => {
+      const at = nearest(curve.x, x);
+      if (at < 0 || beyond(curve.x, x)) return;
+      pen.fillStyle = this.#colour(this.#data.series[i].colour);
+      dot(pen, this.#px(curve.x[at]), this.#py(curve.y[at]), 4);
+    });
+  }
+
+  #drawCurves() {
+    const pen = this.#pen(this.canvas);
+    pen.font = `12px ${getComputedStyle(this.plot).fontFamily}`;
     pen.lineWidth = 1;
-    this.#axes(pen, colour("--line"), colour("--faint"));
-    pen.save();
+    this.#axes(pen, this.#colour("--line"), this.#colour("--faint"));
     pen.beginPath();
-    pen.rect(EDGE.left - 1, EDGE.top - 4, width - EDGE.left - EDGE.right + 2, HEIGHT - EDGE.top - EDGE.bottom + 8);
+    pen.rect(EDGE.left - 3, EDGE.top - 4, this.#width - EDGE.left - EDGE.right + 6, HEIGHT - EDGE.top - EDGE.bottom + 8);
     pen.clip();
-    for (const mark of this.#data.marks ?? []) this.#rule(pen, mark.x, colour(mark.colour), [3, 3]);
+    for (const mark of this.#data.marks ?? []) this.#rule(pen, mark.x, this.#colour(mark.colour), [3, 3]);
     this.#data.series.forEach((series, i) => {
-      const ink = colour(series.colour);
-      pen.strokeStyle = pen.fillStyle = ink;
+      pen.strokeStyle = pen.fillStyle = this.#colour(series.colour);
       pen.setLineDash(DASHES[(series.dash ?? 0) % DASHES.length]);
       if (this.#data.smooth && !series.dots) {
         pen.globalAlpha = 0.25;
@@ -190,16 +199,22 @@ export class Chart {
       this.#curve(pen, this.#curves[i], 1.75, series.dots);
       pen.setLineDash([]);
     });
-    if (this.#cursor !== null) {
-      this.#rule(pen, this.#cursor, colour("--ink"), []);
-      this.#curves.forEach((curve, i) => {
-        const at = nearest(curve.x, /** @type {number} */ (this.#cursor));
-        if (at < 0 || beyond(curve.x, /** @type {number} */ (this.#cursor))) return;
-        pen.fillStyle = colour(this.#data.series[i].colour);
-        dot(pen, this.#px(curve.x[at]), this.#py(curve.y[at]), 4);
-      });
-    }
-    pen.restore();
+  }
+
+  /** A pen for an emptied canvas, whose units are CSS pixels. @param {HTMLCanvasElement} canvas */
+  #pen(canvas) {
+    const scale = devicePixelRatio || 1;
+    canvas.width = Math.round(this.#width * scale);
+    canvas.height = Math.round(HEIGHT * scale);
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    pen.scale(scale, scale);
+    return pen;
+  }
+
+  /** A variable of style.css as a colour, as a canvas knows no variables. @param {string} name */
+  #colour(name) {
+    this.probe.style.color = `var(${name})`;
+    return getComputedStyle(this.probe).color;
   }
 
   /** @param {CanvasRenderingContext2D} pen @param {string} line @param {string} ink */

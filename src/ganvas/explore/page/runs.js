@@ -435,7 +435,8 @@ export function mount(root, state) {
     el("div", { class: "row" }, filter, button("New training…", () => void openForm(), { class: "primary" })), nothing, rows, count);
   root.append(el("div", { class: "columns" }, side, detail));
 
-  function show() {
+  /** Everything but the charts. */
+  function showRuns() {
     const chosen = selected();
     list();
     for (const [name, each] of cardsOf) if (!chosen.includes(name)) {
@@ -449,16 +450,25 @@ export function mount(root, state) {
       each.update();
     });
     showFilm();
+  }
+
+  function show() {
+    showRuns();
     charts();
   }
 
-  let pending = false;
-  function soon() {
+  let pending = false, pendingCharts = false;
+  /** Show news with the next frame. @param {boolean} [withCharts] */
+  function soon(withCharts = true) {
+    pendingCharts ||= withCharts;
     if (pending) return;
     pending = true;
     requestAnimationFrame(() => {
       pending = false;
-      if (root.contains(detail)) show();
+      if (!root.contains(detail)) return;
+      showRuns();
+      if (pendingCharts) charts();
+      pendingCharts = false;
     });
   }
 
@@ -468,12 +478,13 @@ export function mount(root, state) {
       for (const run of changed) runs.set(run.name, run);
       for (const name of gone) runs.delete(name);
       heard = true;
+      const before = watched;
       watch();
-      soon();
+      soon(watched !== before);
     }),
-    live.on("records", ({ run, start: from, columns }) => {
+    live.on("records", ({ run, start: from, columns, more: rest }) => {
       records.set(run, joined(from ? records.get(run) ?? {} : {}, from, columns));
-      soon();
+      if (!rest) soon();
     }),
     live.on("facts", ({ run, ...found }) => {
       facts.set(run, found);
@@ -482,10 +493,10 @@ export function mount(root, state) {
     live.on("trainings", (news) => {
       trainings = news.trainings;
       showTrainings();
-      soon();
+      soon(false);
     }),
   ];
-  const clock = setInterval(soon, 10_000); // ages, and the time that is left
+  const clock = setInterval(() => soon(false), 10_000); // ages, and the time that is left
   live.send("watch", { runs: names(state.run).slice(0, MOST_SELECTED) }, { keep: true }); // the list comes first, then the rest
   get("/runs/quantities").then((found) => {
     quantities = found;
