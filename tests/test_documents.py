@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ganvas.core.documents import Document
 from ganvas.core.errors import UserError
 from ganvas.evaluation.document import Evaluation
+from ganvas.evaluation.evaluators.facts import Facts
 from ganvas.painting.recipes import MorphRecipe, PaintingRecipe
 from ganvas.runs.checkpoint import Note
 from ganvas.runs.guard_journal import GuardEvent
@@ -51,6 +52,11 @@ EXAMPLES: dict[type[Document], dict[str, Any]] = {
             **{"origin": ORIGIN, "sources": ["seed 1"], "latents": [[0.5], [1.0]], "view": VIEW, "frames": 60},
             **{"ease": "sine", "spherical": False, "loop": True, "palette": "auto", "fps": 30.0},
         }
+    },
+    Facts: {
+        **{"name": "digits", "settings": {"size": 28}, "channels": 1, "classes": ["0", "1"], "temperature": 0.5},
+        **{"data": {"name": "mnist", "sha256": "5e", "images": 60_000}, "ganvas": "0.2.0", "torch": "2.13.0"},
+        "test": {"what": "test images", "images": 10_000, "accuracy": 0.997},
     },
     SweepInfo: {"version": 2, "varied": {"method.lr": [1, 2]}, "trials": None, "seeds": 1, "by": "kid", "samples": 200},
 }

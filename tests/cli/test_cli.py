@@ -3,7 +3,9 @@
 import errno
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,6 +191,20 @@ def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture
         (["train", "strokes-cdcgan", "--set", "methd.lr=1"], "did you mean 'method'?"),
         (["train", "strokes-cdcgan", "--set", "method.lr"], "section.key=value"),
         (["train", "strokes-cdcgan", "--set", "method=3"], "'method' is a section"),
+        (["train", "strokes-cdcgan", "--set", f"train.seed={'9' * 5000}"], "setting 'train.seed'"),
+        (["train", "mnist-residual-cppn", "--set", "network.blocks=1000000000"], "setting 'network.blocks'"),
+        (["train", "cifar10-wgan-gp-resnet", "--set", "network.g_blocks=1000000000"], "setting 'network.g_blocks'"),
+        (["paint", "--random", "tanh:999999x64"], "random.layers' is 999999"),
+        *(
+            ([*words, "~nobodyhasthis/x"], "~nobodyhasthis/x")
+            for words in (["sample"], ["paint"], ["plot"], ["compare"], ["evaluate"], ["neighbours"], ["runs"])
+        ),
+        (["train", "~nobodyhasthis/x.toml"], "cannot read the recipe '~nobodyhasthis/x.toml'"),
+        (["train", "strokes-cdcgan", "--data", "~nobodyhasthis/x"], "~nobodyhasthis/x"),
+        (["train", "strokes-cdcgan", "--data-dir", "~nobodyhasthis/x"], "~nobodyhasthis/x"),
+        (["paint", "--like", "~nobodyhasthis/x.png"], "~nobodyhasthis/x.png"),
+        (["morph", "--like", "~nobodyhasthis/x.gif"], "~nobodyhasthis/x.gif"),
+        (["data", "check", "~nobodyhasthis/x"], "~nobodyhasthis/x"),
         (["train", "strokes-cdcgan", "--set", "data=mnist"], "'data' is a section"),
         (["train", "strokes-cdcgan", "--set", "network.name=[1]"], "unknown network '[1]'"),
         (["train", "strokes-cdcgan", "--set", "method.beta1=1"], "method.beta1"),
@@ -245,6 +261,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(
         (["--label", "9"], "there is no label '9': this run has across, down, slanted"),
         (["--checkpoint", "77"], "last, best or one of"),
         (["--n", "0"], "1 or more"),
+        (["--n", "99999999999"], "99,999,999,999 samples take"),
         (["--seed", "-1"], "a seed of 0 or more"),
         (["--label", "²"], "there is no label"),
         (["--checkpoint", "²"], "last, best or one of"),
@@ -341,6 +358,10 @@ def test_mistakes_in_evaluations_are_one_line(
 ) -> None:
     for words, message in (
         (["evaluate", run, "--n", "5"], "5 samples are too few to score"),
+        (["evaluate", run, "--n", "99999999999"], "99,999,999,999 samples take"),
+        (["evaluate", run, "--evaluator", "~nobodyhasthis/x.safetensors"], "~nobodyhasthis"),
+        (["evaluate", run, "--n", "100", "--json", tmp_path], "is a folder: give the name of a file"),
+        (["compare", run, "--csv", tmp_path / "new.csv", "--json", tmp_path], "is a folder: give the name of a file"),
         (["evaluate", run, "--evaluator", "cifar"], "did you mean 'cifar10'"),
         (["evaluate", run, "--split", "test", "--n", "100"], "has no test split"),
         (["compare"], "name the folders of one or more runs"),
@@ -403,6 +424,20 @@ def test_like_repeats_and_changes(painter: Path, tmp_path: Path) -> None:
     assert ganvas("paint", "--like", first, "--size", 39, "--bits", 16, "--out", larger) == 0
     view = load_painting(larger).view
     assert (view.width, view.scale, view.center, view.zoom) == (39, 12, (-1, 0.5), 2)
+
+
+def test_a_run_in_a_folder_whose_name_is_no_utf8(painter: Path, pictures: Path, tmp_path: Path) -> None:
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/r\xff"))
+    shutil.copytree(painter, place)
+    image = place / "i\udcfe.png"
+    shutil.copy(pictures / "down" / "00.png", image)
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    assert ganvas("paint", place, "--image", image, "--size", 9, "--out", a) == 0
+    assert ganvas("paint", place, "--like", a, "--out", b) == 0
+    assert a.read_bytes() == b.read_bytes()
+    assert ganvas("encode", place, image, "--out", tmp_path / "z.npz") == 0
+    assert ganvas("evaluate", place, "--n", 100, "--device", "cpu", "--json", tmp_path / "e.json") == 0
+    assert ganvas("compare", place, *(w for kind in ("html", "csv", "markdown", "json") for w in (f"--{kind}", b))) == 0
 
 
 def test_random_art(tmp_path: Path) -> None:

@@ -3,115 +3,42 @@
 import json
 import os
 import random
-import re
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tests.cli.test_cli import NO_FIGURES, PAINTS, TINY, ganvas
-from tests.conftest import MESSAGES
+from ganvas.painting import image_files, video_files
+from tests.cli.campaign import SEED, Campaign, Words, damaged, deadline, odd_document, sizes
+from tests.cli.test_cli import ganvas
 
-EVERYDAY, CAMPAIGN = 12, 1500  # damaged files that are tried
-SECONDS = 600  # a command that takes longer hangs, on any machine
-
-ODD_VALUES = (
-    "null",
-    "-1",
-    "7e999",
-    "9" * 5000,
-    '"text"',
-    "[]",
-    "{}",
-    "true",
-    "NaN",
-    '"\\u001b[31m[/] \\n"',
-    "[" * 3000,
-)
-ODD_TOML = ("-1", "1e999", "9" * 5000, '"text"', "[]", "nan", "true", "{}", "[" * 3000, '"../../x"', "1979-05-27")
+EVERYDAY, DOCUMENTS, RECIPES, CACHES, LATENTS = 12, 1500, 600, 150, 300  # files that are tried
 
 
-def damaged(content: bytes, ending: str, chance: random.Random) -> bytes:
-    """The content of a file after an accident, or as a stranger might write it."""
-    kind = chance.choice(["cut", "flip", "other", "odd", "odd", "odd"])
-    if kind == "cut":
-        return content[: chance.randrange(len(content) + 1)]
-    if kind == "flip":
-        changed = bytearray(content)
-        for _ in range(chance.choice([1, 3, 30])):
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
-        return bytes(changed)
-    if kind == "other":
-        return chance.choice([b"", b"\xff\xfe\0", b"[" * 100_000, b"{}", b"[]", b"null", b"\0" * 1000])
-    if ending == ".toml":
-        return _odd(content, rb"= ([^\n]+)", ODD_TOML, chance)
-    return _odd(content, rb': ?("[^"]*"|-?[\d.e+-]+|true|false|null|\[[^\]]*\]|\{[^}]*\})', ODD_VALUES, chance)
-
-
-def _odd(content: bytes, pattern: bytes, values: tuple[str, ...], chance: random.Random) -> bytes:
-    """One value of many replaced by an odd one."""
-    found = list(re.finditer(pattern, content))
-    if not found:
-        return content[::-1]
-    start, end = chance.choice(found).span(1)
-    return content[:start] + chance.choice(values).encode() + content[end:]
-
-
-@contextmanager
-def deadline() -> Iterator[None]:
-    """A command that hangs fails the test."""
-
-    def ring(*_: object) -> None:
-        raise TimeoutError("the command does not end")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@pytest.fixture(scope="module")
-def runs(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two runs that have everything: checkpoints, events, evaluations, images with recipes."""
-    folder = tmp_path_factory.mktemp("damage")
-    words = ["--data", pictures, "--device", "cpu", "--set", "train.eval_every=120", "train.eval_samples=100"]
-    small = [word for word in TINY if not word.startswith("train.eval")]
-    assert ganvas("train", "strokes-cdcgan", "--out", folder / "a", "--images", 240, *NO_FIGURES, *words, *small) == 0
-    assert (
-        ganvas("train", "mnist-residual-cppn", "--out", folder / "b", "--images", 60, *NO_FIGURES, *words, *PAINTS) == 0
-    )
-    assert ganvas("sample", folder / "a", "--n", 4, "--out", folder / "samples.png") == 0
-    assert ganvas("paint", folder / "b", "--seed", 1, "--size", 20, "--out", folder / "painting.png") == 0
-    (folder / "a" / "guard.json").write_text(json.dumps([json.loads(EVENT)]))
-    return folder
-
-
-EVENT = '{"nimg": 120, "kind": "collapse", "said": "samples are alike", "back_to": 120, "factors": {"lr": 0.5}}'
-
-COMMANDS: list[Callable[[Path], list[Any]]] = [
+COMMANDS: list[Words] = [
     lambda place: ["runs", place],
     lambda place: ["sample", place / "a", "--n", 2, "--out", place / "new.png"],
     lambda place: ["plot", place / "a"],
     lambda place: ["plot", place / "a", place / "b"],
     lambda place: ["compare", place / "a", place / "b", "--html", place / "new.html"],
     lambda place: ["evaluate", place / "a", "--n", 100, "--device", "cpu"],
+    lambda place: ["neighbours", place / "a", "--n", 10, "--device", "cpu", "--out", place / "new.png"],
     lambda place: ["train", "strokes-cdcgan", "--out", place / "a", "--images", 280, "--device", "cpu"],
+    lambda place: ["recipes", place / "a" / "recipe.toml"],
     lambda place: ["paint", place / "b", "--seed", 2, "--size", 10, "--out", place / "new.png"],
     lambda place: ["paint", place / "b", "--like", place / "painting.png", "--out", place / "new.png"],
+    lambda place: ["morph", place / "b", "--like", place / "film.gif", "--size", 8, "--out", place / "new.gif"],
 ]
 
 
-def campaign(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, seed: int) -> list[str]:
-    """Damage a file of the runs, give a command, `count` times; what went wrong."""
-    chance, wrong = random.Random(seed), []
-    endings = (".json", ".jsonl", ".toml", ".safetensors", ".png")
+@sizes(EVERYDAY, DOCUMENTS)
+def test_a_damaged_file_is_one_line(count: int, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file of the runs is damaged, then a command given."""
+    chance, campaign = random.Random(SEED), Campaign("mutated documents", capsys)
+    endings = (".json", ".jsonl", ".toml", ".safetensors", ".png", ".gif")
     files = [file.relative_to(runs) for file in sorted(runs.rglob("*")) if file.suffix in endings]
     files = [file for file in files if "figures" not in file.parts]  # which nobody reads
     for attempt in range(count):
@@ -120,28 +47,221 @@ def campaign(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cou
         victim = chance.choice(files)
         content = (place / victim).read_bytes()
         (place / victim).write_bytes(damaged(content, victim.suffix, chance))
-        words = chance.choice(COMMANDS)(place)
-        capsys.readouterr()
-        try:
-            with deadline():
-                code = ganvas(*words)
-        except BaseException as error:
-            wrong.append(f"{attempt} {words[0]} with a damaged {victim}: {type(error).__name__}: {error}"[:300])
-            continue
-        finally:
-            said = capsys.readouterr().err
-        lines = [line for line in said.splitlines() if line.startswith("error: ")]
-        if code not in (0, 1, 2) or (code == 2 and len(lines) != 1) or "Traceback" in said or "\x1b[31m" in said:
-            wrong.append(f"{attempt} {words[0]} with a damaged {victim}: exit code {code}: {said}"[:300])
+        campaign.give(chance.choice(COMMANDS)(place), f"{attempt} with a damaged {victim}", place)
         shutil.rmtree(place)
-    MESSAGES.texts.clear()
-    return wrong
+    campaign.end()
 
 
-@pytest.mark.parametrize("count", [EVERYDAY, pytest.param(CAMPAIGN, marks=pytest.mark.slow)])
-def test_a_damaged_file_is_one_line(count: int, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    seed = int(os.environ.get("GANVAS_TEST_SEED", "0"))
-    assert campaign(runs, tmp_path, capsys, count, seed) == []
+# -- recipes inside images and films ----------------------------------------------------------------------------------
+
+
+def painting_with(recipe: str, file: Path) -> None:
+    image_files.save(file, [np.full((8, 8, 1), 90, np.uint8)], 8, 8, 1, 8, recipe)
+
+
+def film_with(recipe: str, file: Path) -> None:
+    video_files.save(file, [np.full((8, 8, 1), 90, np.uint8)] * 3, 8, 8, 25, True, recipe)
+
+
+@sizes(EVERYDAY, RECIPES)
+def test_a_foreign_recipe_is_one_line(
+    count: int, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paintings and films whose recipes are odd, or whose files are damaged."""
+    chance, campaign = random.Random(SEED), Campaign("foreign recipes", capsys)
+    recipes = {
+        "paint": [image_files.read_recipe(runs / name) for name in ("painting.png", "random.tiff")],
+        "morph": [video_files.read_recipe(runs / name) for name in ("film.gif", "random.webp")],
+    }
+    endings = {"paint": (".png", ".webp", ".tiff", ".dzi"), "morph": (".gif", ".webp", ".mp4", ".webm")}
+    for attempt in range(count):
+        kind = chance.choice(["paint", "morph"])
+        recipe, place = chance.choice(recipes[kind]), tmp_path / str(attempt)
+        file = place / f"foreign{chance.choice(endings[kind])}"
+        place.mkdir()
+        if odd := chance.random() < 0.75:
+            recipe = odd_document(json.loads(recipe), chance)
+        (painting_with if kind == "paint" else film_with)(recipe, file)
+        if not odd:
+            file.write_bytes(damaged(file.read_bytes(), file.suffix, chance))
+        command = chance.choice([kind] * 9 + ["paint", "morph"])  # now and then the other one
+        run = [runs / "b"] if chance.random() < 0.3 else []
+        size = ["--size", 8] if chance.random() < 0.8 else []
+        new = place / ("new.png" if command == "paint" else "new.gif")
+        campaign.give([command, *run, "--like", file, *size, "--out", new], f"{attempt} {recipe[:300]}", place)
+        shutil.rmtree(place)
+    campaign.end()
+
+
+# -- latents ----------------------------------------------------------------------------------------------------------
+
+
+def odd_latents(file: Path, chance: random.Random) -> Path:
+    """A file of latents that is odd or damaged."""
+    rows = np.random.default_rng(0).normal(size=(2, 32)).astype(np.float32)
+    match chance.choice(["array", "zip", "text", "header"]):
+        case "array":
+            arrays: list[Any] = [
+                *(rows.astype("c16"), rows.astype("M8[s]"), rows.astype("U9"), rows.astype(object), rows > 0),
+                *(rows[None], rows[:0], rows[:, :5], rows[0], np.float32(1), rows * np.nan, rows.astype("f8") * 1e300),
+                *(np.zeros(2, "V8"), np.zeros(2, [("a", "f4")]), rows.astype("i8"), rows.T, np.zeros((2, 32), "S3")),
+            ]
+            array, ending = chance.choice(arrays), chance.choice([".npy", ".npz"])
+            with file.with_suffix(ending).open("wb") as opened:
+                if ending == ".npy":
+                    np.save(opened, array)
+                else:
+                    np.savez(opened, **{chance.choice(["z", "latents", "../../z"]): array})
+            return file.with_suffix(ending)
+        case "zip":
+            file = file.with_suffix(".npz")
+            with zipfile.ZipFile(file, "w") as archive:
+                archive.writestr(
+                    "z.npy", chance.choice([b"", b"text", b"\x93NUMPY\x09\0", _npy("'descr': '<f4'", "(2,)")])
+                )
+            content = bytearray(file.read_bytes())
+            flags, method, version = content.find(b"PK\x01\x02") + 8, content.find(b"PK\x01\x02") + 10, 4
+            content[chance.choice([flags, method, version])] |= chance.choice(
+                [1, 64, 99]
+            )  # encrypted, or of the future
+            file.write_bytes(bytes(content))
+        case "text":
+            texts = [
+                *(
+                    "",
+                    "nan " * 32,
+                    "1 " * 32 + "\n1",
+                    "1e999 " * 32,
+                    "9" * 5000,
+                    "\0" * 64,
+                    "[" * 3000,
+                    "x",
+                    "1_0 " * 32,
+                ),
+                *("{}", "[[]]", '{"z": [1]}', "[[1, [2]]]", '"text"', "7", "null"),
+                *(f"[{', '.join([value] * 32)}]" for value in ("null", "true", "1e400", '"1"', "9" * 999, "{}")),
+            ]
+            file = file.with_suffix(chance.choice([".txt", ".json"]))
+            file.write_text(chance.choice(texts))
+        case "header":
+            file = file.with_suffix(".npy")
+            description = chance.choice(
+                ["'descr': '<f4'", "'descr': '|O'", "'descr': 'x'", "'descr': [('a', '<f4')]", ""]
+            )
+            shapes = [
+                "(2, 32)",
+                "(999999999999, 32)",
+                "(-1, 32)",
+                "(2, 'x')",
+                "2",
+                "(" * 200,
+                "(9**9**9,)",
+                "()",
+                "(0, 32)",
+            ]
+            file.write_bytes(_npy(description, chance.choice(shapes)))
+    if chance.random() < 0.3:
+        file.write_bytes(damaged(file.read_bytes(), file.suffix, chance))
+    return file
+
+
+def _npy(description: str, shape: str) -> bytes:
+    header = f"{{{description}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header + b"\0" * 256
+
+
+@sizes(EVERYDAY, LATENTS)
+def test_odd_latents_are_one_line(count: int, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chance, campaign = random.Random(SEED), Campaign("latents", capsys)
+    for attempt in range(count):
+        place = tmp_path / str(attempt)
+        place.mkdir()
+        file = odd_latents(place / "z", chance)
+        about = f"{attempt} {file.read_bytes()[:120]!r}"
+        campaign.give(["paint", runs / "b", "--z", file, "--size", 8, "--out", place / "new"], about, place)
+        shutil.rmtree(place)
+    campaign.end()
+
+
+# -- the cache --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cache(runs: Path, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with an evaluator, features and reference rows."""
+    folder = tmp_path_factory.mktemp("caches") / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANVAS_CACHE", str(folder))
+        quick = ["widths=[8,8,16]", "epochs=1", "batch_size=18", "shift=1"]
+        assert ganvas("evaluator", "train", "--data", pictures, "--device", "cpu", "--set", *quick) == 0
+        assert ganvas("evaluate", runs / "a", "--n", 100, "--device", "cpu") == 0
+    assert any((folder / "evaluations").iterdir()) and any((folder / "evaluators").iterdir())
+    return folder
+
+
+@sizes(EVERYDAY, CACHES)
+def test_a_damaged_cache_is_made_again(
+    count: int,
+    runs: Path,
+    cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chance, campaign = random.Random(SEED), Campaign("caches", capsys)
+    files = [file.relative_to(cache) for file in sorted(cache.rglob("*")) if file.is_file()]
+    for attempt in range(count):
+        place = tmp_path / str(attempt)
+        shutil.copytree(cache, place / "cache")
+        shutil.copytree(runs / "a", place / "a")
+        victim = chance.choice(files)
+        file = place / "cache" / victim
+        match chance.choice(["damaged"] * 6 + ["facts"] * 4 + ["folder", "loop"]):
+            case "damaged":
+                file.write_bytes(damaged(file.read_bytes(), file.suffix, chance))
+            case "facts":
+                victim = next(each for each in files if each.parts[0] == "evaluators")
+                data = (cache / victim).read_bytes()
+                header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+                facts = odd_document(json.loads(header["__metadata__"]["ganvas"]), chance)
+                header = json.dumps({**header, "__metadata__": {"ganvas": facts}}).encode()
+                rest = data[8 + int.from_bytes(data[:8], "little") :]
+                file = place / "cache" / victim
+                file.write_bytes(len(header).to_bytes(8, "little") + header + rest)
+            case kind:
+                file.unlink()
+                file.mkdir() if kind == "folder" else file.symlink_to(file)
+        monkeypatch.setenv("GANVAS_CACHE", str(place / "cache"))
+        words = chance.choice(
+            [
+                ["evaluate", place / "a", "--n", 100, "--device", "cpu"],
+                ["evaluate", place / "a", "--n", 100, "--device", "cpu", "--evaluator", place / "cache" / victim],
+                ["evaluator", "list"],
+                ["neighbours", place / "a", "--n", 10, "--device", "cpu", "--out", place / "new.png"],
+                ["evaluate", place / "a", "--n", 100, "--device", "cpu", "--evaluator", "nowhere"],
+            ]
+        )
+        about = f"{attempt} with {victim} as {file.read_bytes()[:300]!r}" if file.is_file() else f"{attempt} {victim}"
+        campaign.give(words, about, place)
+        shutil.rmtree(place)
+    campaign.end()
+
+
+def test_pipes_in_the_cache_are_passed_by(
+    runs: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(runs / "a", tmp_path / "a")
+    for file in [file for file in cache.rglob("*") if file.is_file()]:
+        pipe = tmp_path / "cache" / file.relative_to(cache)
+        pipe.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(pipe)
+    with deadline():
+        assert ganvas("evaluate", tmp_path / "a", "--n", 100, "--device", "cpu") == 0
+        assert ganvas("evaluator", "list") == 0
+
+
+# -- pipes ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

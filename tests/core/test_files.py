@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ganvas.core import files
+from ganvas.core.errors import UserError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +23,37 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         files.write(file, b"new")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="a pipe or a device"):
+        files.write(tmp_path / "pipe", b"new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_what_can_never_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (("", "is a folder"), ("file/a/b", "is a file"), ("pipe", "a pipe or a device")):
+        with pytest.raises((UserError, OSError), match=message):
+            files.check_output(tmp_path / name)
+    for name in ("file", "new", "new/folder/a"):
+        files.check_output(tmp_path / name)
+
+
+def test_homes_that_nobody_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    assert files.expanded("~/a") == Path("/home/me/a")
+    assert files.expanded("~nobodyhasthis/a") == Path("~nobodyhasthis/a")
+
+
+def test_a_scratch_folder_is_gone_in_the_end(tmp_path: Path) -> None:
+    with files.scratch(tmp_path / "new" / "a") as folder:
+        (folder / "inside").mkdir()
+        files.remove_abandoned(tmp_path / "new")
+        assert folder.is_dir()
+    assert not list((tmp_path / "new").iterdir())
 
 
 def test_folders_are_made_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -41,8 +73,9 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path) -> N
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    (tmp_path / ".tiles.1.ganvas.part").mkdir()
-    (tmp_path / ".tiles.1.ganvas.part" / ".lock").touch()
+    (tmp_path / ".tiles.1.ganvas.part").touch()  # of `scratch`, with its folder
+    (tmp_path / ".tiles.1.ganvas.parts").mkdir()
+    (tmp_path / ".tiles.1.ganvas.parts" / "0.png").touch()
     files.remove_abandoned(tmp_path)
     (left,) = tmp_path.iterdir()
     assert left.read_bytes() == b"half"

@@ -68,6 +68,11 @@ def test_assignments_are_toml_values_or_plain_text() -> None:
     }
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 5000, "1979-99-99"])
+def test_what_toml_cannot_read_is_text(text: str) -> None:
+    assert parse_assignments([f"a.b={text}"]) == {"a": {"b": text}}
+
+
 @pytest.mark.parametrize("word", ["heat", "=1", "a..b=1", ".a=1"])
 def test_a_malformed_assignment_says_how_to_write_it(word: str) -> None:
     with pytest.raises(UserError, match=r"section\.key=value"):

@@ -126,6 +126,22 @@ def test_white_of_deep_grey_is_decided_for_the_whole_set(tmp_path, mode, values,
     assert data.notes == (f"3 images of mode {mode} hold values from 0 to {values[-1]:g}: white is {white:g}",)
 
 
+def test_numbers_that_are_not_finite_do_not_decide_what_is_white(tmp_path):
+    for name, value in (("a", np.inf), ("b", 0.5), ("c", np.nan), ("d", -np.inf)):
+        Image.new("F", (4, 4), value).save(tmp_path / f"{name}.tiff")
+    data = load_from(tmp_path)
+    assert data.images[:, 0, 0, 0].tolist() == [255, 128, 0, 0]
+    assert data.notes == ("4 images of mode F hold values from 0 to 0.5: white is 1",)
+
+
+def test_values_below_black_are_said(tmp_path):
+    Image.new("F", (4, 4), -1).save(tmp_path / "a.tiff")
+    Image.new("F", (4, 4), 1).save(tmp_path / "b.tiff")
+    assert load_from(tmp_path).notes == (
+        "2 images of mode F hold values from -1 to 1: white is 1, black is 0 and below",
+    )
+
+
 def test_the_test_split_has_the_white_of_the_training_split(tmp_path):
     for split, value in (("train", 255.0), ("test", 0.9)):
         (tmp_path / split).mkdir()
@@ -320,6 +336,16 @@ def test_sub_folders_are_classes(tmp_path):
     assert data.spec == ImageSpec(3, 8, 8, 3)
 
 
+def test_names_that_are_no_utf8_are_escaped(tmp_path):
+    for name in (b"a", b"b\xff"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        fill(folder, 100)
+    (folder / os.fsdecode(b"c\xfe.png")).write_bytes(b"no picture")
+    data = load_from(tmp_path)
+    assert data.classes == ("a", r"b\udcff")
+    assert data.skipped[0].startswith(f"{tmp_path}/b\\udcff/c\\udcfe.png: ")
+
+
 def test_a_single_sub_folder_is_no_class(tmp_path):
     fill(tmp_path / "unpacked", 2)
     assert load_from(tmp_path).labels is None
@@ -372,6 +398,13 @@ def test_what_may_be_a_class_or_a_split_is_refused(tmp_path, places):
         ("TRAIN", "val"),
         ("train_set", "TestSet"),
         ("train images", "dev"),
+        ("01_train", "02_test"),
+        ("mnist_train_1", "mnist_test_1"),
+        ("train2017", "val2017"),
+        ("trn", "tst"),
+        ("entraînement", "test"),
+        ("обучение", "тест"),
+        ("训练集", "测试集"),
     ],
 )
 def test_splits_are_known_by_the_names_that_people_give(tmp_path, train, test):
@@ -381,6 +414,27 @@ def test_splits_are_known_by_the_names_that_people_give(tmp_path, train, test):
     held_out = load_from(tmp_path, "test")
     assert len(held_out) == 4 and held_out.labels is not None and set(held_out.labels.tolist()) == {1}
     assert load_from(tmp_path).notes == (f"training images: {train} (5 images); test images: {test} (4 images)",)
+
+
+@pytest.mark.parametrize("outer", ["unpacked", "train"])
+def test_splits_inside_a_single_folder_are_splits(tmp_path, outer):
+    for place, count in (("train/a", 3), ("train/b", 2), ("test/b", 4)):
+        fill(tmp_path / outer / place, count)
+    assert labelled(tmp_path) == {"a": 3, "b": 2}
+    assert len(load_from(tmp_path, "test")) == 4
+
+
+def test_two_sets_of_splits_are_refused(tmp_path):
+    for place in ("trainA", "trainB", "testA", "testB"):  # of pairs of images
+        fill(tmp_path / place, 1)
+    assert "'trainA' and 'trainB', which are the same split by their names" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("places", [("model train", "steam engine"), ("crash test", "test tube"), ("contest", "last")])
+def test_classes_may_have_such_words_in_their_names(tmp_path, places):
+    for place in places:
+        fill(tmp_path / place, 2)
+    assert labelled(tmp_path) == dict.fromkeys(places, 2)
 
 
 def test_a_validation_split_beside_a_test_split_is_left_out(tmp_path):
@@ -589,6 +643,12 @@ def test_idx_labels_of_another_set_are_refused(mnist):
     assert "labels from 1 to 26 do not fit its 10 classes" in refusal("mnist", data_dir=mnist)
 
 
+def test_idx_pictures_may_be_oblong(mnist):
+    (mnist / "train-images-idx3-ubyte.gz").write_bytes(idx(np.full((5, 20, 30), 9)))
+    data = load_from("mnist", data_dir=mnist)
+    assert data.spec == ImageSpec(1, 64, 64, 10) and (data.images == 9).all()
+
+
 def test_idx_files_hold_what_their_header_promises(mnist):
     path = mnist / "train-images-idx3-ubyte.gz"
     header = bytes((0, 0, 8, 3)) + b"".join(n.to_bytes(4, "big") for n in (5, 28, 28))
@@ -658,6 +718,8 @@ def test_parquet_in_the_hubs_layout(tmp_path):
         (pa.array(["10", "9", "10"], pa.string_view()), ("9", "10"), [1, 0, 1]),
         ([-1, -1, -1], (), None),  # the mark of none
         ([0.5, 1.5, 2.5], (), None),  # not classes
+        ([1.0, float("inf"), 2.0], (), None),
+        ([1.0, 1e300, 2.0], (), None),
         (None, (), None),
     ],
 )
@@ -674,12 +736,52 @@ def test_parquet_says_which_columns_it_passes_over(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     assert load_from(tmp_path / "a.parquet").notes == (
         "the column 'label' holds list<element: int64>: it is not used as labels",
-        "the column 'category' holds fractions: it is not used as labels",
+        "the column 'category' holds other than whole numbers: it is not used as labels",
     )
     pq.write_table(pa.table({"image": pa.array([png(1)], pa.binary_view()), "label": [3]}), tmp_path / "a.parquet")
     assert load_from(tmp_path / "a.parquet").classes == ("3",)
     pq.write_table(pa.table({"image": [png(1), png(2)], "label": [-1, 3]}), tmp_path / "a.parquet")
     assert "1 images have the label -1" in refusal(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        *({"names": names} for names in ([1, 2], [["a"], ["b"]], [None, "b"], ["a", "a"], "ab", 5, {"0": "a"})),
+        *(5, ["a"], None),
+    ],
+)
+def test_parquet_with_odd_metadata_has_the_values_as_classes(tmp_path, metadata):
+    table = pa.table({"image": [png(1), png(2)], "label": [0, 1]})
+    for features in ({"label": metadata}, {"label": metadata, "image": metadata}):
+        text = json.dumps({"info": {"features": features}})
+        pq.write_table(table.replace_schema_metadata({"huggingface": text}), tmp_path / "a.parquet")
+        assert load_from(tmp_path / "a.parquet").classes == ("0", "1")
+    pq.write_table(table.replace_schema_metadata({"huggingface": "[" * 5000}), tmp_path / "a.parquet")
+    assert load_from(tmp_path / "a.parquet").classes == ("0", "1")
+
+
+def test_parquet_labels_may_be_the_names_themselves(tmp_path):
+    table = hub_table([0, 1, 1], ["b", "a"])
+    pq.write_table(table.set_column(1, "label", pa.array(["b", "a", "a"])), tmp_path / "a.parquet")
+    data = load_from(tmp_path / "a.parquet")
+    assert data.classes == ("b", "a") and data.labels is not None and data.labels.tolist() == [0, 1, 1]
+
+
+def test_parquet_images_may_be_dictionaries_and_the_column_is_said(tmp_path):
+    columns = {"mask": pa.array([png(1), png(2)]).dictionary_encode(), "other": [png(3), png(4)]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    data = load_from(tmp_path / "a.parquet")
+    assert data.images[:, 0, 0, 0].tolist() == [1, 2]
+    assert data.notes == ("images: the column 'mask', not 'other'",)
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_parquet_with_two_columns_of_one_name_is_refused(tmp_path, column):
+    arrays = {"image": pa.array([png(1)]), "label": pa.array([0])}
+    table = pa.Table.from_arrays([*arrays.values(), arrays[column]], [*arrays, column])
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert f"has two columns called '{column}'" in refusal(tmp_path / "a.parquet")
 
 
 def test_parquet_files_with_other_classes_are_refused(tmp_path):
@@ -861,6 +963,7 @@ def test_some_classes_alone(tmp_path: Path) -> None:
     assert (data.images == everything.images[[0, 1, 4, 5]]).all()
     assert "no class 'cot'" in refusal(tmp_path, classes=("cot",)) and "cat" in refusal(tmp_path, classes=("cot",))
     assert "has no classes" in refusal(tmp_path / "cat", classes=("cat",))
+    assert "names 'cat' twice" in refusal(tmp_path, classes=("cat", "dog", "cat"))
 
 
 def test_random_crops_are_of_whole_pictures_and_unseen_ones_are_cropped_alike(tmp_path: Path) -> None:

@@ -247,6 +247,17 @@ def test_a_picture_without_a_recipe_says_so(tmp_path: Path) -> None:
             image_files.read_recipe(tmp_path / name)
 
 
+def test_tiles_without_their_file_are_replaced_if_ganvas_wrote_them(tmp_path: Path) -> None:
+    """As a killed process leaves them."""
+    save(tmp_path / "a.dzi", noise(3, 3, 1))
+    (tmp_path / "a.dzi").unlink()
+    save(tmp_path / "a.dzi", noise(3, 3, 1))
+    (tmp_path / "a.dzi").unlink()
+    (tmp_path / "a_files" / "recipe.json").unlink()
+    with pytest.raises(UserError, match="already exists: choose another name"):
+        save(tmp_path / "a.dzi", noise(3, 3, 1))
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif", ".webp", ".dzi"])
 def test_other_files_are_no_pictures(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a{ending}"

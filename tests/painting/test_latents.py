@@ -278,3 +278,13 @@ def test_arrays_that_are_not_latents(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Is a directory"):
         (tmp_path / "b.npy").mkdir()
         latents.read(tmp_path / "b.npy", 2)
+
+
+@pytest.mark.parametrize(("place", "value"), [(8, 1), (10, 99), (8, 64)])  # encrypted; a method, flags of the future
+def test_archives_that_numpy_cannot_read(tmp_path: Path, place: int, value: int) -> None:
+    np.savez(tmp_path / "z.npz", z=np.zeros((2, 4)))
+    content = bytearray((tmp_path / "z.npz").read_bytes())
+    content[content.find(b"PK\x01\x02") + place] |= value
+    (tmp_path / "z.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"does not hold latents"):
+        latents.read(tmp_path / "z.npz", 4)

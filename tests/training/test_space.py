@@ -5,8 +5,7 @@ import pytest
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.recipes import library
-from ganvas.training import space
-from ganvas.training.space import physical_memory, refuse_what_cannot_fit
+from ganvas.training.space import refuse_what_cannot_fit
 
 SPEC = ImageSpec(3, 64, 64, 10)
 
@@ -22,16 +21,10 @@ def test_every_recipe_fits(name: str) -> None:
         ({"train": {"batch_size": 10**10}}, "a batch of 10,000,000,000 images takes 492 TB.*lower train.batch_size"),
         (
             {"network": {"name": "mlp", "hidden": [10**7, 10**7]}},
-            "these networks take .*: make them smaller",
+            "these networks, .* take .*: make them smaller",
         ),
     ],
 )
 def test_what_cannot_fit_is_refused(changes: dict[str, dict[str, Any]], message: str) -> None:
     with pytest.raises(UserError, match=message):
         refuse_what_cannot_fit(library.load("small-dcgan", changes), SPEC)
-
-
-def test_machines_that_do_not_say_how_much_memory_they_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert physical_memory() > 10**8
-    monkeypatch.delattr(space.os, "sysconf")
-    assert physical_memory() == float("inf")

@@ -359,6 +359,7 @@ def encode(
 
     if out_path.suffix != ".npz":
         raise UserError(f"cannot write latents as '{out_path.suffix}': use an .npz file")
+    files.check_output(out_path)
     model = sampling.load(run, checkpoint, device)
     z = encode_files(model, images, invert).cpu().numpy()
     with files.atomic(out_path) as file:

@@ -63,6 +63,8 @@ def evaluate(
     from ganvas.evaluation.evaluate import evaluate as evaluate_run
     from ganvas.evaluation.report.terminal import rich_evaluation
 
+    if json_file:
+        files.check_output(json_file)
     found = evaluate_run(
         run,
         checkpoint,
@@ -113,6 +115,7 @@ def neighbours(
 
     if out_path.suffix.lower() != ".png":
         raise UserError(f"cannot write the sheet as '{out_path}': name a .png file")
+    files.check_output(out_path)
     with err.status(f"finding the neighbours of {n:,} samples"):
         found = find_neighbours(run, checkpoint, n=n, seed=seed, evaluator=evaluator, data_dir=data_dir, device=device)
         images.save_png(out_path, found.sheet(), found.recipe())
@@ -156,6 +159,9 @@ def compare(
     from ganvas.evaluation.report.export import to_csv, to_json, to_markdown
     from ganvas.evaluation.report.terminal import rich_tables
 
+    for output in (html, csv, markdown, json_file):
+        if output:
+            files.check_output(output)
     compared = compare_runs(runs, at_images, at_seconds)
     for part in rich_tables(compared, out.width):
         out.print(part)

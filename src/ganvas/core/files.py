@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from ganvas.core.errors import UserError
+
 PART = ".ganvas.part"  # ends the names of half-written files: they must not be mistaken for those of other programs
 
 _tidied: set[Path] = set()  # folders that this process has already cleaned up
@@ -20,13 +22,14 @@ _tidied: set[Path] = set()  # folders that this process has already cleaned up
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """Write to a temporary file that replaces `path` once all of it is on the disk, so no partial file is ever seen.
 
-    Raises OSError when the disk is full; the old file then stays as it was.
+    Raises OSError when the disk is full; the old file then stays as it was. Pipes and devices are not replaced either.
     """
+    refuse_pipes(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.parent not in _tidied:
         _tidied.add(path.parent)
         remove_abandoned(path.parent)
-    part = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    part = _part_of(path)
     try:
         with held(part) as file:
             yield file
@@ -64,18 +67,38 @@ def held(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def remove_abandoned(folder: Path, pattern: str = f".*{PART}") -> None:
-    """Remove what killed processes have left half-written: files and folders whose locks are free.
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, in which it is prepared; removed at the end, with all that is still in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(path.parent)
+    part = _part_of(path)
+    with held(part):  # first, so that the folder of a killed process is known by a free lock
+        folder = _folder_of(part)
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # left by a process with the same id
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            part.unlink(missing_ok=True)
 
-    For a folder, the file `.lock` inside it is locked.
-    """
+
+def remove_abandoned(folder: Path, pattern: str = f".*{PART}") -> None:
+    """Remove what killed processes have left half-written: files whose locks are free, and their `scratch` folders."""
     for part in folder.glob(pattern):
-        with suppress(OSError), (part / ".lock" if part.is_dir() else part).open("rb") as file:
+        with suppress(OSError), part.open("rb") as file:
             _lock(file)  # raises OSError while its process is alive
-            if part.is_dir():
-                shutil.rmtree(part)
-            else:
-                part.unlink()
+            shutil.rmtree(_folder_of(part), ignore_errors=True)
+            part.unlink()
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}{PART}")
+
+
+def _folder_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}s")
 
 
 def _lock(file: IO[bytes]) -> None:
@@ -84,6 +107,14 @@ def _lock(file: IO[bytes]) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def expanded(path: Path | str) -> Path:
+    """`path` with a leading `~` or `~user` replaced by the home folder; as in a shell, unchanged if there is none."""
+    path = Path(path)
+    with suppress(RuntimeError):
+        return path.expanduser()
+    return path
 
 
 def write(path: Path, data: bytes) -> None:
@@ -98,6 +129,16 @@ def refuse_pipes(path: Path) -> None:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading a folder raises its own error
             raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
+
+
+def check_output(path: Path) -> None:
+    """Raise UserError if no file can be written there, for what can be known before any work is done."""
+    if path.is_dir():
+        raise UserError(f"'{path}' is a folder: give the name of a file")
+    above = next((folder for folder in path.parents if folder.exists()), None)
+    if above is not None and not above.is_dir():
+        raise UserError(f"'{path}' cannot be written: '{above}' is a file")
+    refuse_pipes(path)
 
 
 def open_regular(path: Path) -> io.BufferedReader:

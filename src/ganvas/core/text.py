@@ -6,6 +6,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
 
 
+def writable(text: object) -> str:
+    """`text`, such as a path, with what UTF-8 cannot express escaped: names of files may be any bytes."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 def plain_cell(text: str) -> str:
     """The text, marked so that a spreadsheet does not evaluate it as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

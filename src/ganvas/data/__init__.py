@@ -210,10 +210,7 @@ def place_of(name: str, data_dir: Path | None = None) -> Path | None:
     """The folder or file with the images, absolute; None for named sets and those of the hub."""
     if name in NAMED:
         return None
-    place = Path(name)
-    with contextlib.suppress(RuntimeError):  # ~name of an unknown user
-        place = place.expanduser()
-    places = (place, *(home / name for home in hub.homes(data_dir)))
+    places = (files.expanded(name), *(home / name for home in hub.homes(data_dir)))
     return next((place.absolute() for place in places if place.exists()), None)
 
 

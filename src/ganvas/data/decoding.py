@@ -85,6 +85,8 @@ class Source:
         if self.labels is None:
             raise UserError(f"'{self.name}' has no classes: leave out data.classes")
         for name in classes:
+            if classes.count(name) > 1:
+                raise UserError(f"data.classes names '{name}' twice: name each class once")
             if name not in self.classes:
                 raise UserError(f"'{self.name}' has no class '{name}': {nearest(name, self.classes)}")
         number = {self.classes.index(name): new for new, name in enumerate(classes)}
@@ -121,11 +123,13 @@ class Source:
 
 
 def from_array(name: str, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> Source:
-    """A source of grey images, uint8 [N, 1, S, S], with labels, int64 [N]."""
+    """A source of grey images, uint8 [N, 1, H, W], with labels, int64 [N]."""
 
     def open_one(i: int) -> Image.Image:
         return Image.fromarray(images[i, 0])
 
+    if images.shape[2] != images.shape[3]:
+        return Source(name, len(images), open_one, "image {}".format, labels, classes)
     return Source(name, len(images), open_one, "image {}".format, labels, classes, images.shape[-1], images)
 
 
@@ -240,6 +244,7 @@ def _ranges(images: Iterable[Deep], whites: Whites) -> tuple[str, ...]:
     return tuple(
         f"{len(some):,} images of mode {mode} hold values from {min(one.low for one in some):g} to "
         f"{max(one.high for one in some):g}: white is {whites[mode]:g}"
+        + (", black is 0 and below" if min(one.low for one in some) < 0 else "")
         for mode, some in by_mode.items()
     )
 
@@ -320,7 +325,9 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: W
             image.load()
             if mode[0] in "IF" and mode not in whites:
                 values = _deep(image)
-                return Deep(mode, float(values.min()), float(values.max()))
+                finite = values[np.isfinite(values)]
+                low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
+                return Deep(mode, float(low), float(high))
             turn = _turn(image)
             grey_or_colour = _to_8_bit(image, whites)
             fitted = _fit(grey_or_colour if turn is None else grey_or_colour.transpose(turn), side, fit)
@@ -342,8 +349,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _deep(image: Image.Image) -> np.ndarray:
-    """The values of a deep grey image, float32 [H, W]."""
-    return np.nan_to_num(np.asarray(image).astype(np.float32))
+    """The values of a deep grey image, float32 [H, W]; nan is 0, and inf stays, as it must not decide what is white."""
+    return np.nan_to_num(np.asarray(image).astype(np.float32), posinf=np.inf, neginf=-np.inf)
 
 
 def _to_8_bit(image: Image.Image, whites: Whites) -> Image.Image:

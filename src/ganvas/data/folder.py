@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ganvas.core.errors import UserError
+from ganvas.core.text import writable
 from ganvas.data import splits
 from ganvas.data.decoding import Source, open_image
 from ganvas.data.splits import NoSplit, Split
@@ -53,7 +54,9 @@ def load(name: str, folder: Path, split: Split) -> Source:
     if not layout.files[split]:
         raise NoSplit(f"'{name}' has no {split} split: it has no folder '{split}' with images")
 
-    within = {of: [path.relative_to(layout.roots[of]) for path in paths] for of, paths in layout.files.items()}
+    within = {
+        of: [Path(writable(path.relative_to(layout.roots[of]))) for path in paths] for of, paths in layout.files.items()
+    }
     everywhere = within["train"] + within["test"]  # so that a label means the same in both splits
     classes = in_order({path.parts[0] for path in everywhere if len(path.parts) > 1})
     beside = [path for path in everywhere if len(path.parts) == 1]
@@ -69,7 +72,7 @@ def load(name: str, folder: Path, split: Split) -> Source:
         name,
         len(paths),
         lambda i: open_image(paths[i]),
-        lambda i: str(paths[i]),
+        lambda i: writable(paths[i]),
         labels,
         tuple(number),
         notes=layout.notes,
@@ -88,11 +91,18 @@ def _layout(name: str, files: Sequence[Path]) -> Layout:
     A folder with the name of a split is a split, unless it is one class among others: it contains images directly, it
     is the only folder with such a name, and there are other class folders next to it. Ambiguous folders are refused.
     """
+    if wrapped := _wrapped(files):
+        inside = _layout(name, [path.relative_to(wrapped) for path in files])
+        return Layout(
+            {split: [wrapped / path for path in paths] for split, paths in inside.files.items()},
+            {split: wrapped / root for split, root in inside.roots.items()},
+            inside.notes,
+        )
     tops: dict[str, list[Path]] = {}
     for path in files:
         tops.setdefault(path.parts[0] if len(path.parts) > 1 else "", []).append(path)
     loose = tops.pop("", [])
-    kinds = {top: kind for top in tops if (kind := splits.of_folder(top))}
+    kinds = splits.together(tops) or {top: kind for top in tops if (kind := splits.of_folder(top))}
     others = [top for top in tops if top not in kinds]
     everything = Layout({"train": list(files), "test": []}, {"train": Path(), "test": Path()})
     if not kinds:
@@ -123,6 +133,13 @@ def _layout(name: str, files: Sequence[Path]) -> Layout:
     left_out += [f"{_images(loose)} beside the folders"] if loose else []
     test = held_out[0] if held_out else ""
     return _split(training[0], tops[training[0]], test, tops.get(test, []), left_out)
+
+
+def _wrapped(files: Sequence[Path]) -> Path | None:
+    """The folder that everything is in, if the splits are inside it, as in unpacked archives."""
+    outer = {path.parts[0] for path in files}
+    inner = {path.parts[1] if len(path.parts) > 2 else "" for path in files if len(path.parts) > 1}
+    return Path(outer.pop()) if len(outer) == 1 and splits.together(inner) else None
 
 
 def _split(train: str, train_files: list[Path], test: str, test_files: list[Path], left_out: Sequence[str]) -> Layout:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
+from ganvas.core.files import expanded
 from ganvas.data import idx, splits
 from ganvas.data.decoding import Source, from_array
 from ganvas.data.splits import NoSplit, Split
@@ -31,7 +32,7 @@ class Published(NamedTuple):
 
 def homes(data_dir: Path | None) -> list[Path]:
     """The folders with the user's data sets, each in a folder of its name: `data_dir`, then $GANVAS_DATA."""
-    return [Path(root).expanduser() for root in (data_dir, os.environ.get("GANVAS_DATA")) if root]
+    return [expanded(root) for root in (data_dir, os.environ.get("GANVAS_DATA")) if root]
 
 
 def named(name: str, published: Published, split: Split, data_dir: Path | None) -> Source:

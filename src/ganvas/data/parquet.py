@@ -24,6 +24,7 @@ from ganvas.data.folder import in_order
 from ganvas.data.splits import Split
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "pixels", "jpg", "png", "bytes")
+MOST = 2**53  # larger floats are not all whole numbers
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target", "cls")
 
 
@@ -48,7 +49,7 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
     for path in paths:
         try:
             files.refuse_pipes(path)
-            schema = pq.read_schema(path)
+            schema = _checked(pq.read_schema(path), path)
             columns = [c for c in (_image_column(name, schema), _label_column(schema)[0]) if c]
             tables.append(pq.read_table(path, columns=columns))
         except (pa.ArrowException, OSError) as error:
@@ -64,8 +65,17 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
         raise UserError(f"the Parquet files of '{name}' differ in their columns: name one of them instead") from None
     _, passed_over = _label_column(pq.read_schema(paths[0]))
     notes = tuple(f"the column '{other}' holds {what}: it is not used as labels" for other, what in passed_over)
+    if others := _image_columns(pq.read_schema(paths[0]))[1:]:
+        notes += (f"images: the column '{_image_column(name, table.schema)}', not {', '.join(map(repr, others))}",)
     source = from_table(name, table, paths[0].parent)
     return replace(source, notes=notes + source.notes)
+
+
+def _checked(schema: pa.Schema, path: Path) -> pa.Schema:
+    """Raises UserError for two columns of one name, as pyarrow cannot read either."""
+    if twice := next((column for column in schema.names if schema.names.count(column) > 1), None):
+        raise UserError(f"{path} has two columns called '{twice}': rename one of them")
+    return schema
 
 
 def from_table(name: str, table: pa.Table, folder: Path = Path()) -> Source:
@@ -118,8 +128,10 @@ def _labels(name: str, table: pa.Table) -> Labels:
         raise UserError(f"'{name}': {table[column].null_count} images have no value in the column '{column}'")
     values = table[column].to_numpy()
     if values.dtype.kind == "f":
-        if (values % 1 != 0).any():  # not an integer, or nan
-            return Labels(None, (), (f"the column '{column}' holds fractions: it is not used as labels",))
+        if not (np.isfinite(values) & (np.abs(values) < MOST)).all() or (values % 1 != 0).any():
+            return Labels(
+                None, (), (f"the column '{column}' holds other than whole numbers: it is not used as labels",)
+            )
         values = values.astype(np.int64)
     texts = values.dtype == object
     missing = 0 if texts or values.dtype == bool else int((values == -1).sum())
@@ -128,7 +140,9 @@ def _labels(name: str, table: pa.Table) -> Labels:
     if missing:
         raise UserError(f"'{name}': {missing} images have the label -1, which means no label: leave them out")
     names = _class_names(table.schema)
-    if not names:
+    if texts and set(values.tolist()) <= set(names):  # the names themselves, instead of their numbers
+        return Labels(np.array([names.index(value) for value in values], np.int64), names)
+    if texts or not names:
         found, labels = np.unique(values.astype(str) if texts else values, return_inverse=True)
         classes = in_order(found.tolist()) if texts else [str(value) for value in found]
         number = np.array([classes.index(str(value)) for value in found], np.int64)
@@ -141,17 +155,26 @@ def _labels(name: str, table: pa.Table) -> Labels:
 def _class_names(schema: pa.Schema) -> tuple[str, ...]:
     """The names of the classes in the hub's metadata for the column of labels; empty if there are none."""
     column, _ = _label_column(schema)
-    return tuple(_features(schema).get(column, {}).get("names") or ()) if column else ()
+    names = _features(schema).get(column or "", {}).get("names")
+    if isinstance(names, list) and all(isinstance(name, str) for name in names) and len({*names}) == len(names):
+        return tuple(names)
+    return ()
 
 
 def _image_column(name: str, schema: pa.Schema) -> str:
-    """The column of images: by the hub's metadata, else by its type, with preference for the usual names."""
+    """The column of images; raises UserError if there is none."""
+    fitting = _image_columns(schema)
+    if not fitting:
+        raise UserError(f"'{name}' has no column of images among: {', '.join(schema.names)}")
+    return fitting[0]
+
+
+def _image_columns(schema: pa.Schema) -> list[str]:
+    """Columns that may hold the images: by the hub's metadata, else by their type; those with the usual names first."""
     features = _features(schema)
     noted = [n for n in schema.names if features.get(n, {}).get("_type") == "Image"]
     fitting: list[str] = noted or [field.name for field in schema if _holds_bytes(field.type)]
-    if not fitting:
-        raise UserError(f"'{name}' has no column of images among: {', '.join(schema.names)}")
-    return next(n for n in (*IMAGE_NAMES, *fitting) if n in fitting)
+    return sorted(fitting, key=lambda n: IMAGE_NAMES.index(n) if n in IMAGE_NAMES else len(IMAGE_NAMES))
 
 
 def _label_column(schema: pa.Schema) -> tuple[str | None, list[tuple[str, str]]]:
@@ -165,6 +188,8 @@ def _label_column(schema: pa.Schema) -> tuple[str | None, list[tuple[str, str]]]
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
@@ -181,9 +206,10 @@ def _holds_classes(kind: pa.DataType) -> bool:
     return any(fits(kind) for fits in fitting)
 
 
-def _features(schema: pa.Schema) -> Mapping[str, Any]:
+def _features(schema: pa.Schema) -> Mapping[str, Mapping[str, Any]]:
     """The hub's metadata about each column, or nothing."""
     try:
-        return dict(json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"])
-    except (ValueError, KeyError, TypeError):
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}

@@ -16,6 +16,7 @@ from torch import Tensor
 from ganvas import metrics
 from ganvas.core.errors import UserError
 from ganvas.core.images import from_uint8, to_uint8
+from ganvas.core.memory import refuse_more
 from ganvas.core.progress import progress
 from ganvas.core.seeds import EVALUATION
 from ganvas.data import ImageSet, Split, load_unseen
@@ -32,6 +33,8 @@ from ganvas.methods.encoding import EncodingMethod
 from ganvas.metrics import Score
 from ganvas.runs import model as sampling
 from ganvas.runs.model import decode
+
+SAMPLE_BYTES = 2_000  # of a sample: its features, and its pixels in small
 
 
 def evaluate(
@@ -88,6 +91,7 @@ class RunScorer:
             raise UserError(f"there is no seed {seed}: use 0 or more")
         if n < LEAST_SAMPLES:
             raise UserError(f"{n} samples are too few to score: ask for {LEAST_SAMPLES} or more")
+        refuse_more(n * SAMPLE_BYTES, f"{n:,} samples take", "score fewer")
         if split == "test" and test is None:
             raise UserError(f"'{train.name}' has no test split: use --split train")
         self.train, self.test, self.evaluator, self.n, self.seed = train, test, evaluator, n, seed

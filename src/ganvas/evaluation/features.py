@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from ganvas import metrics
+from ganvas.core import files
 from ganvas.core.cache import cache_dir, keep
 from ganvas.core.progress import progress
 from ganvas.data import ImageSet
@@ -60,6 +61,7 @@ def measure(evaluator: Evaluator, data: ImageSet) -> Measured:
 def read_tensors(file: Path, *names: str) -> dict[str, Tensor] | None:
     """The tensors `names` of a file in the cache; None if it is missing, damaged or has other tensors."""
     try:
+        files.refuse_pipes(file)
         tensors: dict[str, Tensor] = load_file(file)
     except (OSError, SafetensorError):
         return None

@@ -25,7 +25,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -39,6 +39,7 @@ from ganvas.networks.view import View
 
 TILE = 2**20  # activations of one layer that are computed at a time
 KEPT = 2**24  # activations of all layers that are kept for the backward pass; if there are more, they are recomputed
+MOST_LAYERS = 10_000  # of the generator; each takes a moment to build, however small it is
 CONVOLUTIONS = 3  # of the discriminator
 
 
@@ -50,9 +51,9 @@ class CPPN(Networks):
     """the layers after the first one"""
     width: PositiveInt | None = None
     """units of every layer: residual 6, softplus 128, tanh and relu 64"""
-    blocks: NonNegativeInt = 24
+    blocks: int = Field(24, ge=0, le=MOST_LAYERS)
     """number of residual blocks; the other kinds have none"""
-    layers: PositiveInt | None = None
+    layers: int | None = Field(None, ge=1, le=MOST_LAYERS)
     """residual: layers of a block, 5; other kinds: hidden layers including the first, softplus 4, tanh 8, relu 15"""
     scale: PositiveFloat = Field(default=8.0)
     """largest coordinate on the shorter side of the image; a larger scale shows more of the plane"""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from ganvas.core.errors import UserError
@@ -24,6 +24,7 @@ from ganvas.networks.conditioning import LabelledConv, with_label
 from ganvas.networks.init import kaiming, normal
 
 SMALLEST_IMAGE = 8
+MOST_BLOCKS = 100  # more would halve any image to nothing
 G_SMALLEST = 4  # side that the generator starts from, if it has enough blocks
 
 Norm = Callable[[int], nn.Module]
@@ -46,9 +47,9 @@ class ResNet(Networks):
     """filters of the block next to the image; they double with each further block"""
     max_filters: PositiveInt = 512
     """maximum number of filters of a block"""
-    g_blocks: PositiveInt = 4
+    g_blocks: int = Field(4, ge=1, le=MOST_BLOCKS)
     """residual blocks of G; the first ones keep the side if there are more than doublings"""
-    d_blocks: PositiveInt = 4
+    d_blocks: int = Field(4, ge=1, le=MOST_BLOCKS)
     """residual blocks of D; the last ones keep the side if there are more than halvings"""
     d_smallest: PositiveInt = 4
     """side in pixels at which D stops halving"""

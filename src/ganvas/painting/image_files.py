@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.painting.formats import deep_zoom, png, tiff, webp
 from ganvas.painting.formats.strips import Shape, strips
@@ -49,10 +50,9 @@ def check(path: Path, height: int, width: int, bits: Bits) -> None:
         raise UserError(f"{most}, not {width}x{height} and {bits} bits: {instead}")
     if width > WIDEST:
         raise UserError(f"a row of {width:,} pixels does not fit into memory: choose {WIDEST:,} or fewer")
-    if path.is_dir():
-        raise UserError(f"'{path}' is a folder: choose another name for the image")
+    files.check_output(path)
     tiles = deep_zoom.tiles_of(path)
-    if path.suffix.lower() == ".dzi" and tiles.exists() and not path.exists():
+    if path.suffix.lower() == ".dzi" and tiles.exists() and not path.exists() and not deep_zoom.is_ours(tiles):
         raise UserError(f"'{tiles}', the folder for the tiles of '{path.name}', already exists: choose another name")
 
 

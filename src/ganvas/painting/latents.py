@@ -2,8 +2,6 @@
 
 import json
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,9 +73,11 @@ def read(path: Path, latent_size: int) -> Tensor:
     try:
         with np.errstate(over="ignore"):  # numbers that are too large become infinite, and are refused below
             rows = np.atleast_2d(np.asarray(_rows(path))).astype(np.float32, order="C", casting="same_kind")
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read latents from '{path}': {error.strerror or 'it is damaged'}") from None
-    except (ValueError, TypeError, EOFError, RecursionError, zipfile.BadZipFile, zlib.error):
+    except Exception:  # damaged files, and archives that are encrypted or of later versions, can raise anything
         raise UserError(f"'{path}' does not hold latents: it takes rows of numbers, all of one length") from None
     if rows.ndim != 2 or not rows.size:
         raise UserError(f"'{path}' holds numbers of the shape {rows.shape}: latents are rows of {latent_size} numbers")

@@ -13,7 +13,8 @@ from torch import Tensor
 from ganvas.compute.device import choose
 from ganvas.core.errors import UserError
 from ganvas.core.settings import parse
-from ganvas.networks.cppn import CPPN, PixelGenerator, PixelNetwork
+from ganvas.core.text import writable
+from ganvas.networks.cppn import CPPN, MOST_LAYERS, PixelGenerator, PixelNetwork
 from ganvas.networks.render import bands
 from ganvas.networks.view import View
 from ganvas.painting import variations as varying
@@ -26,7 +27,7 @@ from ganvas.runs.run import Run
 COARSE = 8  # float32 is used if the distance between samples is at least this number of its rounding errors
 FARTHEST = 1e30  # largest coordinate; beyond it, float32 overflows
 RANDOM_LATENT = 32  # size of the latent of a random network
-MOST_LAYERS, MOST_WEIGHTS = 10_000, 100_000_000  # limits of a random network
+MOST_WEIGHTS = 100_000_000  # of a random network
 
 
 class Painter:
@@ -84,7 +85,7 @@ def trained_network(model: Model, variations: Sequence[Variation] = ()) -> Paint
             "network.name=cppn (such as mnist-residual-cppn-tamed), which paints at any size"
         )
     recipe = model.run.recipe().name
-    origin = RunOrigin(run=str(model.run.path), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
+    origin = RunOrigin(run=writable(model.run.path), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
     origin = origin.model_copy(update={"variations": tuple(variations)})
     return Painter(varying.of_trained(generator.pixels.eval().requires_grad_(False), variations), origin)
 
@@ -169,6 +170,6 @@ def find_painter(
 
 
 def _is_run(path: str) -> bool:
-    with suppress(OSError, RuntimeError, ValueError):  # an edited recipe may contain anything
+    with suppress(OSError, ValueError):  # an edited recipe may contain anything
         return Run(path).is_run()
     return False

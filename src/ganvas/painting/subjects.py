@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ganvas.core.errors import UserError
+from ganvas.core.text import writable
 from ganvas.data import ImageSet, load_files
 from ganvas.networks.cppn import PixelGenerator
 from ganvas.painting import latents
@@ -89,9 +90,11 @@ def choose_subjects(
     data = model.data(data_dir) if labels and not model.method.conditional else None
     found: list[tuple[Tensor, str]] = []
     if images:
-        found += zip(encode_files(model, images, invert), (f"image {file.name}" for file in images), strict=True)
+        found += zip(
+            encode_files(model, images, invert), (f"image {writable(file.name)}" for file in images), strict=True
+        )
     elif z is not None:
-        found += ((each, f"{z.name} {i}") for i, each in enumerate(latents.read(z, painter.latent_size)))
+        found += ((each, f"{writable(z.name)} {i}") for i, each in enumerate(latents.read(z, painter.latent_size)))
     elif not labels:
         found += ((seed_latent(model, seed, None, truncation), f"seed {seed}") for seed in seeds)
     for label in labels:

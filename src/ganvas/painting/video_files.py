@@ -90,6 +90,7 @@ def save(
     it was.
     """
     check(path, height, width, fps)
+    files.check_output(path)
     ending = path.suffix.lower()
     film = Film(height, width, fps, loop, recipe)
     counted = _counted(frames, film)

@@ -34,7 +34,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> "Recipe":
     if name in names():
         values, stem = read_toml(resources.files("ganvas.recipes") / f"{name}.toml"), name
     elif name.endswith(".toml"):
-        path = Path(name).expanduser()
+        path = files.expanded(name)
         values, stem = read_toml(path), path.stem
     else:
         raise UserError(f"unknown recipe '{name}': {nearest(name, names())} (or the path of a .toml file)")

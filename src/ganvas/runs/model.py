@@ -11,6 +11,7 @@ import torch
 from ganvas.compute.device import choose, deterministic
 from ganvas.core import images
 from ganvas.core.errors import UserError
+from ganvas.core.memory import refuse_more
 from ganvas.core.version import VERSION
 from ganvas.data import DataSettings, ImageSet, place_of
 from ganvas.data import load as load_data
@@ -22,6 +23,7 @@ from ganvas.runs.state import unpack
 logger = logging.getLogger("ganvas")
 
 DECODE_BATCH = 64
+SAMPLE_BYTES = 100  # of a sample, besides its pixels
 LAST_SEED = 2**63 - 1
 
 
@@ -50,6 +52,9 @@ class Model:
         """
         if n < 1 or not 0 <= seed <= LAST_SEED - n:
             raise UserError(f"cannot draw {n} samples from seed {seed}: ask for 1 or more, from a seed of 0 or more")
+        spec = self.method.spec
+        size = n * (SAMPLE_BYTES + 2 * spec.channels * spec.height * spec.width)
+        refuse_more(size, f"{n:,} samples take", "draw fewer at a time")
         seeds = list(range(seed, seed + n))
         labels = self.labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds, () if labels is None else self.classes)

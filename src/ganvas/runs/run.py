@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ganvas.core import files
 from ganvas.core.errors import UserError
+from ganvas.core.text import writable
 from ganvas.recipes import library
 from ganvas.recipes.library import length
 from ganvas.runs.guard_journal import GuardEvent, GuardJournal
@@ -42,7 +43,7 @@ class Run:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).expanduser()
+        self.path = files.expanded(path)
         self.info_file = self.path / "run.json"
         self.recipe_file = self.path / "recipe.toml"
         self.samples = self.path / "samples"
@@ -153,7 +154,7 @@ class Run:
             "spec": data.spec,
             "classes": data.classes,
             "skipped": data.skipped,
-            "place": None if place is None else str(place),
+            "place": None if place is None else writable(place),
         }
         info = {
             "recipe": recipe.name,

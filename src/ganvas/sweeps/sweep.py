@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import filelock
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.data import DataSettings
 from ganvas.data import load as load_data
@@ -54,7 +55,7 @@ class Sweep:
             raise UserError(
                 f"--device {device} is a GPU of this machine: on Ray each run gets a GPU of its own; use --device cuda"
             )
-        self.plan, self.folder, self.jobs, self.on, self.retry = plan, folder.expanduser().resolve(), jobs, on, retry
+        self.plan, self.folder, self.jobs, self.on, self.retry = plan, files.expanded(folder).resolve(), jobs, on, retry
         self.given_folder, self.data_dir, self.device = folder, data_dir and data_dir.resolve(), device
         self.stop = StopSignal(self.folder / ".stop" if on == "ray" else None)
         self.sizes: dict[DataSettings, int] = {}  # images per epoch

@@ -1,13 +1,10 @@
 """The memory and the disk space of a run: its budget, and a forecast as text."""
 
-import math
-import os
-
 import torch
 
 from ganvas.core import images
-from ganvas.core.errors import UserError
 from ganvas.core.files import say_size
+from ganvas.core.memory import refuse_more
 from ganvas.core.spec import ImageSpec
 from ganvas.data import ImageSet
 from ganvas.methods import Method
@@ -45,36 +42,17 @@ def budget_of(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budge
 
 
 def refuse_what_cannot_fit(recipe: Recipe, spec: ImageSpec) -> None:
-    """Raise UserError for a batch or for networks that are larger than the memory of this machine.
-
-    Otherwise the system might kill the process without a word.
-    """
-    memory = physical_memory()
+    """Raise UserError for a batch or for networks that are larger than the memory of this machine."""
     batch = recipe.train.batch_size * spec.channels * spec.height * spec.width * FLOAT_BYTES
-    if batch > memory:
-        raise UserError(
-            f"a batch of {recipe.train.batch_size:,} images takes {say_size(batch)}, more than this machine has "
-            f"({say_size(memory)}): lower train.batch_size"
-        )
+    refuse_more(batch, f"a batch of {recipe.train.batch_size:,} images takes", "lower train.batch_size")
     with torch.device("meta"):  # no numbers, only shapes
         networks = [
             recipe.network.generator(spec, recipe.method.latent_size),
             recipe.network.discriminator(spec),
         ]
     size = sum(weight.numel() for network in networks for weight in network.parameters()) * FLOAT_BYTES * COPIES
-    if size > memory:
-        raise UserError(
-            f"these networks take {say_size(size)} with their gradients and optimisers, more than this machine has "
-            f"({say_size(memory)}): make them smaller, for example with network.base or network.width"
-        )
-
-
-def physical_memory() -> float:
-    """The memory of this machine, in bytes; infinite if the system does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # Windows
-        return math.inf
+    advice = "make them smaller, for example with network.base or network.width"
+    refuse_more(size, "these networks, with their gradients and optimisers, take", advice)
 
 
 def expected_space(recipe: Recipe, method: Method, data: ImageSet) -> str:

@@ -1,10 +1,13 @@
 """Evaluators: which one is chosen, what it sees, and what happens to damaged or missing ones."""
 
 import hashlib
+import json
+import os
 import sys
 import types
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +44,7 @@ def test_bundled_evaluators_are_what_the_code_says(name: str, limit: int) -> Non
     evaluator = evaluators.load(name, "cpu")
     assert evaluator.name == name
     assert len(evaluator.classes) == 10
-    assert evaluator.facts["test"]["accuracy"] >= {"digits": 0.994, "cifar10": 0.9}[name]
+    assert evaluator.facts.test.accuracy >= {"digits": 0.994, "cifar10": 0.9}[name]
 
 
 @pytest.mark.parametrize(("name", "data", "least"), [("digits", "mnist", 0.99), ("cifar10", "cifar10", 0.88)])
@@ -77,7 +80,7 @@ def test_the_evaluator_is_chosen_by_the_data(pictures: Path) -> None:
         return evaluators.choose_for(ImageSpec(channels, 28, 28, len(classes)), classes, sha256, "cpu").name
 
     digits = evaluators.load("digits", "cpu")
-    assert chosen(1, DIGITS, digits.facts["data"]["sha256"]) == "digits"
+    assert chosen(1, DIGITS, digits.facts.data.sha256) == "digits"
     assert chosen(1, DIGITS) == "digits"  # other pictures of the same classes
     assert chosen(1, ()) == "digits"  # general features
     assert chosen(3, ()) == "cifar10"
@@ -98,14 +101,16 @@ def test_an_evaluator_of_ones_own_is_trained_once_and_listed(pictures: Path) -> 
     assert training.file.parent == cache_dir() / "evaluators"
     assert not training.file.with_suffix(".training").exists()
     evaluator = evaluators.load(str(training.file), "cpu")
-    assert evaluator.facts["test"] == {
+    assert evaluator.facts.test.model_dump() == {
         "what": "images held out of the training set",
         "images": 6,
         "accuracy": evaluators.accuracy(evaluator, training._unseen),
     }
-    assert evaluator.facts["test"]["accuracy"] > 0.8
+    assert evaluator.facts.test.accuracy > 0.8
+    training.file.with_suffix(".training").mkdir()  # left by a process that was killed at its end
     again = evaluators.Training(DataSettings(name=str(pictures)), QUICK, device="cpu")
     assert list(again) == []
+    assert not training.file.with_suffix(".training").exists()
     assert evaluators.load(str(pictures), "cpu").sha256 == evaluator.sha256  # by the name of its data
     assert [row[0] for row in evaluators.available()] == ["digits", "cifar10", str(pictures)]
     assert "54 images" in evaluators.available()[2][1]
@@ -125,8 +130,8 @@ def test_a_test_split_is_used_where_there_is_one(tmp_path: Path) -> None:
     list(training)
     evaluator = evaluators.load(str(tmp_path / "mine.safetensors"), "cpu")
     assert evaluator.name == "mine"
-    assert evaluator.facts["test"] == {"what": "test images", "images": 10, "accuracy": 1.0}
-    assert evaluator.facts["data"]["images"] == 40
+    assert evaluator.facts.test.model_dump() == {"what": "test images", "images": 10, "accuracy": 1.0}
+    assert evaluator.facts.data.images == 40
 
 
 def test_data_that_no_evaluator_can_learn_is_refused(pictures: Path, tmp_path: Path) -> None:
@@ -153,13 +158,15 @@ def test_missing_and_damaged_evaluators(tmp_path: Path, monkeypatch: pytest.Monk
     rubbish.write_bytes(b"rubbish" * 10)
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
         evaluators.load(str(rubbish))
+    os.mkfifo(rubbish.with_name("pipe.safetensors"))
+    rubbish.with_name("folder.safetensors").mkdir()
     assert [row[0] for row in evaluators.available()] == ["digits", "cifar10"]  # others are not in the way
     whole = (resources.files("ganvas.evaluation.evaluators") / "weights" / "digits.safetensors").read_bytes()
     rubbish.write_bytes(whole[:-100])
     with pytest.raises(UserError, match="not an evaluator, or it is damaged"):
         evaluators.load(str(rubbish))
     evaluator = evaluators.load("digits", "cpu")
-    evaluator.facts["settings"]["invented_later"] = 1
+    evaluator.facts.settings["invented_later"] = 1
     spec = ImageSpec(1, 28, 28, 10)
     settings = ClassifierSettings(widths=(32, 64, 128))
     network = classifier.build(settings, spec, choose("cpu"))
@@ -169,6 +176,27 @@ def test_missing_and_damaged_evaluators(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(lookup.BUNDLED, "digits", "0" * 64)
     with pytest.raises(UserError, match="install ganvas again"):
         evaluators.load("digits")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": []}, "not an evaluator, or it is damaged"),
+        ({"channels": 2}, "not an evaluator, or it is damaged"),
+        ({"data": {"name": "x", "sha256": "y", "images": "many"}}, "not an evaluator, or it is damaged"),
+        ({"settings": {"widths": [10**9, 10**9, 10**9]}}, "not an evaluator, or it is damaged"),
+        ({"settings": {"size": 10**9}}, "evaluator.size"),
+    ],
+)
+def test_evaluators_that_say_odd_things_of_themselves(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    data = (resources.files("ganvas.evaluation.evaluators") / "weights" / "digits.safetensors").read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"]["ganvas"] = json.dumps({**json.loads(header["__metadata__"]["ganvas"]), **change})
+    text = json.dumps(header).encode()
+    (tmp_path / "odd.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+    with pytest.raises(UserError, match=message):
+        evaluators.load(str(tmp_path / "odd.safetensors"))
 
 
 class FakeInception(torch.nn.Module):

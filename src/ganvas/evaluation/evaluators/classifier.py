@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -32,7 +32,7 @@ LARGEST = 32  # default maximum side in pixels; larger images are scaled down
 class ClassifierSettings(Settings):
     """The settings of the network and its training."""
 
-    size: int = Field(32, ge=8)
+    size: int = Field(32, ge=8, le=1024)
     """side in pixels to which images are scaled"""
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256)
     """filters of the three stages; the last is the number of features"""
@@ -46,7 +46,7 @@ class ClassifierSettings(Settings):
     """additional last epochs at a quarter of the highest learning rate, over which the weights are averaged"""
     batch_size: PositiveInt = 256
     """images per batch"""
-    lr: PositiveFloat = 0.2
+    lr: float = Field(0.2, gt=0, le=1e6)
     """highest learning rate, reached after a fifth of the epochs"""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Nesterov momentum"""
@@ -58,7 +58,7 @@ class ClassifierSettings(Settings):
     """maximum of random shifts, in pixels"""
     mirror: bool = True
     """mirror left and right at random; results are then averaged over both views"""
-    cutout: NonNegativeInt = 8
+    cutout: int = Field(8, ge=0, le=1024)
     """side of the square cut out of every image, in pixels; 0 = none"""
     seed: int = Field(0, ge=0, lt=2**31)
     """seed of the initial weights, the data order and the augmentation"""
@@ -119,6 +119,13 @@ def build(settings: ClassifierSettings, spec: ImageSpec, compute: Compute) -> Cl
         torch.manual_seed(settings.seed)
         network = Classifier(spec.channels, spec.num_classes, settings.widths)
     return network.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def size(settings: ClassifierSettings, spec: ImageSpec) -> int:
+    """The number of weights and statistics of the network for images of `spec`, which is not built."""
+    with torch.device("meta"):
+        network = Classifier(spec.channels, spec.num_classes, settings.widths)
+    return sum(tensor.numel() for tensor in network.state_dict().values())
 
 
 def train(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ganvas.compute.device import deterministic
 from ganvas.core.images import ImageSpec
+from ganvas.evaluation.evaluators.facts import Facts
 
 BATCH = 250
 LUMA = (0.299, 0.587, 0.114)  # Rec. 601: the weights of red, green and blue in grey
@@ -30,7 +31,7 @@ class Evaluator:
     size, channels: of its input; images are scaled to the size and converted to grey or colour
     scaling: how they are scaled, as text
     classes: the classes of its probabilities, in order; empty if they are unnamed
-    facts: its settings, data and test accuracy
+    facts: its settings, data and test accuracy; None for inception
     network: uint8 [B, channels, H, W] on `device` -> features [B, F], probabilities [B, classes]
     """
 
@@ -40,7 +41,7 @@ class Evaluator:
     channels: int
     scaling: str
     classes: tuple[str, ...]
-    facts: dict[str, Any]
+    facts: Facts | None
     network: Callable[[Tensor], tuple[Tensor, Tensor]]
     device: torch.device
 

@@ -1,19 +1,19 @@
 """Finding evaluators by training images, by name, by file or by hash."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from ganvas.compute.device import choose
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
-from ganvas.core.files import read
+from ganvas.core.files import expanded, read
 from ganvas.core.images import ImageSpec
 from ganvas.evaluation.evaluators import files, inception
 from ganvas.evaluation.evaluators.evaluator import Evaluator
+from ganvas.evaluation.evaluators.facts import Facts
 
 # The evaluators that come with ganvas, with their sha256. `cifar10` is the mean of the weights of three networks (a
 # model soup, Wortsman et al., 2022) that continue one training of 18 epochs: with plain_epochs=4, with plain_epochs=14,
@@ -36,10 +36,10 @@ def choose_for(
         return load(name, device)
     bundled = [load(name, device) for name in BUNDLED]
     for evaluator in bundled:
-        if evaluator.facts["data"]["sha256"] == sha256:
+        if evaluator.facts and evaluator.facts.data.sha256 == sha256:
             return evaluator
     for file, facts in _trained():
-        if facts["data"]["sha256"] == sha256:
+        if facts.data.sha256 == sha256:
             return load(str(file), device)
     for evaluator in bundled:
         if evaluator.knows(classes) and evaluator.channels == spec.channels:
@@ -67,17 +67,14 @@ def load(name: str, device: str = "auto") -> Evaluator:
     if name == inception.NAME:
         return inception.load(compute)
     if name in BUNDLED:
-        data = (resources.files(__package__ or "") / "weights" / f"{name}.safetensors").read_bytes()
-        if hashlib.sha256(data).hexdigest() != BUNDLED[name]:
-            raise UserError(f"the evaluator '{name}' of this installation is damaged: install ganvas again")
-        return files.from_bytes(data, name, compute)
-    path = Path(name).expanduser()
+        return files.from_bytes(_bundled(name), name, compute)
+    path = expanded(name)
     if path.suffix == ".safetensors":
         try:
             return files.from_bytes(read(path), name, compute)
         except OSError as error:
             raise UserError(f"cannot read the evaluator '{name}': {error.strerror}") from None
-    named = {facts["name"]: file for file, facts in _trained()}
+    named = {facts.name: file for file, facts in _trained()}
     if name in named:
         return load(str(named[name]), device)
     raise UserError(
@@ -86,10 +83,18 @@ def load(name: str, device: str = "auto") -> Evaluator:
     )
 
 
+def _bundled(name: str) -> bytes:
+    """The file of an evaluator that comes with ganvas."""
+    data = (resources.files(__package__ or "") / "weights" / f"{name}.safetensors").read_bytes()
+    if hashlib.sha256(data).hexdigest() != BUNDLED[name]:
+        raise UserError(f"the evaluator '{name}' of this installation is damaged: install ganvas again")
+    return data
+
+
 def available() -> list[tuple[str, str, str]]:
     """(name, training data and accuracy, location) of every available evaluator."""
-    rows = [(name, _in_words(load(name, "cpu").facts), "comes with ganvas") for name in BUNDLED]
-    rows += [(facts["name"], _in_words(facts), str(file)) for file, facts in _trained()]
+    rows = [(name, _in_words(files.read_facts(_bundled(name), name)), "comes with ganvas") for name in BUNDLED]
+    rows += [(facts.name, _in_words(facts), str(file)) for file, facts in _trained()]
     weights = inception.weights_file()
     return [*rows, (inception.NAME, "the network of the published FID", str(weights))] if weights.is_file() else rows
 
@@ -99,16 +104,18 @@ def describe(file: Path) -> str:
     return _in_words(files.read_facts(read(file), file))
 
 
-def _in_words(facts: Mapping[str, Any]) -> str:
-    data, test = facts["data"], facts["test"]
-    tested = f"{test['images']:,} {test['what'].replace('pictures', 'images')}"  # as earlier versions wrote
-    return f"trained on {data['images']:,} images of {data['name']}, accuracy {test['accuracy']:.2%} on {tested}"
+def _in_words(facts: Facts) -> str:
+    learned = f"trained on {facts.data.images:,} images of {facts.data.name}"
+    if facts.test is None:
+        return learned
+    what = facts.test.what.replace("pictures", "images")  # as earlier versions wrote
+    return f"{learned}, accuracy {facts.test.accuracy:.2%} on {facts.test.images:,} {what}"
 
 
-def _trained() -> list[tuple[Path, dict[str, Any]]]:
+def _trained() -> list[tuple[Path, Facts]]:
     """The intact evaluators in the cache, with their facts."""
     found = []
     for file in sorted((cache_dir() / "evaluators").glob("*.safetensors")):
-        with suppress(UserError):
+        with suppress(UserError, OSError):
             found.append((file, files.read_facts(read(file), file)))
     return found

@@ -1,6 +1,7 @@
 """Training an evaluator for a labelled set of images."""
 
 import hashlib
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from ganvas.compute.device import Compute, choose, deterministic, keep_freed_memory
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
-from ganvas.core.files import write
+from ganvas.core.files import check_output, write
 from ganvas.core.images import from_uint8
 from ganvas.core.settings import parse
 from ganvas.core.version import VERSION
@@ -21,6 +22,7 @@ from ganvas.data import load as load_data
 from ganvas.evaluation.evaluators import classifier
 from ganvas.evaluation.evaluators.classifier import Classifier, ClassifierSettings, Progress
 from ganvas.evaluation.evaluators.evaluator import BATCH, Evaluator
+from ganvas.evaluation.evaluators.facts import Facts, Tested
 from ganvas.evaluation.evaluators.files import from_bytes, to_bytes
 
 HELD_OUT = 10  # without a test split, one image in ten is held out to test the evaluator
@@ -45,6 +47,8 @@ class Training:
     ) -> None:
         if out is not None and out.suffix != ".safetensors":
             raise UserError(f"cannot write an evaluator as '{out}': name a .safetensors file")
+        if out is not None:
+            check_output(out)
         learned = load_data(data, "train", data_dir)
         if learned.labels is None or len(learned.classes) < 2:
             raise UserError(
@@ -65,34 +69,34 @@ class Training:
         self.file = out or cache_dir() / "evaluators" / f"{self.of[:16]}-{recipe[:8]}.safetensors"
 
     def __iter__(self) -> Iterator[Progress]:
+        partial = self.file.with_suffix(".training")
         if self.file.is_file():
+            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed while it removed it
             return
         if self._compute.device.type == "cpu":
             keep_freed_memory()
         network = classifier.build(self.settings, self.data.spec, self._compute)
-        partial = self.file.with_suffix(".training")
         with deterministic():
             yield from classifier.train(network, self.settings, self.data, self._compute, partial)
         self._write(network)
-        for part in partial.glob("*"):
-            part.unlink()
-        partial.rmdir()
+        shutil.rmtree(partial, ignore_errors=True)
 
     def _write(self, network: Classifier) -> None:
-        facts = {
+        values = {
             "name": self.name,
             "settings": self.settings.model_dump(mode="json"),
             "channels": self.data.spec.channels,
             "classes": list(self.data.classes),
             "data": {"name": self.data.name, "sha256": self.of, "images": len(self.data)},
+            "temperature": self._calibrate(network),
             "ganvas": VERSION,
             "torch": torch.__version__,
         }
-        facts["temperature"] = self._calibrate(network)
+        facts = Facts.from_values(values, self.file)
         as_stored = from_bytes(to_bytes(network, facts), self.name, Compute(self._compute.device))
         right = accuracy(as_stored, self._unseen)
-        test = {"what": self._what, "images": len(self._unseen), "accuracy": right}
-        write(self.file, to_bytes(network, {**facts, "test": test}))
+        test = Tested(what=self._what, images=len(self._unseen), accuracy=right)
+        write(self.file, to_bytes(network, facts.model_copy(update={"test": test})))
 
     @torch.no_grad()
     def _calibrate(self, network: Classifier) -> float:

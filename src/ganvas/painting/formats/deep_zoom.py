@@ -4,7 +4,6 @@ There is a numbered level for every halving of the image: 0 is a single pixel, t
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from ganvas.core import files
 from ganvas.painting.formats.strips import LEVEL, Shape, to_pillow
 
+RECIPE = "recipe.json"
 TILE, OVERLAP = 254, 1  # pixels; tiles overlap, so that no seams are visible between them
 DZI = """<?xml version="1.0" encoding="UTF-8"?>
 <Image xmlns="http://schemas.microsoft.com/deepzoom/2008" Format="png" Overlap="{overlap}" TileSize="{tile}">
@@ -26,22 +26,20 @@ def tiles_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}_files")
 
 
+def is_ours(tiles: Path) -> bool:
+    """Whether ganvas wrote these tiles; without their .dzi file, they were left by a process that was killed."""
+    return (tiles / RECIPE).is_file()
+
+
 def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -> None:
     """The tiles are moved into place before the .dzi file is written; a failure undoes all of it."""
     tiles = tiles_of(path)
-    part, old = (tiles.with_name(f".{tiles.name}.{os.getpid()}{end}") for end in (files.PART, ".old"))
-    for left in (part, old):  # left by a killed process with the same id
-        shutil.rmtree(left, ignore_errors=True)
-    files.remove_abandoned(tiles.parent)
-    with ExitStack() as undo:
-        undo.callback(shutil.rmtree, part, ignore_errors=True)
-        part.mkdir(parents=True)
-        undo.enter_context(files.held(part / ".lock"))
+    with files.scratch(tiles) as folder, ExitStack() as undo:
+        part, old = folder / "new", folder / "old"
         level = _Level(part, shape.height, shape.width, shape.channels)
         for strip in strips:
             level.add(strip.astype(np.float32))
-        files.write(part / "recipe.json", recipe.encode())
-        (part / ".lock").unlink()
+        files.write(part / RECIPE, recipe.encode())
         if os.name == "posix":
             os.sync()  # flushes all tiles at once; one by one would take longer than painting
         if tiles.exists():
@@ -52,7 +50,6 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
         xml = DZI.format(overlap=OVERLAP, tile=TILE, width=shape.width, height=shape.height)
         files.write(path, xml.encode())
         undo.pop_all()
-    shutil.rmtree(old, ignore_errors=True)
 
 
 class _Level:
@@ -122,5 +119,5 @@ def _even(rows: np.ndarray, axis: int) -> np.ndarray:
 def read(path: Path) -> str | None:
     if b"deepzoom" not in files.read(path):
         raise ValueError("not a Deep Zoom file")
-    recipe = tiles_of(path) / "recipe.json"
+    recipe = tiles_of(path) / RECIPE
     return files.read(recipe).decode() if recipe.exists() else None
