@@ -1,14 +1,21 @@
-"""The residual pixel network (24 blocks, 6 units) through `ganvas.fused` against plain modules, in one process.
+"""The kernels of pixel networks against plain modules, in one process.
 
     python benchmarks/cppn.py [--parts paint train ...] [--ways kernel torch] [--rounds 5] [--threads 2]
+
+The residual network (24 blocks, 6 units):
 
 - paint: 1080×1080 pixels; the plain modules take the whole picture at once, and in tiles
 - large: 3240×3240 pixels; the plain modules take it in tiles
 - train: 100 images of 28×28 pixels forward and backward, with the gradients of all weights and of the latents
 - memory: what the training step adds to the peak of a process of its own
 - exact: how far 1080×1080 pixels, and the gradients of a training step, are from those of the plain modules in float64
-- wide: the other published network, 4 layers of 128 units; ours computes it in tiles
 - files: a painting from the run to the PNG file, of 28, 1080, 3240 and 32768 pixels square, each in its own process
+
+Layered networks; the plain modules take everything at once:
+
+- layered: tanh:8x64 and softplus:4x128 of 512×512 and 1080×1080 pixels, and a batch of the recipe mnist-cppn-vae-gan
+  (500 images of 26×26 pixels) forward and backward
+- step: a step of that recipe, with all the updates that it may make
 
 `kernel` is what ganvas does where there is a compiler, `torch` what it does elsewhere. Sides take turns and the fastest
 turn of each counts, because only noise makes one slower. On a machine that others use, `--clock cpu --threads 1` counts
@@ -24,19 +31,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ganvas.networks import residual_kernel
-from ganvas.networks.cppn import CPPN, ResidualNetwork
+from ganvas.compute.device import choose
+from ganvas.core.images import ImageSpec
+from ganvas.data import Batch
+from ganvas.methods.cppn_vae_gan import CPPNVAEGAN
+from ganvas.networks import kernels
+from ganvas.networks.cppn import CPPN, PixelNetwork, ResidualNetwork
 from ganvas.networks.render import render
 from ganvas.networks.view import View
 from ganvas.painting.paint import Painting
 from ganvas.painting.painter import Painter
 from ganvas.painting.recipes import RandomOrigin
 from ganvas.painting.subjects import Subject, random_latent
+from ganvas.recipes import library
 
 LATENT = 32
 TILE = 2**15  # pixels; the fastest for the plain modules among powers of two
@@ -56,7 +69,7 @@ def by(way: str, side: Side) -> Side:
     """`side` with the kernel, or without."""
 
     def run() -> Tensor:
-        os.environ[residual_kernel.SWITCH] = "on" if way == "kernel" else "off"
+        os.environ[kernels.SWITCH] = "on" if way == "kernel" else "off"
         return side()
 
     return run
@@ -107,7 +120,7 @@ def compare(title: str, sides: dict[str, Side], rounds: int, clock: Callable[[],
     for name, times in seconds.items():
         ratios = "".join(f", {best / min(times):6.1f} × {other}" for other, best in plain.items() if name not in plain)
         difference = (results[name] - first).abs().max().item()
-        print(f"{title:6} {name:13} best {1e3 * min(times):9.1f} ms, differs by {difference:.0e}{ratios}", flush=True)
+        print(f"{title:14} {name:13} best {1e3 * min(times):9.1f} ms, differs by {difference:.0e}{ratios}", flush=True)
 
 
 def extra_megabytes(way: str) -> float:
@@ -167,28 +180,59 @@ def exact(ways: list[str]) -> None:
         print(f"exact  {way:13} gradients differ by {share:.1e} of their norm from float64")
 
 
-def wide(rounds: int, clock: Callable[[], float], images: int = 100) -> None:
-    torch.manual_seed(0)
-    G = CPPN(kind="softplus", std=0.1).network(1, LATENT)
-    z, place, view = torch.randn(images, LATENT, requires_grad=True), View(28, 28).coordinates(), View(1080, 1080)
-    gradient, far = torch.randn(images, len(place), 1), view.coordinates()
+def whole(network: PixelNetwork, z: Tensor, place: Tensor) -> Tensor:
+    """The logits by plain modules, everything at once."""
+    logits: Tensor = network.output(network.hidden(z, place))
+    return logits
 
-    def step(logits: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+
+def layered(ways: list[str], rounds: int, clock: Callable[[], float]) -> None:
+    for kind, layers, width in (("tanh", 8, 64), ("softplus", 4, 128)):
+        torch.manual_seed(0)
+        G, z = CPPN(kind=kind, layers=layers, width=width, std=0.1).network(1, LATENT), torch.randn(1, LATENT)
+        for side in (512, 1080):
+            view = View(side, side)
+            plain = torch.no_grad()(lambda: whole(G, z, view.coordinates()).sigmoid())  # noqa: B023
+            ours = {way: by(way, lambda: render(G, z, view).view(1, -1, 1).add(1).div(2)) for way in ways}  # noqa: B023
+            compare(f"{kind} {side}²", {"plain": plain} | ours, rounds, clock)
+
+    zs, place = torch.randn(500, LATENT, requires_grad=True), View(26, 26).coordinates()
+    gradient = torch.randn(len(zs), len(place), 1)
+
+    def batch(logits: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         G.zero_grad()
-        found = logits(z, place)
+        found = logits(zs, place)
         found.backward(gradient)
         return found.detach()
 
-    def whole(z: Tensor, place: Tensor) -> Tensor:
-        found: Tensor = G.output(G.hidden(z, place))
-        return found
+    sides = {"plain": lambda: batch(partial(whole, G))} | {way: by(way, lambda: batch(G.logits)) for way in ways}
+    compare("batch", sides, rounds, clock)
 
-    compare("wide", {"plain training": lambda: step(whole), "ours": lambda: step(G.logits)}, rounds, clock)
-    sides = {
-        "plain painting": torch.no_grad()(lambda: whole(z[:1], far).sigmoid()),
-        "ours": lambda: render(G, z[:1], view).view(1, -1, 1).add(1).div(2),
-    }
-    compare("wide", sides, rounds, clock)
+
+class Noise:
+    """A batch of the recipe, the same every time."""
+
+    def __init__(self, count: int, spec: ImageSpec) -> None:
+        self.images = torch.rand(count, *spec[:3]) * 2 - 1
+
+    def next(self) -> Batch:
+        return Batch(self.images, None)
+
+
+def steps(ways: list[str], rounds: int, clock: Callable[[], float]) -> None:
+    always = {"g_stop": 0.0, "d_above": 0.0, "d_unless_g": 99.0}
+    recipe = library.load("mnist-cppn-vae-gan", {"method": always})
+    spec = ImageSpec(1, 26, 26, 0)
+    batches = Noise(recipe.train.batch_size, spec)
+
+    def step(way: str) -> Side:
+        method = recipe.build(spec, choose("cpu", "fp32"))
+        assert isinstance(method, CPPNVAEGAN)
+        if way == "plain":
+            method.G.pixels.logits = partial(whole, method.G.pixels)  # type: ignore[method-assign]
+        return by(way, lambda: method.step(batches)["vae_loss"])
+
+    compare("step", {way: step(way) for way in ("plain", *ways)}, rounds, clock)
 
 
 def paint_file(side: int) -> tuple[float, float, float]:
@@ -214,7 +258,7 @@ def files(threads: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parts = ["paint", "large", "train", "memory", "exact", "wide", "files"]
+    parts = ["paint", "large", "train", "memory", "exact", "files", "layered", "step"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--ways", nargs="+", choices=["kernel", "torch"], default=["kernel", "torch"])
     parser.add_argument("--rounds", type=int, default=5)
@@ -230,8 +274,9 @@ def main() -> None:
     if args.file_of:
         print(*paint_file(args.file_of))
         return
-    active, why = residual_kernel.status()
-    print(f"kernel {'on' if active else 'off'}: {why}; {args.threads} threads, {args.clock} clock")
+    for name, kernel in (("residual", kernels.residual), ("layered", kernels.layered)):
+        active, why = kernel.status()
+        print(f"{name} kernel {'on' if active else 'off'}: {why}; {args.threads} threads, {args.clock} clock")
     clock = time.process_time if args.clock == "cpu" else time.perf_counter
     if "paint" in args.parts:
         compare("paint", painting(1080, args.ways, whole=True), args.rounds, clock)
@@ -243,10 +288,12 @@ def main() -> None:
         memory(args.ways, args.threads)
     if "exact" in args.parts:
         exact(args.ways)
-    if "wide" in args.parts:
-        wide(args.rounds, clock)
     if "files" in args.parts:
         files(args.threads)
+    if "layered" in args.parts:
+        layered(args.ways, args.rounds, clock)
+    if "step" in args.parts:
+        steps(args.ways, args.rounds, clock)
 
 
 if __name__ == "__main__":

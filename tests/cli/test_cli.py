@@ -19,7 +19,7 @@ from rich.console import Console
 from ganvas import cli
 from ganvas.cli import common
 from ganvas.core import images
-from ganvas.networks.residual_kernel import SWITCH
+from ganvas.networks.kernels import SWITCH
 from ganvas.painting import video_files
 from ganvas.painting.paint import load_painting
 from ganvas.runs.run import Run
@@ -544,7 +544,12 @@ def test_a_missing_kernel_is_noted_where_it_would_serve(
     assert ganvas("train", "mnist-residual-cppn", "--out", tmp_path / "run", *words) == 0
     assert ganvas("paint", tmp_path / "run", "--size", 9, "--device", "cpu", "--out", tmp_path / "a.png") == 0
     notes = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]
-    assert len(notes) == (2 if kind == "residual" else 0)
+    assert len(notes) == 2
+    assert (
+        ganvas("paint", "--random", f"{kind}:1x300", "--size", 9, "--device", "cpu", "--out", tmp_path / "b.png") == 0
+    )
+    wide = [line for line in capsys.readouterr().err.splitlines() if "without the compiled kernel" in line]
+    assert not wide  # PyTorch is as fast
 
 
 def test_what_strangers_write_is_shown_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,6 @@ from torch import Tensor
 
 from ganvas.core.errors import UserError
 from ganvas.core.settings import parse
-from ganvas.networks import cppn
 from ganvas.networks.cppn import CPPN, PixelNetwork, ResidualNetwork
 from ganvas.networks.view import View
 
@@ -106,18 +105,3 @@ def test_wrong_settings_are_one_line() -> None:
     for values in ({"width": 0}, {"kind": "linear"}, {"scale": 0}, {"std": -1}):
         with pytest.raises(UserError, match=f"network.{next(iter(values))}"):
             parse(CPPN, values, "network")
-
-
-def test_layers_that_are_computed_again_have_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    G = CPPN(kind="softplus", width=8, layers=3, std=0.3).network(1, 4)
-    z, place = torch.randn(5, 4, requires_grad=True), View(6, 6).coordinates()
-
-    def gradients() -> list[torch.Tensor]:
-        return list(torch.autograd.grad(G(z, place).square().sum(), [z, *G.parameters()]))
-
-    kept = gradients()
-    monkeypatch.setattr(cppn, "KEPT", 0)
-    monkeypatch.setattr(cppn, "TILE", 2 * 36 * 8)  # two images at a time
-    for again, once in zip(gradients(), kept, strict=True):
-        torch.testing.assert_close(again, once)

@@ -91,11 +91,12 @@ def cell(text: str, style: str = "") -> Text:
 
 def say_if_slow(network: "Networks | CPPN", device: "torch.device") -> None:
     """Print a note on stderr if the compiled kernel would help but cannot be used."""
-    from ganvas.networks import residual_kernel
     from ganvas.networks.cppn import CPPN
+    from ganvas.networks.kernels import layered
 
-    if isinstance(network, CPPN) and network.kind == "residual" and device.type == "cpu":
-        active, why = residual_kernel.status(network.sizes()[0])
+    # Wider networks are as fast in PyTorch.
+    if isinstance(network, CPPN) and device.type == "cpu" and network.sizes()[0] <= layered.MAX_WIDTH:
+        active, why = network.kernel()
         if not active:
             say("[yellow]note:[/]", f"several times slower without the compiled kernel: {why}")
 

@@ -139,7 +139,7 @@ def info(*, device: Device = "auto") -> None:
     import torch
 
     from ganvas.compute import device as devices
-    from ganvas.networks import residual_kernel
+    from ganvas.networks.kernels import layered, residual
 
     compute = devices.choose(device)
     table = Table(box=None, show_header=False, pad_edge=False)
@@ -149,7 +149,11 @@ def info(*, device: Device = "auto") -> None:
     name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else ""
     table.add_row("device", f"{compute.device} {name}".strip())
     table.add_row("precision", f"{compute.precision} ({compute.why})")
-    for path, active, why in [*devices.fast_paths(compute), ("compiled pixel network", *residual_kernel.status())]:
+    kernels = [
+        (f"compiled {kind} network", *kernel.status())
+        for kind, kernel in (("residual", residual), ("layered", layered))
+    ]
+    for path, active, why in [*devices.fast_paths(compute), *kernels]:
         table.add_row(path, f"{'[green]on[/]' if active else '[yellow]off[/]'}  [dim]{why}[/]")
     out.print(table)
 

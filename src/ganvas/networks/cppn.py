@@ -10,8 +10,8 @@ side of the image, r = √(x² + y²), and the scale s multiplies the latent z a
 - `tanh`: h = tanh(U), then layers h = tanh(W·h + b). With large weights it is art without training.
 - `relu`: h = relu(U), then pairs of layers h = tanh(W·h + b), h = relu(W·h + b), as published for CIFAR-10.
 
-All end in a sigmoid. The `residual` kind is computed by `ganvas.networks.residual_kernel`. The discriminator (three
-strided convolutions) and the encoder (two softplus layers) are those of the published models.
+All end in a sigmoid. `ganvas.networks.kernels` computes them on a CPU. The discriminator (three strided convolutions)
+and the encoder (two softplus layers) are those of the published models.
 
 As published, E and D get images in [0, 1] (`inputs = "unit"`) and E starts from N(0, 0.02²) (`encoder_std`); the
 defaults learn more steadily. Deviation: D's convolutions start from N(0, 0.02²), which the published code truncates at
@@ -19,8 +19,8 @@ two standard deviations.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import partial
+from itertools import cycle, islice
 from typing import Literal
 
 import torch
@@ -34,7 +34,7 @@ from ganvas.networks import init
 from ganvas.networks.base import Generator, Networks
 from ganvas.networks.conditioning import with_label
 from ganvas.networks.dcgan import DCGANDiscriminator
-from ganvas.networks.residual_kernel import Weights, residual
+from ganvas.networks.kernels import Weights, layered, residual
 from ganvas.networks.view import View
 
 TILE = 2**20  # activations of one layer that are computed at a time
@@ -96,6 +96,11 @@ class CPPN(Networks):
         kind = ResidualNetwork if self.kind == "residual" else LayeredNetwork
         return kind(channels, latent_size, self)
 
+    def kernel(self) -> tuple[bool, str]:
+        """(whether the network is computed by a compiled kernel on a CPU, why)"""
+        width, _, _ = self.sizes()
+        return residual.status(width) if self.kind == "residual" else layered.status(width)
+
     def sizes(self) -> tuple[int, int, float]:
         """Width, layers and std of this kind."""
         width, layers, std = {
@@ -151,7 +156,7 @@ class ResidualNetwork(PixelNetwork):
 
     def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
         weights = Weights(self.place.weight, *self.blocks(), self.output.weight, self.output.bias)
-        return residual(self.latent(self.scale * z), coordinates, weights)
+        return residual.logits(self.latent(self.scale * z), coordinates, weights)
 
     def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
         h = self.first(z, coordinates).tanh()
@@ -177,17 +182,23 @@ class ResidualNetwork(PixelNetwork):
 
 
 class LayeredNetwork(PixelNetwork):
-    """Layers of tanh, or alternating tanh and ReLU, computed for as many images at a time as fit the caches."""
+    """Layers of tanh, or alternating tanh and ReLU.
+
+    `logits` uses the fast kernel. Where there is none, it computes as many images at a time as fit the caches.
+    """
 
     def __init__(self, channels: int, latent_size: int, config: CPPN) -> None:
         super().__init__(channels, latent_size, config)
         width, layers, std = config.sizes()
-        first: dict[str, Callable[[Tensor], Tensor]] = {"softplus": F.softplus, "tanh": torch.tanh, "relu": F.relu}
-        self.activation = first[config.kind]
+        others = ("tanh", "relu") if config.kind == "relu" else ("tanh",)
+        self.activations = config.kind, *islice(cycle(others), layers - 1)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers - 1))
         normal(self.layers, std)
 
     def logits(self, z: Tensor, coordinates: Tensor) -> Tensor:
+        if layered.serves(self.output.in_features, coordinates, z, *self.parameters()):
+            weights = Weights(self.place.weight, *self.blocks(), self.output.weight, self.output.bias)
+            return layered.logits(self.latent(self.scale * z), coordinates, weights, self.activations)
         compute = super().logits
         parts = z.split(max(1, TILE // (len(coordinates) * self.output.in_features)))
         numbers = len(z) * len(coordinates) * self.output.in_features * (1 + len(self.layers))
@@ -197,10 +208,19 @@ class LayeredNetwork(PixelNetwork):
         return torch.cat([compute(part, coordinates) for part in parts])
 
     def hidden(self, z: Tensor, coordinates: Tensor) -> Tensor:
-        h = self.activation(self.first(z, coordinates))
-        for number, layer in enumerate(self.layers):
-            h = layer(h).relu() if number % 2 and self.config.kind == "relu" else layer(h).tanh()
+        first, *others = (layered.FUNCTIONS[name] for name in self.activations)
+        h = first(self.first(z, coordinates))
+        for layer, activation in zip(self.layers, others, strict=True):
+            h = activation(layer(h))
         return h
+
+    def blocks(self) -> tuple[Tensor, Tensor]:
+        """Weights [layers - 1, 1, width, width] and biases [layers - 1, 1, width]."""
+        if not self.layers:
+            width, empty = self.output.in_features, self.output.weight.new_empty
+            return empty(0, 1, width, width), empty(0, 1, width)
+        parameters: list[Tensor] = list(self.layers.parameters())
+        return torch.stack(parameters[::2])[:, None], torch.stack(parameters[1::2])[:, None]
 
 
 class PixelGenerator(Generator):

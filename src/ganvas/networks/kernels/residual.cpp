@@ -5,31 +5,10 @@
 // activations stay in the cache; the backward pass computes them again instead of keeping them from the forward pass.
 // Pixels lie side by side in the lanes of a vector, and a tile is an array [row][vector]: one row per unit.
 //
-// Compiled for one width (-DWIDTH=6), so that every loop over units is unrolled. Not a number stays not a number.
-// All arrays are float32, contiguous, in the order of the letters:
-//   N images, P pixels, C channels, B blocks, D layers of a block, W units
-#include <cstdint>
-#include <cstring>
-#include <utility>
-#include <vector>
-
-#ifdef __clang__
-#define UNROLLED _Pragma("unroll")
-#else
-#define UNROLLED _Pragma("GCC unroll 32")
-#endif
-#define INLINE inline __attribute__((always_inline))
+// Compiled for one width (-DWIDTH=6), so that every loop over units is unrolled.
+#include "common.h"
 
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int LANES = 16;
-#elif defined(__AVX__)
-constexpr int LANES = 8;
-#else
-constexpr int LANES = 4;
-#endif
-typedef float Vector __attribute__((vector_size(LANES * sizeof(float))));
 
 constexpr int W = WIDTH;
 constexpr int TILE = 8;  // vectors of pixels that go through the network together: an even number
@@ -37,45 +16,8 @@ constexpr int64_t TILE_PIXELS = TILE * LANES;
 constexpr int PAIR = 2;  // vectors that share each weight once it is in a register
 typedef Vector Row[TILE];
 
-struct Network {
-    int64_t N, P, C, B, D;
-    const float *v;            // [N, W]: the latent's part of the first layer, its bias included
-    const float *coordinates;  // [P, 3]: x, y, r
-    const float *input;        // [W, 3]: weights of the coordinates
-    const float *weight;       // [B, D, W, W]
-    const float *bias;         // [B, D, W]
-    const float *out_weight;   // [C, W]
-    const float *out_bias;     // [C]
-    int64_t threads;
-
-    int64_t layer(int64_t b, int64_t l) const { return b * D + l; }
-    int64_t tiles() const { return (P + TILE_PIXELS - 1) / TILE_PIXELS; }
-};
-
-INLINE Vector all(float value) { return Vector{} + value; }
-
-// The comparisons are written so that a lane which is not a number keeps its value, as the max instruction of x86 does.
-INLINE Vector at_least(Vector low, Vector x) { return low > x ? low : x; }
-INLINE Vector at_most(Vector high, Vector x) { return high < x ? high : x; }
-INLINE Vector relu(Vector x) { return at_least(Vector{}, x); }
-
-// x P(x^2) / Q(x^2), a minimax fit of the relative error up to where tanh is 1 within an ulp, its coefficients then
-// searched for the least error in float32: 3e-7 relative to tanh, and at most an ulp above 1 (the tests measure it).
-INLINE Vector tanh(Vector x) {
-    x = at_least(all(-8.4f), at_most(all(8.4f), x));
-    const Vector s = x * x;
-    Vector p = s * 1.45213068e-08f + 2.14273259e-05f, q = s * 8.24642427e-07f + 3.36623692e-04f;
-    p = p * s + 3.54460091e-03f, q = q * s + 2.60629021e-02f;
-    p = p * s + 1.34221286e-01f, q = q * s + 4.67554510e-01f;
-    p = p * s + 1.0f, q = q * s + 1.0f;
-    return x * p / q;
-}
-
-double sum_of_lanes(Vector x) {
-    double sum = 0;
-    for (int lane = 0; lane < LANES; ++lane) sum += x[lane];
-    return sum;
-}
+int64_t layer(const Network &net, int64_t b, int64_t l) { return b * net.D + l; }
+int64_t tiles(const Network &net) { return (net.P + TILE_PIXELS - 1) / TILE_PIXELS; }
 
 // The size of the next piece when `left` is cut into as few pieces as possible, none above `most`, all of like size.
 constexpr int piece(int left, int most) {
@@ -132,7 +74,7 @@ struct Tile {
     int pixels, vectors;   // vectors are even: the last ones may repeat the last pixel
     Row coordinates[3];
 
-    Tile(const Network &net, int64_t task) : image(task / net.tiles()), first(task % net.tiles() * TILE_PIXELS) {
+    Tile(const Network &net, int64_t task) : image(task / tiles(net)), first(task % tiles(net) * TILE_PIXELS) {
         pixels = static_cast<int>(net.P - first < TILE_PIXELS ? net.P - first : TILE_PIXELS);
         vectors = (pixels + PAIR * LANES - 1) / (PAIR * LANES) * PAIR;
         for (int p = 0; p < vectors * LANES; ++p) {
@@ -166,7 +108,7 @@ void forward(const Network &net, const Tile &tile, Activations &activations) {
     }
     for (int64_t b = 0; b < net.B; ++b)
         for (int64_t l = 0; l < net.D; ++l) {
-            const float *w = net.weight + net.layer(b, l) * W * W, *bias = net.bias + net.layer(b, l) * W;
+            const float *w = net.weight + layer(net, b, l) * W * W, *bias = net.bias + layer(net, b, l) * W;
             const auto weight = [=](int o, int i) { return w[o * W + i]; };
             const auto start = [=](int o) { return all(bias[o]); };
             const Row *in = activations.rows(b, l);
@@ -238,10 +180,10 @@ void backward(const Network &net, const Tile &tile, const float *logit_gradient,
             for (int vector = 0; vector < tile.vectors; ++vector)
                 g[o][vector] = h_gradient[o][vector] * (1.0f - t[o][vector] * t[o][vector]);
         for (int64_t l = net.D - 1; l >= 0; --l) {
-            const int64_t layer = net.layer(b, l);
+            const int64_t at = layer(net, b, l);
             const Row *k = activations.rows(b, l);
-            outer(g, k, tile.vectors, sums.weight + layer * W * W, sums.bias + layer * W);
-            const float *w = net.weight + layer * W * W;
+            outer(g, k, tile.vectors, sums.weight + at * W * W, sums.bias + at * W);
+            const float *w = net.weight + at * W * W;
             const auto transposed = [=](int i, int o) { return w[o * W + i]; };
             const auto start = [](int) { return Vector{}; };
             if (l > 0) {
@@ -276,13 +218,13 @@ int64_t share_size(int64_t tasks) { return tasks < 64 * 64 ? 64 : (tasks + 63) /
 extern "C" {
 
 // logits [N, P, C]
-void residual_forward(const Network *network, float *logits) {
+void network_forward(const Network *network, float *logits) {
     const Network net = *network;
 #pragma omp parallel num_threads(net.threads)
     {
         Activations activations(net, false);
 #pragma omp for schedule(dynamic, 8)
-        for (int64_t task = 0; task < net.N * net.tiles(); ++task) {
+        for (int64_t task = 0; task < net.N * tiles(net); ++task) {
             const Tile tile(net, task);
             forward(net, tile, activations);
             write_logits(net, tile, activations.rows(0), logits);
@@ -292,9 +234,9 @@ void residual_forward(const Network *network, float *logits) {
 
 // The gradients of input, weight, bias, out_weight and out_bias, one behind the other; and of v [N, W].
 // What belongs to a share, and the order of sums, do not depend on the threads: the same bits every time.
-void residual_backward(const Network *network, const float *logit_gradient, float *gradients, float *v_gradients) {
+void network_backward(const Network *network, const float *logit_gradient, float *gradients, float *v_gradients) {
     const Network net = *network;
-    const int64_t tasks = net.N * net.tiles(), size = share_size(tasks), shares = (tasks + size - 1) / size;
+    const int64_t tasks = net.N * tiles(net), size = share_size(tasks), shares = (tasks + size - 1) / size;
     std::vector<float> v_parts(tasks * W);
     std::vector<std::vector<double>> parts(shares);
 #pragma omp parallel num_threads(net.threads)
@@ -319,29 +261,8 @@ void residual_backward(const Network *network, const float *logit_gradient, floa
     for (int64_t image = 0; image < net.N; ++image)
         for (int o = 0; o < W; ++o) {
             double sum = 0;
-            for (int64_t t = 0; t < net.tiles(); ++t) sum += v_parts[(image * net.tiles() + t) * W + o];
+            for (int64_t t = 0; t < tiles(net); ++t) sum += v_parts[(image * tiles(net) + t) * W + o];
             v_gradients[image * W + o] = static_cast<float>(sum);
         }
-}
-
-// values [count] -> their tanh, in place; for the tests
-void residual_tanh(float *values, int64_t count) {
-    for (int64_t i = 0; i < count; i += LANES) {
-        const size_t bytes = sizeof(float) * (count - i < LANES ? count - i : LANES);
-        Vector x = {};
-        std::memcpy(&x, values + i, bytes);
-        x = tanh(x);
-        std::memcpy(values + i, &x, bytes);
-    }
-}
-
-int64_t residual_lanes() { return LANES; }
-
-int64_t residual_openmp() {
-#ifdef _OPENMP
-    return 1;
-#else
-    return 0;
-#endif
 }
 }

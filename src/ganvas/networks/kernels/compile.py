@@ -1,6 +1,6 @@
-"""Compiles the kernel on first use, with the machine's compiler, and keeps it in the cache.
+"""Compiles a kernel on first use, with the machine's compiler, and keeps it in the cache.
 
-`library` never raises: if there is no compiler or it fails, the caller gets the reason and uses the fallback.
+`library` never raises: if there is no compiler or it fails, the caller gets the reason and computes in PyTorch.
 """
 
 import atexit
@@ -22,11 +22,11 @@ from ganvas.core import files
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
 
-SOURCE = Path(__file__).with_name("residual.cpp")
-MAX_WIDTH = 32
-FUNCTIONS = ("residual_forward", "residual_backward", "residual_tanh", "residual_lanes", "residual_openmp")
+SOURCES = Path(__file__).parent
+COMMON = "common.h"  # included by the kernels
+FUNCTIONS = ("network_forward", "network_backward", "evaluate", "lanes", "openmp")
 COMPILERS = ("g++", "clang++", "c++")
-# The parts of -ffast-math that the kernel needs. The whole of it would hide weights that are NaN, and would disable
+# The parts of -ffast-math that the kernels need. The whole of it would hide weights that are NaN, and would disable
 # denormal numbers for the whole process, because GCC then links code that does so.
 MATH_FLAGS = ("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros")
 FLAGS = ("-std=c++17", "-O3", *MATH_FLAGS, "-fPIC", "-shared")
@@ -42,17 +42,15 @@ TIMEOUT_SECONDS = 120  # a compilation takes one or two seconds
 
 
 class CannotBuild(Exception):
-    """The reason why the kernel cannot be built, in one line."""
+    """The reason why a kernel cannot be built, in one line."""
 
 
 @functools.cache
-def library(width: int) -> tuple[ctypes.CDLL | None, str]:
-    """The kernel for networks of `width` units and how it was compiled; or None and the reason."""
+def library(name: str, **macros: int) -> tuple[ctypes.CDLL | None, str]:
+    """The kernel in `name`.cpp, and how it was compiled; or None and the reason."""
     try:
-        if width > MAX_WIDTH:
-            raise CannotBuild(f"it supports up to {MAX_WIDTH} units, not {width}")
         compiler = _compiler()
-        file = _cached(compiler, width)
+        file = _cached(compiler, name, macros)
         try:
             loaded = ctypes.CDLL(str(file))
             for function in FUNCTIONS:
@@ -63,7 +61,7 @@ def library(width: int) -> tuple[ctypes.CDLL | None, str]:
         return loaded, f"compiled with {Path(compiler[0]).name}"
     except (CannotBuild, UserError) as reason:
         return None, str(reason)
-    except Exception as error:  # any trouble with compiler, linker or disk: the fallback works without them
+    except Exception as error:  # any trouble with compiler, linker or disk: PyTorch works without them
         return (
             None,
             f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}",
@@ -82,23 +80,23 @@ def _compiler() -> list[str]:
     return [found]
 
 
-def _cached(compiler: list[str], width: int) -> Path:
+def _cached(compiler: list[str], name: str, macros: dict[str, int]) -> Path:
     """The compiled kernel in the cache; compiled first, by one process at a time, if it is missing.
 
     A loaded kernel runs with the rights of this process. So a cache that others can write to is not used: the kernel is
     compiled into a folder that only this process uses.
     """
-    source = SOURCE.read_bytes()
-    key = repr((source, width, compiler, FLAGS, MACHINE_FLAGS, _processor())).encode()
+    sources = [(SOURCES / file).read_bytes() for file in (f"{name}.cpp", COMMON)]
+    key = repr((sources, macros, compiler, FLAGS, MACHINE_FLAGS, _processor())).encode()
     folder = cache_dir() / "kernels"
-    file = folder / f"residual-{width}-{hashlib.sha256(key).hexdigest()[:16]}.so"
+    file = folder / f"{'-'.join([name, *map(str, macros.values())])}-{hashlib.sha256(key).hexdigest()[:16]}.so"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_private(folder) or (file.exists() and not _is_private(file)):
         file = Path(_own_folder()) / file.name
     if not file.is_file():
         with FileLock(file.with_suffix(".lock"), timeout=TIMEOUT_SECONDS):
             if not file.is_file():
-                files.write(file, _compile(compiler, width))
+                files.write(file, _compile(compiler, name, macros))
                 file.chmod(0o700)
     return file
 
@@ -129,13 +127,14 @@ def _processor() -> str:
     return "\n".join([platform.system(), platform.machine(), *sorted(facts)])
 
 
-def _compile(compiler: list[str], width: int) -> bytes:
+def _compile(compiler: list[str], name: str, macros: dict[str, int]) -> bytes:
     """The shared library; raises CannotBuild with the compiler's first error."""
+    source, defined = str(SOURCES / f"{name}.cpp"), [f"-D{macro}={value}" for macro, value in macros.items()]
     outputs = []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "kernel.so"
         for machine in MACHINE_FLAGS:
-            command = [*compiler, *FLAGS, *machine, f"-DWIDTH={width}", str(SOURCE), "-o", str(out)]
+            command = [*compiler, *FLAGS, *machine, *defined, source, "-o", str(out)]
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS)
             if done.returncode == 0 and out.is_file():
                 return out.read_bytes()
