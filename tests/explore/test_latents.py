@@ -374,6 +374,13 @@ def test_it_fits_and_reads_in_the_dark(page: Page, served: str, screenshot: Call
 
 
 @browser_test
+def test_a_run_that_is_gone(page: Page, served: str) -> None:
+    open_tab(page, served, "run=gone&walk=3.100..fp20&pins=1.100..f")
+    expect(page).to_have_url(re.compile("#latents[?]run=digits"))
+    expect(page.locator(".pins li")).to_have_count(0)
+
+
+@browser_test
 def test_a_folder_without_runs(page: Page, serve: Callable[..., str], tmp_path: Path) -> None:
     page.goto(serve(tmp_path))
     page.goto(f"{page.url}#latents")

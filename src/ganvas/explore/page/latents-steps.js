@@ -23,7 +23,7 @@ export function steps(studio) {
   const heat = el("canvas", { class: "pixelated", role: "img" });
   const legend = el("canvas", { class: "scale", width: 256, height: 1, "aria-hidden": "true" });
   const low = el("span", {}), high = el("span", {});
-  const score = el("p", { role: "status" });
+  const score = el("p", { role: "status" }, "Computing the steps…");
   const chart = document.createElementNS(SVG, "svg");
   chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   chart.setAttribute("role", "img");
@@ -41,7 +41,7 @@ export function steps(studio) {
       el("figure", {}, picture, el("figcaption", {}, "after the step")),
       el("figure", {}, heat, el("figcaption", {}, "what the step changed"), el("div", { class: "legend" }, low, legend, high)),
     ),
-    choice("Show the change", [["signed", "with its sign"], ["magnitude", "by its size"]], kind, (next) => {
+    choice("Show the change", [["signed", "blue darker, red brighter"], ["magnitude", "by its size"]], kind, (next) => {
       kind = /** @type {"signed" | "magnitude"} */ (next);
       show();
     }),
@@ -61,8 +61,8 @@ export function steps(studio) {
     const ramp = new ImageData(256, 1);
     for (let i = 0; i < 256; i++) ramp.data.set([...(kind === "signed" ? diverging : glowing)(i), 255], 4 * i);
     legend.getContext("2d")?.putImageData(ramp, 0, 0);
-    low.textContent = kind === "signed" ? `darker −${scale.toPrecision(2)}` : "0";
-    high.textContent = kind === "signed" ? `+${scale.toPrecision(2)} brighter` : scale.toPrecision(2);
+    low.textContent = kind === "signed" ? `−${scale.toPrecision(2)}` : "0";
+    high.textContent = kind === "signed" ? `+${scale.toPrecision(2)}` : scale.toPrecision(2);
     const steps = frame.before.length;
     if (!steps) score.textContent = "This checkpoint has no steps yet.";
     else if (!step) score.textContent = "Before the first step.";
@@ -177,9 +177,9 @@ function chance(logit) {
 
 /** About five round numbers. @param {number} least @param {number} most */
 function ticks(least, most) {
-  const rough = (most - least) / 5;
+  const rough = (most - least) / 4;
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * unit).find((each) => each >= rough) ?? rough;
+  const step = [5, 2, 1].map((factor) => factor * unit).find((each) => each <= rough) ?? rough;
   const found = [];
   for (let k = Math.ceil(least / step); k * step <= most; k++) found.push(Number((k * step).toPrecision(6)));
   return found;

@@ -70,7 +70,12 @@ export function mount(root, state) {
       /** @type {Facts} */
       const facts = await get("/latents/run", { run });
       if (gone || mine !== turn) return;
-      if (state.run && state.run !== run) say(`There is no run '${state.run}' with a checkpoint here: this is '${run}'.`);
+      if (state.run && state.run !== run) {
+        // What else is in the address belongs to the other run.
+        write({ run, ck: null, class: null, walk: null, pins: null, step: null });
+        state = read().state;
+        say(`There is no run '${state.run}' with a checkpoint here: this is '${run}'.`);
+      }
       fill(state, run, facts);
     } catch (error) {
       if (!gone && mine === turn) content.replaceChildren(el("p", { class: "panel problem", role: "alert" }, /** @type {Error} */ (error).message));
