@@ -11,6 +11,7 @@ picture can follow the pointer however fast that moves.
 import json
 import struct
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import anyio
@@ -20,8 +21,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from ganvas.core.errors import UserError
 from ganvas.core.text import printable
 from ganvas.explore.folder import Folder
+from ganvas.explore.jobs import Jobs
 from ganvas.explore.messages import as_object
 from ganvas.explore.studio import Studio
+from ganvas.explore.subjects import Painters
 
 MOST_SLOTS = 16  # images that a page may wait for at the same time
 MOST_TEXT = 2**20  # bytes of a message
@@ -55,6 +58,8 @@ class Connection:
         self.socket, self.handlers = socket, handlers
         self.studio: Studio = socket.app.state.studio
         self.folder: Folder = socket.app.state.folder
+        self.painters: Painters = socket.app.state.painters
+        self.jobs: Jobs = socket.app.state.jobs
         self.state: dict[str, Any] = {}
         """what handlers remember about this page"""
         self._waiting: dict[str, _Asked] = {}
@@ -74,10 +79,16 @@ class Connection:
             except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which pages never send
                 tasks.cancel_scope.cancel()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether the page waits for another image: one that takes long may be given up."""
+        return bool(self._waiting)
+
     async def send(self, kind: str, **fields: Any) -> None:
         """Send a JSON object."""
         async with self._sending:
-            await self.socket.send_text(json.dumps({"type": kind, **fields}))
+            with suppress(WebSocketDisconnect):  # the page was closed, which `serve` notices
+                await self.socket.send_text(json.dumps({"type": kind, **fields}))
 
     async def _receive(self, text: str) -> None:
         """Answer a message, or let it wait in its slot."""
@@ -126,4 +137,5 @@ class Connection:
         header = json.dumps(facts).encode()
         header += b" " * (-len(header) % 4)
         async with self._sending:
-            await self.socket.send_bytes(struct.pack("<I", len(header)) + header + frame.pixels.tobytes())
+            with suppress(WebSocketDisconnect):
+                await self.socket.send_bytes(struct.pack("<I", len(header)) + header + frame.pixels.tobytes())

@@ -24,9 +24,11 @@ from ganvas.core.text import printable
 from ganvas.explore import breed, latents, paint, runs
 from ganvas.explore.folder import Folder
 from ganvas.explore.growth import Overview
+from ganvas.explore.jobs import Jobs
 from ganvas.explore.live import MOST_TEXT, Connection
 from ganvas.explore.security import Guarded, TooLarge
 from ganvas.explore.studio import Studio
+from ganvas.explore.subjects import Painters
 from ganvas.explore.trainings import Trainings
 
 PORT = 8017  # the first that is tried
@@ -41,7 +43,9 @@ def application(folder: Folder, token: str, device: str = "auto", loopback: bool
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        app.state.studio.warm_up()
         yield
+        app.state.jobs.close()
         app.state.studio.close()
 
     app = Starlette(
@@ -55,6 +59,7 @@ def application(folder: Folder, token: str, device: str = "auto", loopback: bool
         lifespan=lifespan,
     )
     app.state.folder, app.state.studio = folder, Studio(folder, device)
+    app.state.painters, app.state.jobs = Painters(app.state.studio), Jobs(folder)
     app.state.overview, app.state.trainings = Overview(folder), Trainings(folder, device)
     return Guarded(app, token, loopback)
 

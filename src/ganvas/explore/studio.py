@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from ganvas.core.errors import UserError
@@ -33,6 +34,10 @@ class Studio:
         self.folder, self.device = folder, device
         self._models: OrderedDict[tuple[str, int, bool], Model] = OrderedDict()
         self._thread = ThreadPoolExecutor(1, "studio")
+
+    def warm_up(self) -> None:
+        """Import what computes, which takes seconds, before it is needed."""
+        self._thread.submit(import_module, "ganvas.painting")
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in the thread that computes."""

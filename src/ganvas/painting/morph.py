@@ -91,12 +91,11 @@ class Morph:
         )
         return MorphRecipe(morph=fields)
 
-    def save(self, out: Path, progress: Progress = lambda done, total: None) -> None:
-        """Write the film as MP4, WebM, GIF or WebP (by the file extension), frame by frame and atomically.
+    def check(self, out: Path) -> None:
+        """Raise UserError if the film cannot be written to `out`. Call this before any work is done.
 
-        `progress` is called with the number of painted frames and of all frames. Raises UserError for an unsupported
-        extension, for a zoom that cannot be painted, for `zoom_to` with `loop`, which would jump, and for `places` that
-        are not one for each anchor, or that come with `zoom_to`.
+        That is for an unsupported extension, a zoom that cannot be painted, `zoom_to` with `loop`, which would jump,
+        fewer frames than anchors, and `places` that are not one for each anchor, or that come with `zoom_to`.
         """
         if self.loop and self.zoom_to is not None:
             raise UserError("a film that zooms does not end where it began: leave out --loop or --zoom-to")
@@ -113,6 +112,15 @@ class Morph:
         zoom_to = self.view.zoom if self.zoom_to is None else self.zoom_to
         for center, zoom in self.places or [Place(self.view.center, zoom) for zoom in (self.view.zoom, zoom_to)]:
             self.painter.precise(replace(self.view, center=center, zoom=zoom))
+        if self.frames < len(self.anchors):
+            raise UserError(f"too few frames to visit each anchor: ask for {len(self.anchors)} or more")
+
+    def save(self, out: Path, progress: Progress = lambda done, total: None) -> None:
+        """Write the film as MP4, WebM, GIF or WebP (by the file extension), frame by frame and atomically.
+
+        `progress` is called with the number of painted frames and of all frames. Raises UserError as `check` does.
+        """
+        self.check(out)
 
         def painted() -> Iterator[np.ndarray]:
             for done, frame in enumerate(self, start=1):
