@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient, WebSocketTestSession
 
@@ -329,3 +330,93 @@ def test_zooming_ends_where_float64_does(page: Page, served: str) -> None:
         page.keyboard.press("+")
     expect(page.locator(".note")).to_contain_text("beyond float64")
     expect(page.locator(".where")).not_to_contain_text("6.5e+16")  # 1.25^60
+
+
+@pytest.mark.browser
+def test_a_picture_is_saved_and_downloaded(
+    page: Page, serve: Callable[..., str], folder: Path, screenshot: Callable[[str], None], tmp_path: Path
+) -> None:
+    open_tab(page, serve(folder), "#paint?run=paints&seed=2&zoom=2")
+    sees(page, "2× at 0, 0")
+    save = page.locator("section", has=page.get_by_role("heading", name="Save", exact=True))
+    save.get_by_label("Size").select_option("custom")
+    save.get_by_label("Pixels").fill("60x40")
+    save.get_by_label("Format").select_option(".tif")
+    save.get_by_label("Bits").select_option("16")
+    save.get_by_role("button", name="Save picture").click()
+    with page.expect_download() as got:
+        save.get_by_role("link").click()
+    file = folder / "paintings" / got.value.suggested_filename
+    assert got.value.path().read_bytes() == file.read_bytes()
+    again = load_painting(file, device="cpu")
+    assert (again.bits, again.view) == (16, View(40, 60, again.view.scale, zoom=2.0, supersample=2))
+    assert again.subjects[0].source == "seed 2"
+    screenshot("paint-saved")
+
+
+@pytest.mark.browser
+def test_a_timeline_is_played_and_filmed(
+    page: Page, serve: Callable[..., str], folder: Path, screenshot: Callable[[str], None]
+) -> None:
+    open_tab(page, serve(folder))
+    sees(page, "1× at 0, 0")
+    shown(page)
+    expect(page.get_by_role("button", name="Play")).to_be_disabled()
+    page.keyboard.press("a")
+    for _ in range(3):
+        page.keyboard.press("+")
+    sees(page, "1.953× at 0, 0")
+    page.keyboard.press("n")
+    expect(page.get_by_label("Seed")).not_to_have_value("3")
+    shown(page)
+    page.keyboard.press("a")
+    keys = page.get_by_role("list", name="Key pictures").get_by_role("listitem")
+    expect(keys).to_have_count(2)
+    page.get_by_role("button", name="Move key 2 to the left").click()
+    page.get_by_role("button", name="Show key 2").click()
+    sees(page, "1× at 0, 0")
+    page.get_by_label("Seconds a leg").fill("0.5")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    sees(page, "1× at 0, 0")  # where the last key is
+    page.get_by_text("Save as a film").click()
+    film = page.locator(".timeline form")
+    film.get_by_label("Format").select_option(".gif")
+    film.get_by_label("Speed").select_option("15")
+    screenshot("paint-timeline")
+    film.get_by_role("button", name="Save film").click()
+    link = page.get_by_role("list", name="Files").get_by_role("link")
+    expect(link).to_be_visible()
+    file = folder / str(link.text_content())
+    with Image.open(file) as frames:
+        assert getattr(frames, "n_frames", 1) == 8
+    morph = load_morph(file, device="cpu")
+    assert morph.places is not None and [round(place.zoom, 3) for place in morph.places] == [1.953, 1.0]
+    page.reload()
+    expect(keys).to_have_count(2)
+    page.get_by_role("button", name="Remove key 1").click()
+    expect(keys).to_have_count(1)
+
+
+@pytest.mark.browser
+def test_two_fingers_zoom(page: Page, served: str, screenshot: Callable[[str], None]) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    open_tab(page, served)
+    sees(page, "1× at 0, 0")
+    page.evaluate(
+        """() => {
+        const canvas = document.querySelector("canvas.view");
+        canvas.setPointerCapture = () => {};
+        const box = canvas.getBoundingClientRect();
+        const send = (type, id, dx) => canvas.dispatchEvent(new PointerEvent(type, {
+            pointerId: id, clientX: box.x + box.width / 2 + dx, clientY: box.y + box.height / 2, bubbles: true }));
+        send("pointerdown", 1, -30); send("pointerdown", 2, 30);
+        send("pointermove", 1, -60); send("pointermove", 2, 60);
+        send("pointerup", 1, -60); send("pointerup", 2, 60);
+        }"""
+    )
+    expect(page.locator(".where")).to_contain_text("2× at")
+    shown(page)
+    screenshot("paint-phone")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
