@@ -105,18 +105,15 @@ class Painters:
         )
 
     def describe(self, asked: OfSubject) -> dict[str, Any]:
-        """What a page needs to know about a network: its latent, and the directions that change the picture most.
-
-        They are the main directions of the first layer's weights for the latent (closed-form factorisation).
-        """
-        import torch
+        """What a page needs to know about a network: its latent, and the directions that change the picture most."""
+        from ganvas.runs.directions import strongest
 
         painter = self.find(asked)
-        _, strength, directions = torch.linalg.svd(painter.network.latent.weight.detach().cpu(), full_matrices=False)
+        weights = painter.network.latent.weight.detach().cpu().double()
+        directions, _ = strongest(weights.T @ weights, DIRECTIONS)
         facts = {
             "latent": self.latent(asked, painter).tolist(),
-            "directions": directions[:DIRECTIONS].tolist(),
-            "strength": strength[:DIRECTIONS].tolist(),
+            "directions": directions.tolist(),
             "channels": painter.channels,
             "scale": painter.network.scale,
         }

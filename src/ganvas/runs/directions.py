@@ -38,7 +38,7 @@ def factorised(model: Model, count: int = 10) -> Directions:
     generator, size = model.method.for_decoding("G"), model.method.settings.latent_size
     assert isinstance(generator, Generator)
     weights = generator.latent_layer.weight[:, :size].detach().cpu().double()
-    vectors, values = _strongest(weights.T @ weights, count)
+    vectors, values = strongest(weights.T @ weights, count)
     stds = torch.full((len(vectors),), model.method.prior_std)
     return Directions(vectors, stds, (values / weights.square().sum()).float())
 
@@ -53,7 +53,7 @@ def principal(model: Model, data: ImageSet, count: int = 10) -> Directions:
     if len(z) < 2:
         raise UserError("principal components need 2 training images or more")
     z = z - z.mean(0)
-    vectors, variances = _strongest(z.T @ z / (len(z) - 1), count)
+    vectors, variances = strongest(z.T @ z / (len(z) - 1), count)
     return Directions(vectors, variances.sqrt().float(), (variances / (z.square().sum() / (len(z) - 1))).float())
 
 
@@ -65,7 +65,7 @@ def random(model: Model, count: int = 2, seed: int = 0) -> Directions:
     return Directions(vectors.float(), stds, torch.full((len(vectors),), 1 / size))
 
 
-def _strongest(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def strongest(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The eigenvectors (as rows) of a symmetric matrix with the largest eigenvalues, and these; signs are fixed."""
     values, vectors = torch.linalg.eigh(matrix)
     values, vectors = values.flip(0)[:count], vectors.T.flip(0)[:count]
