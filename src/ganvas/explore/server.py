@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 
 from ganvas.core.errors import UserError
 from ganvas.core.text import printable
+from ganvas.core.threads import wait_politely
 from ganvas.explore import breed, latents, paint, runs
 from ganvas.explore.folder import Folder
 from ganvas.explore.growth import Overview
@@ -92,6 +93,7 @@ def serve(
 
     Raises UserError if the folder is missing or the port is taken.
     """
+    wait_politely()  # a training may run beside this
     folder, token = Folder(root), secrets.token_urlsafe(24)
     listening = listen(host, port)
     app = application(folder, token, device, _is_loopback(listening))
