@@ -97,3 +97,16 @@ def test_file_systems_that_cannot_sync_folders_are_fine(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fsync", files_only)
     files.write(tmp_path / "a", b"whole")
     assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_any_number_of_folders_is_made(tmp_path: Path) -> None:
+    deepest = tmp_path.joinpath(*["x"] * (sys.getrecursionlimit() + 100))
+    made = files.make_folders(deepest)
+    assert deepest.is_dir() and made[0] == deepest and made[-1] == tmp_path / "x"
+    assert files.make_folders(deepest) == []
+    for folder in made:  # pytest could not remove them
+        folder.rmdir()
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match=r"exists|Not a directory"):
+            files.make_folders(path)

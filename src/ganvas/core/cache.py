@@ -27,7 +27,7 @@ def cache_dir() -> Path:
     """
     folder = Path(os.environ.get("GANVAS_CACHE") or platformdirs.user_cache_dir("ganvas"))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.make_folders(folder)
     except OSError as error:
         raise UserError(f"cannot create the cache folder {folder} ({error.strerror}): set GANVAS_CACHE") from None
     return folder

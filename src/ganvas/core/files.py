@@ -25,7 +25,7 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
     Raises OSError when the disk is full; the old file then stays as it was. Pipes and devices are not replaced either.
     """
     refuse_pipes(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     if path.parent not in _tidied:
         _tidied.add(path.parent)
         remove_abandoned(path.parent)
@@ -46,6 +46,19 @@ def atomic(path: Path) -> Iterator[IO[bytes]]:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def make_folders(path: Path) -> list[Path]:
+    """Create a folder and those above it that are missing; returns these, the innermost first.
+
+    Unlike `Path.mkdir` it takes any number of them: that one calls itself for each.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+    if not missing and not path.is_dir():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    return missing
 
 
 @contextmanager
@@ -70,7 +83,7 @@ def held(path: Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
     """An empty folder beside `path`, in which it is prepared; removed at the end, with all that is still in it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     remove_abandoned(path.parent)
     part = _part_of(path)
     with held(part):  # first, so that the folder of a killed process is known by a free lock

@@ -7,6 +7,7 @@ def wait_politely() -> None:
     """Let threads that wait for each other sleep. To be called before PyTorch is imported.
 
     By default they wait in a loop and keep their core busy. Beside another busy process, such as a training, the thread
-    that is waited for then gets no core: painting on two cores took 4 to 7 times as long. $OMP_WAIT_POLICY overrides it.
+    that is waited for then gets no core: painting on two cores took 4 to 7 times as long. $OMP_WAIT_POLICY, if it is
+    set, decides.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -79,8 +79,7 @@ class Run:
 
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"'{self.path}' is a file: give --out a folder")
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        self.path.mkdir(parents=True, exist_ok=True)
+        made = files.make_folders(self.path)
         lock = self._lock()
         try:
             lock.acquire(timeout=LOCK_SECONDS)

@@ -107,7 +107,7 @@ class Sweep:
             raise UserError(f"'{self.given_folder}' is a file: give --out a folder")
         if Run(self.folder).is_run():
             raise UserError(f"'{self.given_folder}' holds a run: give --out a folder of its own")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.make_folders(self.folder)
         lock = filelock.FileLock(self.folder / ".lock", is_singleton=False)
         try:
             lock.acquire(timeout=LOCK_SECONDS)
