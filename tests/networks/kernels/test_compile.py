@@ -134,6 +134,22 @@ def test_a_cache_that_others_can_write_to_is_not_used(
     assert log.read_text() == "x\nx\n"
 
 
+def test_a_damaged_kernel_is_compiled_again(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shorter file is loaded, and ends the process when it is used."""
+    log = tmp_path / "compilations"
+    monkeypatch.setenv("CXX", str(compiler(tmp_path, f'echo x >> {log}; exec {real_compiler()} "$@"')))
+    for damage in (lambda whole: whole, lambda whole: whole, lambda whole: whole[: len(whole) // 2], lambda whole: b""):
+        assert compile.library("layered")[1] == "compiled with c++"
+        compile.library.cache_clear()
+        (file,) = (fresh / "kernels").glob("*.so")
+        whole = file.read_bytes()
+        file.unlink()  # it is loaded here
+        file.write_bytes(damage(whole))
+        file.chmod(0o700)
+    assert compile.library("layered")[1] == "compiled with c++"
+    assert log.read_text() == "x\n" * 3
+
+
 def test_a_library_of_something_else_is_not_used(fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     other = tmp_path / "other.cpp"
     other.write_text('extern "C" int other() { return 1; }')

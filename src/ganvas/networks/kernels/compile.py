@@ -38,6 +38,7 @@ MACHINE_FLAGS = (
     ("-mcpu=native",),
     (),
 )
+HASH = ".sha256"  # ends the name of the file with the hash of a compiled kernel
 TIMEOUT_SECONDS = 120  # a compilation takes one or two seconds
 
 
@@ -93,12 +94,22 @@ def _cached(compiler: list[str], name: str, macros: dict[str, int]) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_private(folder) or (file.exists() and not _is_private(file)):
         file = Path(_own_folder()) / file.name
-    if not file.is_file():
+    if not _is_whole(file):
         with FileLock(file.with_suffix(".lock"), timeout=TIMEOUT_SECONDS):
-            if not file.is_file():
-                files.write(file, _compile(compiler, name, macros))
+            if not _is_whole(file):
+                made = _compile(compiler, name, macros)
+                files.write(file.with_suffix(HASH), hashlib.sha256(made).hexdigest().encode())
+                files.write(file, made)
                 file.chmod(0o700)
     return file
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a compiled kernel is there and undamaged. Loading a damaged one would crash the process."""
+    try:
+        return hashlib.sha256(files.read(file)).hexdigest().encode() == files.read(file.with_suffix(HASH))
+    except OSError:
+        return False
 
 
 def _is_private(path: Path) -> bool:
