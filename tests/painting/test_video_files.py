@@ -134,6 +134,15 @@ def test_gif_keeps_all_greys_and_up_to_256_colours(tmp_path: Path) -> None:
         assert (second == 255 - frame).all()
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_the_same_film_has_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    skip_without_av(ending)
+    files = [tmp_path / f"{name}{ending}" for name in "ab"]
+    for file in files:
+        video_files.save(file, frames(3, 16, 16, 3), 16, 16, 25, True, "{}")
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".webm"])
 def test_video_keeps_greys_and_colours(tmp_path: Path, ending: str) -> None:
     """On the whole, not one by one: a conversion with the wrong range, matrix or rounding shifts all of them."""

@@ -89,7 +89,9 @@ def test_ticks_are_short(value: float, text: str) -> None:
 def test_a_run_of_two_epochs_in_colour_and_without_records(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     recipe = tiny(data={"channels": 3}, method={"conditional": False}, train={"images": 120})
     list(train(recipe, tmp_path / "run", device="cpu"))
-    assert len(figures.draw_figures(tmp_path / "run")) == 10
+    drawn = {file: file.read_bytes() for file in figures.draw_figures(tmp_path / "run")}
+    assert len(drawn) == 10
+    assert {file: file.read_bytes() for file in figures.draw_figures(tmp_path / "run")} == drawn
     Run(tmp_path / "run").log.file.unlink()
     with pytest.raises(UserError, match="no record yet"):
         figures.draw_figures(tmp_path / "run")

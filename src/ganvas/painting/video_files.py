@@ -163,7 +163,9 @@ def _video(path: Path, ending: str, frames: Iterator[np.ndarray], film: Film) ->
     kinds = av.video.reformatter
     converter = kinds.VideoReformatter()
     more = (film.height % 2, film.width % 2) if codec.even else (0, 0)
-    options = {"movflags": "faststart"} if ending == ".mp4" else {}  # playback can start before all of it is loaded
+    options = {"fflags": "+bitexact"}  # no random number in a WebM file: the same film has the same bytes
+    if ending == ".mp4":
+        options["movflags"] = "faststart"  # playback can start before all of it is loaded
     with av.open(path, "w", format=ending[1:], options=options) as container:
         container.metadata["comment"] = film.comment
         stream = container.add_stream(

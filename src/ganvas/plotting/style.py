@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -22,13 +23,14 @@ BAND_ALPHA = 0.2
 
 
 def save(figures: Mapping[str, Figure], folder: Path) -> list[Path]:
-    """Write figures by name into a folder, as PNG and SVG; returns the files."""
+    """Write figures by name into a folder, as PNG and SVG, the same bytes each time; returns the files."""
     saved = []
     for name, figure in figures.items():
-        for ending in ("png", "svg"):
+        for ending, metadata in (("png", None), ("svg", {"Date": None})):
             saved.append(folder / f"{name}.{ending}")
-            with files.atomic(saved[-1]) as file:
-                figure.savefig(file, format=ending, dpi=150)
+            # Without a salt, the names inside an SVG are random.
+            with files.atomic(saved[-1]) as file, matplotlib.rc_context({"svg.hashsalt": "ganvas"}):
+                figure.savefig(file, format=ending, dpi=150, metadata=metadata)
     return saved
 
 
