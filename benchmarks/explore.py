@@ -65,7 +65,6 @@ def main() -> None:
         with served(folder) as (server, address):
             page = opened(browser, address)
             print(f"page load {loading(page):.0f} ms")
-            page.goto(re.sub(r"\?.*", "#paint", address))
             for side in SIDES:
                 report(side, page.evaluate(MEASURE, [side, asked.pictures]))
             if asked.minutes:
