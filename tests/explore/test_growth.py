@@ -159,6 +159,19 @@ def test_the_length_of_a_run_is_that_of_its_recipe(tmp_path: Path) -> None:
         assert Growth("run", run).summary()["total"] == total
 
 
+def test_runs_with_a_pixel_network_are_known(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    for text, paints in (
+        ('[network]\nname = "cppn"', True),
+        ('[network]\nname = "dcgan"', False),
+        ("network = 7", False),
+    ):
+        run.recipe_file.write_text(text)
+        assert Growth("run", run).summary()["paints"] is paints
+    run.recipe_file.write_text("[[")
+    assert Growth("run", run).summary()["paints"] is False
+
+
 def test_sheets_evaluations_and_events_are_read_when_they_change(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     watched = Growth("run", run)

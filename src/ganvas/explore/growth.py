@@ -184,6 +184,7 @@ class Growth:
             "total": total,
             "score": score,
             "sheet": int(sheets[-1].stem) if sheets else None,
+            "paints": self._paints(),
         }
 
     def error(self) -> str | None:
@@ -200,6 +201,12 @@ class Growth:
             return self.run.total_images()
         except UserError:
             return 0
+
+    def _paints(self) -> bool:
+        try:
+            return self.run.paints()
+        except UserError:
+            return False
 
     def facts(self) -> dict[str, Any]:
         """What belongs to a run besides its records: events of the guard, evaluations, sample sheets."""

@@ -181,6 +181,11 @@ class Run:
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             raise UserError(f"'{self.recipe_file}' does not say how long the run is") from None
 
+    def paints(self) -> bool:
+        """Whether it has a pixel network, which paints at any size; raises UserError if its recipe is damaged."""
+        network = library.read_toml(self.recipe_file).get("network")
+        return isinstance(network, dict) and network.get("name") == "cppn"
+
     # -- what training writes -----------------------------------------------------------------------------------
 
     def records(self) -> list[Record]:

@@ -10,7 +10,7 @@ import { href, read, write } from "./state.js";
  * What the list shows of a run. Times are in seconds since 1970, `seconds` is training time.
  * @typedef {{name: string, recipe: string, data: string, state: string, reason: string | null, stop: string | null,
  *   started: number, active: number, nimg: number, seconds?: number, images_per_second?: number, total: number,
- *   score: number | null, sheet: number | null}} Summary
+ *   score: number | null, sheet: number | null, paints?: boolean}} Summary
  * @typedef {{nimg: number, seconds: number, kind: string, said: string, response: string}} GuardEvent
  * @typedef {{nimg: number, seconds: number, scores: Record<string, number>}} Evaluation
  * @typedef {{events: GuardEvent[], evaluations: Evaluation[], sheets: number[], error: string | null}} Facts
@@ -213,7 +213,8 @@ export function mount(root, state) {
       why.textContent = training && run.stop ? `It ${run.stop}.` : "";
       const waiting = trainings.some((each) => each.name === name && each.state === "starting");
       again.hidden = training || run.state === "damaged" || waiting;
-      walk.hidden = paint.hidden = run.sheet === null;
+      walk.hidden = run.sheet === null;
+      paint.hidden = walk.hidden || !run.paints;
     }
 
     /** Show the newest sheet until `wanted` images. @param {number} wanted */
