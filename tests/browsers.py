@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WORDS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -19,21 +19,20 @@ PATIENCE = 120_000  # milliseconds for what happens at once unless the machine i
 
 
 @contextmanager
-def launched(*words: str) -> Iterator[Browser]:
+def launched(playwright: Playwright, *words: str) -> Iterator[Browser]:
     """Chromium without a window; skips what needs it where there is none."""
     program = os.environ.get("GANVAS_BROWSER") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip("no browser: install Chromium, or name one in GANVAS_BROWSER")
     expect.set_options(timeout=PATIENCE)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*WORDS, *words])
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=program, args=[*WORDS, *words])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with launched(*WITHOUT_GPU) as browser:
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launched(playwright, *WITHOUT_GPU) as browser:
         yield browser
 
 

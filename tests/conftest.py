@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,9 @@ from ganvas.core.images import save_png
 from ganvas.recipes.recipe import Recipe, from_dict
 from tests.evaluated import evaluate, make_run
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
+
 # The tests' networks are so small that a second thread would only wait, here and in the processes that tests start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -25,6 +28,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # However slow the machine is.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator["Playwright"]:
+    """What drives browsers; there can be only one in a process."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        yield driver
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from ganvas.networks.view import View
 from ganvas.painting import breeding
 from ganvas.painting.paint import Painting, load_painting
-from tests.explore.test_paint import LIVE, answer, client, folder, open_tab
+from tests.explore.test_paint_tab import LIVE, answer, client, folder, open_tab
 
 __all__ = ["client", "folder"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Playwright
 
 from tests.browsers import WEBGL, launched, page, screenshot
 
@@ -11,6 +11,6 @@ __all__ = ["page", "screenshot"]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with launched(*WEBGL) as browser:
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    with launched(playwright, *WEBGL) as browser:
         yield browser

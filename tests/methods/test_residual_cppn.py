@@ -1,6 +1,5 @@
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganvas.compute.device import choose
@@ -145,7 +144,10 @@ def test_what_cannot_be_trained_is_refused() -> None:
 
 
 def test_g_learns_to_be_classified() -> None:
-    """Three classes of plain pictures, dark, in between and light: soon redrawn ones pass, and real ones are known."""
+    """Three classes of plain pictures, dark, in between and light: soon redrawn ones pass, and real ones are known.
+
+    What D says after its own updates is a matter of chance.
+    """
     spec = ImageSpec(1, 8, 8, 3)
     method = make(spec, g_lr=1e-2, d_lr=1e-2)
     labels = torch.arange(60) % 3
@@ -159,7 +161,7 @@ def test_g_learns_to_be_classified() -> None:
     for _ in range(25):
         record = method.step(Source())  # type: ignore[arg-type]
     assert record["accuracy_real"] > 0.8
-    assert F.cross_entropy(method.D(method.decode(method.encode(real))), labels) < 1.1
+    assert record["accuracy_generated"] > 0.9
 
 
 def test_an_adam_of_its_own_for_updates_on_real_images_alone() -> None:
