@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ganvas.core.errors import UserError
 from ganvas.core.text import printable
+from ganvas.core.threads import given_environment
 from ganvas.explore.folder import Folder
 from ganvas.explore.forms import changed
 from ganvas.runs import stopping
@@ -146,6 +147,7 @@ class Trainings:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
+                    env=given_environment(),
                     start_new_session=True,
                 )
             self._started[name] = _Started(process, log, time.time())
