@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Playwright, expect
@@ -39,7 +40,20 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page of its own. An error in its console fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    with opened(browser, viewport={"width": 1280, "height": 900}) as page:
+        yield page
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Page]:
+    """A page on a small screen that is touched."""
+    with opened(browser, viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True) as page:
+        yield page
+
+
+@contextmanager
+def opened(browser: Browser, **screen: Any) -> Iterator[Page]:
+    context = browser.new_context(**screen)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     errors: list[str] = []

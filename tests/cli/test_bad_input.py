@@ -11,7 +11,7 @@ import pytest
 
 from ganvas import cli
 from ganvas.recipes import library
-from ganvas.recipes.recipe import SECTIONS
+from ganvas.recipes.library import SECTIONS
 from tests.cli.campaign import SEED, Campaign, Words, sizes
 from tests.cli.test_cli import NO_FIGURES, PAINTS, TINY
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.browsers import browser, page, screenshot
+from tests.browsers import browser, page, phone, screenshot
 from tests.cli.test_cli import NO_FIGURES, PAINTS, TINY, ganvas
 
-__all__ = ["browser", "page", "screenshot"]
+__all__ = ["browser", "page", "phone", "screenshot"]
 
 
 @pytest.fixture(scope="session")

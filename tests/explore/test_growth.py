@@ -219,3 +219,21 @@ def test_what_nobody_watches_any_more_is_forgotten(tmp_path: Path, monkeypatch: 
     overview.growth("b")
     assert not first.records.records
     assert Run(tmp_path / "a").records()
+
+
+def test_seeds_of_one_recipe_are_a_group(tmp_path: Path) -> None:
+    texts = {
+        "first": 'name = "a"\n[data]\nname = "/here"\n[method]\nlr = 1.0\n[train]\nseed = 1\nimages = 10\n',
+        "seed": 'name = "b"\n[data]\nname = "/there"\n[method]\nlr = 1.0\n[train]\nseed = 2\nimages = 20\n',
+        "rate": 'name = "a"\n[data]\nname = "/here"\n[method]\nlr = 2.0\n[train]\nseed = 1\nimages = 10\n',
+        "batch": 'name = "a"\n[data]\nname = "/here"\n[method]\nlr = 1.0\n[train]\nseed = 1\nbatch_size = 9\n',
+        "damaged": "[[",
+        "odd": "train = 7\n",
+    }
+    groups = {}
+    for name, text in texts.items():
+        run = make_run(tmp_path / name)
+        run.recipe_file.write_text(text)
+        groups[name] = Growth(name, run).summary()["group"]
+    assert groups["first"] == groups["seed"] and groups["damaged"] is None
+    assert len({groups[name] for name in texts}) == 5

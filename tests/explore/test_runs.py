@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from starlette.testclient import TestClient, WebSocketTestSession
 
 from ganvas.core.images import save_png
@@ -18,7 +18,7 @@ from ganvas.explore.folder import Folder
 from ganvas.explore.server import application
 from ganvas.runs.run import Run
 from tests.cli.test_cli import TINY
-from tests.evaluated import make_run
+from tests.evaluated import evaluate, make_run
 from tests.processes import wait_for
 
 TOKEN = "of the tests"
@@ -302,6 +302,127 @@ def test_values_film_and_guard_by_keyboard_alone(page: Page, crowded: str, scree
     rows.first.focus()
     page.keyboard.press("ArrowDown")
     expect(rows.nth(1)).to_be_focused()
+
+
+@pytest.mark.browser
+def test_a_part_of_the_charts_is_seen_larger(page: Page, crowded: str, screenshot: Callable[[str], None]) -> None:
+    open_tab(page, crowded, f"run={LONG}")
+    chart = page.get_by_role("slider", name="Losses")
+    expect(chart).to_have_attribute("aria-valuemin", "0")
+    expect(chart).to_have_attribute("aria-valuemax", "8000")
+    box = chart.bounding_box()
+    assert box is not None
+    left, width, y = box["x"] + 52, box["width"] - 62, box["y"] + 60
+    page.mouse.move(left + width / 4, y)
+    page.mouse.down()
+    page.mouse.move(left + width * 3 / 4, y, steps=4)
+    screenshot("runs-zoom-drag")
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"from=(19|20)\d\d&to=(59|60)\d\d"))
+    page.mouse.move(5, 5)
+    page.get_by_role("button", name="More charts").click()
+    low = float(page.get_by_role("slider", name="KL").get_attribute("aria-valuemin") or 0)
+    assert 1900 < low < 2100
+    chart.focus()
+    page.keyboard.press("Home")
+    expect(chart).to_have_attribute("aria-valuetext", re.compile("^[23],000 images"))
+    screenshot("runs-zoomed")
+    page.reload()
+    expect(chart).to_have_attribute("aria-valuemin", str(int(low)))
+    page.get_by_role("button", name="Whole run").click()
+    expect(chart).to_have_attribute("aria-valuemin", "0")
+    expect(page.get_by_role("button", name="Whole run")).to_be_hidden()
+    assert "from" not in page.url
+    chart.press("+")
+    expect(chart).to_have_attribute("aria-valuemax", "6000")
+    page.locator(".tools select").first.select_option("seconds")
+    expect(chart).to_have_attribute("aria-valuemin", "0")
+    chart.press("+")
+    expect(page).to_have_url(re.compile("from=20&to=60"))  # seconds
+    chart.press("0")
+    expect(page).not_to_have_url(re.compile("from="))
+    chart.press("+")
+    chart.dblclick()
+    expect(page).not_to_have_url(re.compile("from="))
+
+
+def pinch(page: Page, chart: Locator, before: tuple[float, float], after: tuple[float, float]) -> None:
+    """Put two fingers on an element at these parts of its width, and move them."""
+    box = chart.bounding_box()
+    assert box is not None
+    touch = page.context.new_cdp_session(page)
+
+    def points(parts: tuple[float, float]) -> list[dict[str, float]]:
+        return [{"x": box["x"] + part * box["width"], "y": box["y"] + 60, "id": i} for i, part in enumerate(parts)]
+
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points(before)})
+    for k in range(1, 6):
+        a, b = (x + (y - x) * k / 5 for x, y in zip(before, after, strict=True))
+        touch.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": points((a, b))})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@pytest.mark.browser
+def test_two_fingers_on_a_chart(phone: Page, crowded: str) -> None:
+    open_tab(phone, crowded, f"run={LONG}")
+    chart = phone.get_by_role("slider", name="Losses")
+    chart.scroll_into_view_if_needed()
+    pinch(phone, chart, (0.4, 0.6), (0.2, 0.8))
+    expect(phone).to_have_url(re.compile(r"from=\d+&to=\d+"))
+    low, high = (float(chart.get_attribute(f"aria-value{end}") or 0) for end in ("min", "max"))
+    assert 2000 < high - low < 3500  # a third of the distance between the fingers is a third of the range
+    phone.get_by_role("button", name="Whole run").tap()
+    expect(chart).to_have_attribute("aria-valuemax", "8000")
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    """A folder with three seeds of one recipe, one run of another, and evaluations."""
+    for seed in range(3):
+        run = make_run(tmp_path / f"mine-s{seed}")
+        run.recipe_file.write_text(f'name = "mine"\n[train]\nseed = {seed}\nimages = {100 + seed}\n')
+        run.log.replace({"nimg": 100 * n, "seconds": n, "d_loss": seed + 1} for n in range(1, 5))
+        run.update_info(state="finished")
+        evaluate(run, 400, {"fid": (10.0 * (seed + 1), 0.1)})
+    run = make_run(tmp_path / "other")
+    run.recipe_file.write_text('name = "mine"\n[method]\nlr = 1.0\n[train]\nseed = 1\n')
+    run.log.replace({"nimg": 100 * n, "seconds": n, "d_loss": 0.5} for n in range(1, 5))
+    run.update_info(state="stopped")
+    for n in (1, 2):
+        evaluate(run, 200 * n, {"fid": (5.0 * n, 0.1), "kid": (0.1, 0.01)})
+    return tmp_path
+
+
+@pytest.mark.browser
+def test_seeds_are_a_band(
+    page: Page, serve: Callable[..., str], seeds: Path, screenshot: Callable[[str], None]
+) -> None:
+    open_tab(page, serve(seeds), "run=mine-s0,mine-s1,mine-s2")
+    losses = page.locator(".chart", has=page.get_by_role("slider", name="Losses")).locator(".legend li")
+    expect(losses).to_have_text(["D2 (1 to 3)"])
+    page.get_by_label("Overlay other").check()
+    expect(losses).to_have_text(["mine, 3 seeds2 (1 to 3)", "other0.5"])
+    screenshot("runs-band")
+    page.get_by_label("Seeds as a band").uncheck()
+    expect(losses).to_have_text(["mine-s01", "mine-s12", "mine-s23", "other0.5"])
+    page.reload()
+    expect(losses).to_have_count(4)
+    page.get_by_label("Overlay mine-s0").uncheck()
+    page.get_by_label("Overlay mine-s1").uncheck()
+    expect(losses).to_have_count(2)
+    expect(page.get_by_label("Seeds as a band")).to_be_hidden()
+
+
+@pytest.mark.browser
+def test_single_scores_are_a_table(page: Page, serve: Callable[..., str], seeds: Path) -> None:
+    open_tab(page, serve(seeds), "run=mine-s0,mine-s1")
+    table = page.get_by_role("region", name="Scores").get_by_role("row")
+    expect(table).to_have_text([re.compile("^runimages seenFID"), "mine-s040010", "mine-s140020"])
+    open_tab(page, page.url, "run=other")
+    expect(page.get_by_role("slider", name="FID")).to_be_visible()  # two values: a curve
+    expect(page.get_by_role("slider", name="KID")).to_be_visible()
+    expect(page.get_by_role("region", name="Scores")).to_be_hidden()
+    expect(page.locator(".card .empty")).to_have_text("it ended without samples")
 
 
 @pytest.mark.browser

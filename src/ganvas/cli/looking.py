@@ -116,7 +116,7 @@ def list_recipes(name: str | None = None) -> None:
         return
 
     from ganvas.core.settings import typed
-    from ganvas.recipes.recipe import SECTIONS
+    from ganvas.recipes.library import SECTIONS
 
     chosen = library.load(name)
     line(f"{chosen.name}: {chosen.description}")

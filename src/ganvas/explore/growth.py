@@ -6,6 +6,7 @@ watching costs a few `stat` calls and never slows a training. Nothing here needs
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -185,6 +186,7 @@ class Growth:
             "score": score,
             "sheet": int(sheets[-1].stem) if sheets else None,
             "paints": self._paints(),
+            "group": self._group(),
         }
 
     def error(self) -> str | None:
@@ -207,6 +209,13 @@ class Growth:
             return self.run.paints()
         except UserError:
             return False
+
+    def _group(self) -> str | None:
+        """The same for runs that differ only in their seed."""
+        try:
+            return hashlib.sha256(digest(self.run.but_for_seed()).encode()).hexdigest()[:16]
+        except UserError:
+            return None
 
     def facts(self) -> dict[str, Any]:
         """What belongs to a run besides its records: events of the guard, evaluations, sample sheets."""
@@ -280,4 +289,4 @@ class Overview:
 
 def digest(value: Any) -> str:
     """The same text for the same JSON."""
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True, default=str)

@@ -13,6 +13,14 @@ from ganvas.core.errors import UserError, nearest
 if TYPE_CHECKING:
     from ganvas.recipes.recipe import Recipe
 
+SECTIONS = ("data", "network", "method", "train")
+FREE_TO_CHANGE = (  # settings of `train` that may differ when a run is resumed
+    *("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep"),
+    *("eval_every", "eval_samples", "best"),
+    *("guard", "rollbacks", "guard_factor"),
+    "disk_budget",
+)
+
 
 def names() -> list[str]:
     """The names of the built-in recipes."""

@@ -14,16 +14,8 @@ from ganvas.data import DataSettings
 from ganvas.methods import METHODS, Method
 from ganvas.methods.settings import MethodSettings
 from ganvas.networks import NETWORKS, Networks
-from ganvas.recipes.library import length
+from ganvas.recipes.library import FREE_TO_CHANGE, SECTIONS, length
 from ganvas.recipes.train_settings import TrainSettings
-
-SECTIONS = ("data", "network", "method", "train")
-FREE_TO_CHANGE = (
-    *("epochs", "images", "log_every", "sample_every", "checkpoint_every", "keep"),
-    *("eval_every", "eval_samples", "best"),
-    *("guard", "rollbacks", "guard_factor"),
-    "disk_budget",
-)
 
 
 @dataclass(frozen=True)

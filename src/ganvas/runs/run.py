@@ -186,6 +186,17 @@ class Run:
         network = library.read_toml(self.recipe_file).get("network")
         return isinstance(network, dict) and network.get("name") == "cppn"
 
+    def but_for_seed(self) -> dict[str, Any]:
+        """What determines its training besides the seed: equal for the seeds of one recipe.
+
+        Names, the place of the data and the length do not count. Raises UserError if a file is damaged.
+        """
+        settings = {key: value for key, value in library.read_toml(self.recipe_file).items() if key in library.SECTIONS}
+        for section, free in (("data", {"name"}), ("train", {"seed", *library.FREE_TO_CHANGE})):
+            if isinstance(values := settings.get(section), dict):
+                settings[section] = {key: value for key, value in values.items() if key not in free}
+        return {**settings, "images": self.info().data.sha256}
+
     # -- what training writes -----------------------------------------------------------------------------------
 
     def records(self) -> list[Record]:

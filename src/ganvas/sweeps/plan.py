@@ -14,7 +14,8 @@ from ganvas.core.settings import merge, parse_assignments
 from ganvas.evaluation.references import LEAST_SAMPLES
 from ganvas.metrics import METRICS
 from ganvas.recipes import library
-from ganvas.recipes.recipe import SECTIONS, Recipe, from_dict
+from ganvas.recipes.library import SECTIONS
+from ganvas.recipes.recipe import Recipe, from_dict
 
 Point = dict[str, Any]  # section.key -> value
 

@@ -44,14 +44,16 @@ export function mount(root, state) {
     return { canvas, pick, paint, save, root: el("li", {}, pick, el("div", { class: "row" }, el("kbd", { "aria-hidden": "true" }, KEYS[i].slice(3).toLowerCase()), paint, save)) };
   });
   const grid = el("ol", { class: "nine", "aria-label": "Nine pictures" }, ...cells.map((cell) => cell.root));
-  const heading = el("p", { class: "heading", role: "status" });
+  const heading = el("p", { class: "heading", role: "status" }); // above the pictures, with what one does with them
   const go = button("Mutate", () => next(), { class: "primary", title: "key m", "aria-keyshortcuts": "m" });
   const network = networkChoice(start, (chosenNetwork) => {
     start = chosenNetwork;
     restart();
   }, { weights: false });
   // The slider is logarithmic: small strengths matter most.
-  const amount = slider("Strength", { min: 1, max: 100, step: 1, value: toSlider(strength), title: "how much children differ from their parents" }, (value) => {
+  const amount = slider("Strength", {
+    min: 1, max: 100, step: 1, value: toSlider(strength), title: "how much children differ from their parents", text: (value) => String(round(fromSlider(value), 2)),
+  }, (value) => {
     strength = fromSlider(value);
   });
   const colours = choice("Colours", ["auto"], "auto", (value) => {
@@ -66,11 +68,11 @@ export function mount(root, state) {
     el("div", { class: "controls" },
       el("section", { class: "panel form" }, el("h2", {}, "Breed"),
         el("p", { class: "faint" }, "Choose the picture that you like best, or two, and see their children. Go on until it is yours."),
-        el("div", { class: "row" }, go, again), amount, colours),
+        amount, colours),
       el("section", { class: "panel form" }, el("h2", {}, "Start"), network, button("Nine new pictures", () => restart(), { title: "key n", "aria-keyshortcuts": "n" })),
       el("section", { class: "panel" }, el("h2", {}, "Pedigree"), tree),
       el("section", { class: "panel faint keyshelp" }, el("h2", {}, "Keys"), el("p", {}, "q w e, a s d, z x c: choose. m: mutate or cross. r: again. n: nine new pictures."))),
-    el("section", { class: "litter", "aria-label": "Pictures" }, heading, grid));
+    el("section", { class: "litter", "aria-label": "Pictures" }, el("div", { class: "row acts" }, heading, again, go), grid));
 
   choices().then(({ palettes, more }) => {
     const select = /** @type {HTMLSelectElement} */ (colours.querySelector("select"));
@@ -234,5 +236,5 @@ function small(canvas) {
 const fromSlider = (value) => 0.005 * 200 ** ((value - 1) / 99);
 /** @param {number} strength */
 const toSlider = (strength) => Math.round(1 + (99 * Math.log(Math.max(0.005, strength) / 0.005)) / Math.log(200));
-/** @param {number} value */
-const round = (value) => Number(value.toPrecision(3));
+/** @param {number} value @param {number} [digits] */
+const round = (value, digits = 3) => Number(value.toPrecision(digits));

@@ -28,26 +28,32 @@ export function el(tag, props = {}, ...children) {
 /**
  * A labelled slider that shows its value.
  * @param {string} label
- * @param {{min: number, max: number, step: number, value: number, title?: string}} range
+ * @param {{min: number, max: number, step: number, value: number, title?: string, text?: (value: number) => string}} range
+ *   text: how a value is written
  * @param {(value: number) => void} changed  called while it is moved
  * @returns {HTMLLabelElement & {value: number}}
  */
 export function slider(label, range, changed) {
-  const output = el("output", {}, shown(range.value, range.step));
+  const write = () => {
+    output.textContent = range.text ? range.text(input.valueAsNumber) : shown(input.valueAsNumber, range.step);
+    if (range.text) input.setAttribute("aria-valuetext", output.textContent);
+  };
+  const output = el("output", {});
   const input = el("input", {
     type: "range", min: range.min, max: range.max, step: range.step, title: range.title ?? label,
     oninput: () => {
-      output.textContent = shown(input.valueAsNumber, range.step);
+      write();
       changed(input.valueAsNumber);
     },
   });
   input.valueAsNumber = range.value;
+  write();
   const whole = el("label", { class: "slider" }, el("span", {}, label), input, output);
   return Object.defineProperty(/** @type {any} */ (whole), "value", {
     get: () => input.valueAsNumber,
     set: (value) => {
       input.valueAsNumber = value;
-      output.textContent = shown(input.valueAsNumber, range.step);
+      write();
     },
   });
 }

@@ -57,6 +57,7 @@ export function samples(studio, { seed, label, truncation }) {
   /** @param {number} i */
   function choose(i) {
     focusable(i);
+    studio.look();
     studio.go({ base: String(seed + i), truncation, label: labelOf(seed + i), kind: "f", offsets: [] });
   }
 

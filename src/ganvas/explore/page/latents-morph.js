@@ -52,7 +52,10 @@ export function morph(studio, given) {
       strip.children[i]?.remove();
       const name = place.base.startsWith("z") ? "your image" : `seed ${place.base}`;
       const item = el("li", {},
-        button("", () => studio.go(place), { class: "thumb", title: `walk from ${name}`, "aria-label": `Pin ${i + 1}, ${name}: walk from it` }),
+        button("", () => {
+          studio.look();
+          studio.go(place);
+        }, { class: "thumb", title: `walk from ${name}`, "aria-label": `Pin ${i + 1}, ${name}: walk from it` }),
         button("×", () => change(texts.filter((_, k) => k !== i)), { class: "remove", "aria-label": `Remove pin ${i + 1}`, title: "remove" }),
       );
       item.firstElementChild?.append(canvas);

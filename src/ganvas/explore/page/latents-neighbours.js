@@ -51,7 +51,7 @@ export function neighbours(studio) {
     el("h2", {}, "Is it a copy?"),
     facts.small
       ? el("p", { class: "faint" }, "Compared by pixels. The quotient is the distance to a training image, divided by that image's distance to its nearest other training image: below 0.5 is a near copy.")
-      : el("p", { class: "faint" }, `This run has ${facts.images.toLocaleString("en")} training images: nearest ones are shown for up to 5,000. Use ganvas neighbours instead.`),
+      : el("p", { class: "faint" }, `This run has ${facts.images.toLocaleString("en")} training images: nearest ones are shown for up to 5,000. The command "ganvas neighbours" takes any number.`),
     facts.small ? toggle : null, list,
   );
 }

@@ -25,6 +25,7 @@ export const title = "Latents";
  * @property {Record<string, any>} model  run, checkpoint and weights, as the server wants them
  * @property {Space} space
  * @property {(place: import("./latents-place.js").Place) => void} go  walk from a place
+ * @property {() => void} look  bring the large picture into view
  * @property {(text: string) => void} pin
  * @property {(point: {z: number[], label: number | null}, text: string) => void} show  show a latent in the large picture, for a while
  * @property {(listener: (place: import("./latents-place.js").Place, z: number[]) => void) => void} onRest  called when a walk rests
@@ -125,6 +126,7 @@ export function mount(root, state) {
     const studio = {
       facts, model, space: new Space(model),
       go: (place) => walking.go(place),
+      look: () => walking.root.querySelector(".plane")?.scrollIntoView({ block: "nearest", behavior: "smooth" }),
       pin: (text) => morphing.add(text),
       show: (point, text) => walking.show(point, text),
       onRest: (listener) => void resting.push(listener),

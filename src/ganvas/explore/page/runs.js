@@ -10,7 +10,7 @@ import { href, read, write } from "./state.js";
  * What the list shows of a run. Times are in seconds since 1970, `seconds` is training time.
  * @typedef {{name: string, recipe: string, data: string, state: string, reason: string | null, stop: string | null,
  *   started: number, active: number, nimg: number, seconds?: number, images_per_second?: number, total: number,
- *   score: number | null, sheet: number | null, paints?: boolean}} Summary
+ *   score: number | null, sheet: number | null, paints?: boolean, group?: string | null}} Summary
  * @typedef {{nimg: number, seconds: number, kind: string, said: string, response: string}} GuardEvent
  * @typedef {{nimg: number, seconds: number, scores: Record<string, number>}} Evaluation
  * @typedef {{events: GuardEvent[], evaluations: Evaluation[], sheets: number[], error: string | null}} Facts
@@ -221,11 +221,11 @@ export function mount(root, state) {
     function film(wanted) {
       const sheets = facts.get(name)?.sheets ?? [];
       const nimg = sheets.findLast((each) => each <= wanted);
-      const key = nimg === undefined ? "" : `${name}\n${nimg}`;
+      const key = nimg === undefined ? `${sheets.length} ${runs.get(name)?.state}` : `${name}\n${nimg}`;
       if (key === shownSheet) return;
       shownSheet = key;
       if (nimg === undefined) {
-        sheet.replaceChildren(el("p", { class: "faint empty" }, sheets.length ? "no samples yet at this point" : "no samples yet"));
+        sheet.replaceChildren(el("p", { class: "faint empty" }, sheets.length ? "no samples yet at this point" : runs.get(name)?.state === "training" ? "no samples yet" : "it ended without samples"));
         at.textContent = "";
         return;
       }
@@ -233,7 +233,7 @@ export function mount(root, state) {
       image.decode().then(() => {
         if (shownSheet === key) {
           sheet.replaceChildren(image);
-          at.textContent = `samples after ${nimg.toLocaleString("en")} images`;
+          at.textContent = nimg ? `samples after ${nimg.toLocaleString("en")} images` : "samples before the training";
         }
       }, () => {
         if (shownSheet === key) sheet.replaceChildren(el("p", { class: "faint empty" }, "this sheet cannot be read"));
@@ -311,7 +311,7 @@ export function mount(root, state) {
   // -- charts ---------------------------------------------------------------------------------------------------------
 
   const axis = choice("Over", [["images", "images seen"], ["seconds", "training time"]], state.x ?? "images", (x) => {
-    write({ x: x === "images" ? null : x }, { push: true });
+    write({ x: x === "images" ? null : x, from: null, to: null }, { push: true });
     cursor = null;
     charts();
   });
@@ -323,13 +323,20 @@ export function mount(root, state) {
     write({ log: log ? 1 : null }, { push: true });
     charts();
   });
+  const bandBox = checkbox("Seeds as a band", state.band !== "0", (band) => {
+    write({ band: band ? null : 0 }, { push: true });
+    charts();
+  });
+  bandBox.title = "runs that differ only in their seed: their mean, and a band from the lowest to the highest";
+  const whole = button("Whole run", () => zoom(null), { title: "double click on a chart, or its key 0" });
   const more = button("", () => {
     write({ more: read().state.more ? null : 1 }, { push: true });
     charts();
   });
-  const tools = el("div", { class: "row tools" }, axis, smooth, logBox);
+  const tools = el("div", { class: "row tools" }, axis, smooth, logBox, bandBox, whole, el("span", { class: "faint hint", title: "or pinch it; its keys + and − zoom, 0 shows the whole run" }, "Drag over a chart to zoom in"));
   const grid = el("div", { class: "charts" });
   const events = el("section", { class: "panel guard" });
+  const scores = el("section", { class: "panel scores" });
   /** @type {Map<string, Chart>} */
   const chartOf = new Map();
 
@@ -339,17 +346,42 @@ export function mount(root, state) {
     for (const chart of chartOf.values()) chart.point(x);
   }
 
+  /** Show a part of all charts, in images or seconds; null: the whole. @param {[number, number] | null} part */
+  function zoom(part) {
+    write({ from: part && Math.floor(part[0]), to: part && Math.ceil(part[1]) });
+    soon();
+  }
+
+  /** The chosen runs, with the seeds of one recipe together. @param {string[]} chosen @returns {string[][]} */
+  function grouped(chosen) {
+    /** @type {Map<string, string[]>} */
+    const groups = new Map();
+    for (const name of chosen) {
+      const key = runs.get(name)?.group ?? name;
+      groups.set(key, [...(groups.get(key) ?? []), name]);
+    }
+    bandBox.hidden = groups.size === chosen.length;
+    return bandBox.hidden || read().state.band === "0" ? chosen.map((name) => [name]) : [...groups.values()];
+  }
+
   function charts() {
     if (!quantities) return;
-    const { x, log, smooth: weight, more: all } = read().state;
+    const { x, log, smooth: weight, more: all, from, to } = read().state;
     const chosen = selected();
+    const groups = grouped(chosen);
     const seconds = x === "seconds";
     const unit = seconds ? unitOf(Math.max(0, ...chosen.map((name) => Math.max(0, ...(records.get(name)?.seconds ?? []).map(Number))))) : null;
+    const size = unit?.seconds ?? 1;
     const plans = planned(quantities, chosen.map((name) => ({ records: records.get(name) ?? {}, evaluations: facts.get(name)?.evaluations ?? [] })));
     const shown = plans.filter((plan) => plan.main || all);
+    scored(chosen, plans);
     /** @param {{nimg: number, seconds: number}} at */
     const place = (at) => (unit ? at.seconds / unit.seconds : at.nimg);
-    const ends = range(chosen.map((name) => points(records.get(name) ?? {}, "nimg", unit?.seconds).x)) ?? undefined;
+    const end = range(chosen.flatMap((name) => [
+      points(records.get(name) ?? {}, "nimg", unit?.seconds).x, (facts.get(name)?.evaluations ?? []).map(place)]))?.[1] || 1;
+    const [low, high] = [Number(from) / size, Math.min(end, Number(to) / size)];
+    const part = /** @type {[number, number]} */ (low >= 0 && low < high ? [low, high] : [0, end]);
+    whole.hidden = part[0] === 0 && part[1] === end;
     const marks = chosen.flatMap((name) => (facts.get(name)?.events ?? []).map((event) => ({
       x: place(event), colour: "--bad", text: `guard: ${event.kind} at ${event.nimg.toLocaleString("en")} images${chosen.length > 1 ? ` of ${name}` : ""}`,
     })));
@@ -360,19 +392,22 @@ export function mount(root, state) {
     }
     shown.forEach((plan, i) => {
       let chart = chartOf.get(plan.title);
-      if (!chart) chartOf.set(plan.title, chart = new Chart(plan.title, plan.help, point));
+      if (!chart) chartOf.set(plan.title, chart = new Chart(plan.title, plan.help, point, (wanted) => zoom(wanted && [wanted[0] * size, wanted[1] * size])));
       if (grid.children[i] !== chart.root) grid.insertBefore(chart.root, grid.children[i] ?? null);
-      const series = chosen.flatMap((name) => Object.entries(plan.names).flatMap(([key, label], j, { length }) => {
-        const columns = records.get(name) ?? {};
-        const text = chosen.length > 1 ? (length > 1 ? `${name}: ${label}` : name) : length > 1 ? label : "value";
-        const look = chosen.length > 1 ? { colour: colour(name), dash: j } : { colour: `--series-${j + 1}`, dash: j };
-        const curve = { name: text, ...look, ...points(columns, key, unit?.seconds) };
-        const found = (facts.get(name)?.evaluations ?? []).filter((each) => each.scores[key] !== undefined);
-        const dots = { name: `${text}, evaluated`, ...look, dots: true, x: found.map(place), y: found.map((each) => each.scores[key]) };
-        return [curve, dots].filter((each) => each.x.length);
+      const series = groups.flatMap((group) => Object.entries(plan.names).flatMap(([key, label], j, { length }) => {
+        const named = group.length > 1 ? `${sharedName(group)}, ${group.length} seeds` : group[0];
+        const text = groups.length === 1 ? label : length > 1 ? `${named}: ${label}` : named;
+        const look = { colour: groups.length > 1 ? colour(group[0]) : `--series-${j + 1}`, dash: j };
+        const curves = group.map((name) => points(records.get(name) ?? {}, key, unit?.seconds));
+        const dots = group.map((name) => {
+          const found = (facts.get(name)?.evaluations ?? []).filter((each) => each.scores[key] !== undefined);
+          return { x: found.map(place), y: found.map((each) => each.scores[key]) };
+        });
+        return [{ name: text, ...look, runs: curves }, { name: `${text}, evaluated`, ...look, dots: true, runs: dots }]
+          .map((each) => ({ ...each, runs: each.runs.filter((run) => run.x.length) })).filter((each) => each.runs.length);
       }));
       chart.set({
-        series, marks, log: log === "1", smooth: plan.smooth ? Number(weight ?? 0) : 0, bounds: plan.bounds, range: ends,
+        series, marks, log: log === "1", smooth: plan.smooth ? Number(weight ?? 0) : 0, bounds: plan.bounds, range: part, whole: [0, end],
         xName: seconds ? "training time" : "images seen",
         xText: unit ? (value) => duration(value * unit.seconds) : (value) => `${Math.round(value).toLocaleString("en")} images`,
         xTick: unit ? (value) => `${brief(value)} ${unit.name}` : undefined,
@@ -385,6 +420,27 @@ export function mount(root, state) {
     more.textContent = all ? "Fewer charts" : `More charts (${rest})`;
     more.setAttribute("aria-expanded", String(!!all));
     guard(chosen);
+  }
+
+  /**
+   * The scores of evaluations that no chart shows, as a table.
+   * @param {string[]} chosen @param {ReturnType<typeof planned>} plans
+   */
+  function scored(chosen, plans) {
+    const charted = new Set(plans.flatMap((plan) => Object.keys(plan.names)));
+    /** @type {Map<string, {name: string, nimg: number, scores: Record<string, number>}>} */
+    const found = new Map();
+    for (const name of chosen) for (const { nimg, scores } of facts.get(name)?.evaluations ?? []) {
+      const key = `${name}\n${nimg}`;
+      found.set(key, { name, nimg, scores: { ...found.get(key)?.scores, ...scores } });
+    }
+    const keys = Object.keys(quantities?.metrics ?? {}).filter((key) => !charted.has(key) && [...found.values()].some((each) => key in each.scores));
+    scores.hidden = !keys.length;
+    scores.replaceChildren(el("h2", {}, "Scores"), el("div", { class: "wide", tabIndex: 0, role: "region", "aria-label": "Scores" }, el("table", {},
+      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "run"), el("th", { scope: "col" }, "images seen"),
+        ...keys.map((key) => el("th", { scope: "col", title: quantities?.metrics[key] }, quantities?.titles[key] ?? key)))),
+      el("tbody", {}, ...[...found.values()].map((each) => el("tr", {}, el("th", { scope: "row" }, each.name), el("td", {}, each.nimg.toLocaleString("en")),
+        ...keys.map((key) => el("td", {}, key in each.scores ? brief(each.scores[key]) : "–"))))))));
   }
 
   /** @param {string[]} chosen */
@@ -431,7 +487,7 @@ export function mount(root, state) {
   const welcome = el("section", { class: "panel welcome", hidden: true }, el("h2", {}, "No runs in this folder yet"),
     el("p", {}, "A run is a training and everything it leaves behind: networks, samples, scores. Start one with “New training…”; "
       + "the recipe strokes-cdcgan learns to draw digits within minutes. Runs that are started elsewhere appear here by themselves."));
-  const detail = el("div", { class: "detail" }, waiting, welcome, cards, film, tools, grid, more, events);
+  const detail = el("div", { class: "detail" }, waiting, welcome, cards, film, tools, grid, more, scores, events);
   const side = el("section", { class: "side", "aria-label": "All runs" },
     el("div", { class: "row" }, filter, button("New training…", () => void openForm(), { class: "primary" })), nothing, rows, count);
   root.append(el("div", { class: "columns" }, side, detail));
@@ -511,6 +567,7 @@ export function mount(root, state) {
       axis.value = next.x ?? "images";
       smooth.value = next.smooth ?? "0";
       /** @type {HTMLInputElement} */ (logBox.querySelector("input")).checked = next.log === "1";
+      /** @type {HTMLInputElement} */ (bandBox.querySelector("input")).checked = next.band !== "0";
       if (document.activeElement !== filter) filter.value = next.q ?? "";
       watch();
       show();
@@ -587,6 +644,12 @@ function ago(then) {
   return `${Math.round(seconds / 86400)} d ago`;
 }
 
+/** What the names of seeds have in common, as in the figures of `ganvas figure`. @param {string[]} names */
+function sharedName(names) {
+  const short = new Set(names.map((name) => name.replace(/\W*(seed|s)?\W*\d+$/, "")));
+  return short.size === 1 ? [...short][0] || names[0] : names[0];
+}
+
 /** The unit of a time axis that ends at so many seconds. @param {number} most */
 function unitOf(most) {
   return most > 7200 ? { name: "h", seconds: 3600 } : most > 120 ? { name: "min", seconds: 60 } : { name: "s", seconds: 1 };
@@ -628,7 +691,9 @@ function points(columns, key, unit) {
  */
 function planned({ titles, together, metrics }, found) {
   const recorded = new Set(found.flatMap(({ records, evaluations }) => [
-    ...Object.keys(records).filter((key) => !HIDDEN.includes(key)), ...evaluations.flatMap(({ scores }) => Object.keys(scores)),
+    ...Object.keys(records).filter((key) => !HIDDEN.includes(key)),
+    // A single value is no curve: it is in the table of scores.
+    ...evaluations.flatMap(({ nimg, scores }) => Object.keys(scores).filter((key) => evaluations.some((other) => other.nimg !== nimg && key in other.scores))),
   ]));
   const plans = [];
   /** @param {string} key */

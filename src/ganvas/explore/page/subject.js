@@ -144,7 +144,7 @@ export function networkChoice(subject, changed, { weights = true } = {}) {
     else {
       const checkpoints = runs.find((run) => run.name === now.run)?.checkpoints ?? [];
       /** @type {[string, string][]} */
-      const options = [["last", "the last"], ...[...checkpoints].reverse().map((n) => /** @type {[string, string]} */ ([`${n}`, `after ${n.toLocaleString("en")} images`]))];
+      const options = [["last", "last"], ...[...checkpoints].reverse().map((n) => /** @type {[string, string]} */ ([`${n}`, `${n.toLocaleString("en")} images`]))];
       const chosen = now.checkpoint ?? "last";
       if (!options.some(([value]) => value === chosen)) options.push([chosen, chosen]);
       place.replaceChildren(network, choice("Checkpoint", options, chosen, (checkpoint) => changed({ run: now.run, checkpoint })));
