@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import app, line
+from ganvas.cli.common import app, err, line, say_if_slow
 from ganvas.cli.painting import SubjectOptions
+from ganvas.cli.values import read_length, read_paper
 from ganvas.core.errors import UserError
+
+if TYPE_CHECKING:
+    from ganvas.export.svg import Sheet
 
 MOST_CLASSES = 30  # that a page shows by default
 
@@ -20,8 +24,11 @@ def export(
     run: Path | None = None,
     *,
     subject: SubjectOptions = SubjectOptions(),  # noqa: B008
-    to: Literal["html", "glsl"] = "html",
+    to: Literal["html", "glsl", "svg"] = "html",
     title: str | None = None,
+    levels: int | None = None,
+    pen: str | None = None,
+    hatch: float | None = None,
     out_path: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> None:
     """Write a pixel network as something that works without ganvas.
@@ -32,29 +39,54 @@ def export(
         Folder of the run.
     to
         html: one file under 200 kB that paints in any browser, without a network connection, at any zoom. glsl: a
-        function for sites of shaders, with one latent.
+        function for sites of shaders, with one latent. svg: one latent as lines for pen plotters, on a sheet of --size:
+        A4, A4-landscape, 200mm or 200x300mm (default: 200mm).
     title
         Title of the page; default: the recipe of the run, or the kind of the random network.
+    levels
+        svg: number of grey levels whose contours are drawn, 0 for none; default: 8.
+    pen
+        svg: width of the pen's line; default: 0.3mm. Contours are drawn at most about a tenth of it beside their place.
+    hatch
+        svg: shade by parallel lines at this angle in degrees, for example 45.
     out_path
-        The file; default: NAME.html or NAME.glsl.
+        The file; default: NAME.html, NAME.glsl or NAME.svg.
     """
     from ganvas.core.files import say_size
-    from ganvas.export import glsl, html
+    from ganvas.export import glsl, html, svg
+    from ganvas.networks.view import View
     from ganvas.painting.recipes import RunOrigin
 
+    if to != "svg" and (levels, pen, hatch) != (None, None, None):
+        raise UserError(f"--levels, --pen and --hatch do nothing with --to {to}: use --to svg")
+    sheet = _sheet(subject.size, levels, pen, hatch) if to == "svg" else None
     if run is not None and to == "html" and subject == SubjectOptions(device=subject.device):
         subject = _everything(run, subject)
     subjects = subject.choose(run, one_network=True)
-    origin = subjects[0].painter.origin
+    painter = subjects[0].painter
+    origin = painter.origin
     name = title or (origin.recipe if isinstance(origin, RunOrigin) else origin.random.replace(":", "-"))
     out = out_path or Path(f"{Path(name).name}.{to}")
-    if to == "html":
-        size = html.save(subjects, out, name)
-    elif len(subjects) > 1:
-        raise UserError(f"a shader has one latent, not {len(subjects)}: choose one --seed or --label")
-    else:
-        size = glsl.save(subjects[0], out)
+    if to != "html" and len(subjects) > 1:
+        what = "a drawing" if to == "svg" else "a shader"
+        raise UserError(f"{what} has one latent, not {len(subjects)}: choose one --seed or --label")
+    if sheet:
+        say_if_slow(painter.network.config, painter.device)
+        with err.status("drawing"):
+            view = replace(subject, size=None).view(View(1, 1, painter.network.scale))
+            drawing = svg.save(subjects[0], view, sheet, out)
+        line(f"{out}  ({drawing.facts()})")
+        return
+    size = html.save(subjects, out, name) if to == "html" else glsl.save(subjects[0], out)
     line(f"{out}  ({say_size(size)})")
+
+
+def _sheet(size: str | None, levels: int | None, pen: str | None, hatch: float | None) -> Sheet:
+    from ganvas.export.svg import Sheet
+
+    width, height = read_paper("200mm" if size is None else size)
+    given = {"levels": levels, "pen": None if pen is None else read_length(pen), "hatch": hatch}
+    return Sheet(width, height, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _everything(run: Path, subject: SubjectOptions) -> SubjectOptions:

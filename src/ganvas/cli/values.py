@@ -1,4 +1,4 @@
-"""Parsing values on the command line: sizes, lists of numbers, centers."""
+"""Parsing values on the command line: sizes, lengths, lists of numbers, centers."""
 
 import math
 import re
@@ -7,6 +7,14 @@ from ganvas.core.errors import UserError
 
 MOST_NUMBERS = 10_000  # in a range
 LARGEST = 2**63 - 1
+PAPERS = {  # width x height in millimetres
+    **{f"a{i}": size for i, size in enumerate(((841, 1189), (594, 841), (420, 594), (297, 420), (210, 297)))},
+    "a5": (148, 210),
+    "a6": (105, 148),
+    "letter": (215.9, 279.4),
+}
+UNITS = {"mm": 1.0, "cm": 10.0, "in": 25.4}  # in millimetres
+NUMBER, UNIT = r"(\d{1,6}(?:\.\d{1,6})?)", r"(mm|cm|in)"
 
 
 def read_size(text: str) -> tuple[int, int]:
@@ -15,6 +23,30 @@ def read_size(text: str) -> tuple[int, int]:
     if found is None:
         raise UserError(f"cannot read the size '{text}': write 1080, or 1920x1080 for width x height")
     return int(found[2] or found[1]), int(found[1])
+
+
+def read_length(text: str) -> float:
+    """Parse `3mm`, `1.5cm` or `0.5in` into millimetres; raises UserError."""
+    found = re.fullmatch(rf"{NUMBER}\s*{UNIT}", text.strip())
+    if found is None:
+        raise UserError(f"cannot read the length '{text}': write it with its unit, as in 0.3mm, 2cm or 0.5in")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def read_paper(text: str) -> tuple[float, float]:
+    """Parse a sheet of paper into (width, height) in millimetres; raises UserError.
+
+    It is written as `A3`, `A3-landscape`, `letter`, `300x400mm` (width x height) or `200mm` (a square).
+    """
+    name, _, turned = text.strip().lower().partition("-")
+    if name in PAPERS and turned in ("", "portrait", "landscape"):
+        width, height = PAPERS[name]
+        return (height, width) if turned == "landscape" else (width, height)
+    found = re.fullmatch(rf"{NUMBER}(?:x{NUMBER})?\s*{UNIT}", text.strip())
+    if found is None:
+        names = ", ".join((*(each.upper() for each in PAPERS if each != "letter"), "letter"))
+        raise UserError(f"cannot read the paper '{text}': write {names}, A3-landscape, or 300x400mm (width x height)")
+    return float(found[1]) * UNITS[found[3]], float(found[2] or found[1]) * UNITS[found[3]]
 
 
 def read_numbers(text: str, what: str) -> list[int]:

@@ -1,1 +1,1 @@
-"""Pixel networks that leave the house: as shaders, and as a page that paints without ganvas."""
+"""Pixel networks that leave the house: as shaders, as a page that paints without ganvas, as paths for plotters."""
