@@ -36,18 +36,29 @@ def sizes(everyday: int, campaign: int) -> pytest.MarkDecorator:
 
 
 class Hangs(BaseException):
-    """Not an Exception, which a command might catch."""
+    """A command that does not end. Not an Exception, which the command might catch."""
+
+
+class WorksOn(Hangs):
+    """A command that was asked for much and has said something lately, so that it only takes long."""
 
 
 @contextmanager
-def deadline() -> Iterator[None]:
-    """A command that hangs raises `Hangs`."""
+def deadline(said: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """A command that hangs raises `Hangs`, or `WorksOn` if what it has `said` changed in the second half."""
+    halfway: list[object] = []
 
     def ring(*_: object) -> None:
-        raise Hangs("the command does not end")
+        if not halfway:
+            halfway.append(said())
+            signal.alarm(SECONDS - SECONDS // 2)
+        elif said() != halfway[0]:
+            raise WorksOn("the command takes long")
+        else:
+            raise Hangs("the command does not end")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(SECONDS)
+    signal.alarm(max(1, SECONDS // 2))
     faulthandler.dump_traceback_later(
         2 * SECONDS, exit=True, file=sys.__stderr__
     )  # where Python never gets to handle the signal
@@ -93,7 +104,7 @@ class Campaign:
 
     def __init__(self, name: str, capsys: pytest.CaptureFixture[str] | None = None) -> None:
         self.name, self.capsys = name, capsys
-        self.commands, self.codes = 0, Counter[int]()
+        self.commands, self.codes, self.long = 0, Counter[int](), 0
         self.faults: list[tuple[str, str]] = []
 
     def fault(self, kind: str, what: str) -> None:
@@ -111,8 +122,10 @@ class Campaign:
         self.capsys.readouterr()
         before, code = files_in(place), None
         try:
-            with deadline(), limited_memory():
+            with deadline(lambda: sys.stderr.tell()), limited_memory():
                 code = command(words)
+        except WorksOn:
+            self.long += 1
         except Hangs:
             self.fault("hang", what)
         except BaseException as error:
@@ -140,7 +153,8 @@ class Campaign:
         """Say the counts; raises AssertionError with every fault."""
         counts = Counter(kind for kind, _ in self.faults)
         said = ", ".join(f"{kind} {counts[kind]}" for kind in KINDS)
-        print(f"\n{self.name}, seed {SEED}: {self.commands} commands, exit codes {dict(self.codes)}: {said}")
+        ends = f"exit codes {dict(self.codes)}, {self.long} stopped at work"
+        print(f"\n{self.name}, seed {SEED}: {self.commands} commands, {ends}: {said}")
         assert not self.faults, "\n".join([f"{self.name}: {len(self.faults)} faults", *map(": ".join, self.faults)])
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cyclopts import App
+from PIL import Image
 from rich.console import Console
 
 from ganvas import cli
@@ -174,6 +175,28 @@ def test_data_check_counts_classes(pictures: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "across" in shown
     assert "60" in shown
+
+
+def test_data_check_of_many_classes_prints_first_and_times_a_network_without_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The label planes of thousands of classes would take minutes and gigabytes."""
+    for number in range(1_200):
+        folder = tmp_path / "set" / f"person {number}"
+        folder.mkdir(parents=True)
+        Image.new("L", (8, 8), number % 256).save(folder / "1.png")
+    printed, classes = "", None
+
+    def seconds_per_image(_: object, spec: images.ImageSpec) -> float:
+        nonlocal printed, classes
+        printed, classes = capsys.readouterr().out, spec.num_classes
+        return 0.001
+
+    monkeypatch.setattr("ganvas.training.timing.seconds_per_image", seconds_per_image)
+    assert ganvas("data", "check", tmp_path / "set") == 0
+    assert "1,200 images, used as 8 x 8 grey" in printed and "... 1,170 more" in printed
+    assert classes == 0
+    assert capsys.readouterr().out == "one epoch: about 1 s, with a DCGAN of 64 base filters on this machine\n"
 
 
 @pytest.mark.parametrize(
@@ -585,6 +608,18 @@ def test_a_stderr_that_is_full_stops_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(common, "err", Console(file=Full()))
     common.say("[bold]note:[/]", "something")
     common.note("something else")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_training_goes_on_with_a_stderr_that_is_full(pictures: Path, tmp_path: Path) -> None:
+    words = ["train", "strokes-cdcgan", "--data", pictures, "--out", tmp_path / "run", "--images", 40, *NO_FIGURES]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ganvas", *map(str, words), "--device", "cpu", "--set", *TINY],
+            stdout=subprocess.PIPE, stderr=full, text=True, timeout=300,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "Trained on 40 images. Files:")
+    assert Run(tmp_path / "run").state() == "finished"
 
 
 def test_a_full_disk_while_figures_are_drawn_spoils_no_run(

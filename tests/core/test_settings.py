@@ -48,6 +48,27 @@ def test_a_mistake_is_one_line_that_names_the_field(values: dict[str, object], m
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "shown", "most"),
+    [
+        ({"minutes": 2**53 + 1}, "9007199254740993", "9,007,199,254,740,992"),
+        ({"minutes": -(10**22)}, f"-1{'0' * 22}", "9,007,199,254,740,992"),
+        ({"minutes": 1e23}, "1e+23", "9,007,199,254,740,992"),
+        ({"minutes": "9" * 5000}, f"'{'9' * 169}...{'9' * 19}'", "9,007,199,254,740,992"),
+        ({"racks": (1, 2**60)}, "(1, 1152921504606846976)", "9,007,199,254,740,992"),
+        ({"heat": 1e31}, "1e+31", "1e+30"),
+    ],
+)
+def test_numbers_that_nothing_could_use_are_refused(values: dict[str, object], shown: str, most: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(Oven, values, "oven")
+    assert str(caught.value) == f"setting 'oven.{next(iter(values))}' is {shown}: input should not exceed ±{most}"
+
+
+def test_large_numbers_that_can_be_used_are_accepted() -> None:
+    assert parse(Oven, {"minutes": 2**53, "heat": 1e30, "racks": [-(2**53)]}, "oven").minutes == 2**53
+
+
 def test_a_field_that_may_be_without_a_value_takes_none() -> None:
     assert parse(Oven, {"minutes": "none"}, "oven").minutes is None
     assert parse(Oven, merge({"minutes": 5}, {"minutes": "none"}), "oven") == Oven()

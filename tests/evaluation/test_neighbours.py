@@ -1,3 +1,4 @@
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -88,12 +89,16 @@ def test_a_picture_that_is_in_the_set_twice_can_still_be_copied(
 def test_pictures_that_are_all_the_same_are_near_to_nothing_else(
     tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for i in range(1, 30):
+    for i in range(1, 50):
         shutil.copy(folder / "00.png", folder / f"{i:02d}.png")
     run = trained(tiny, folder, tmp_path / "run")
     fresh = np.random.default_rng(1).integers(0, 256, (8, SIZE, SIZE, 3), dtype=np.uint8)
     answer_with(monkeypatch, fresh)
-    assert not neighbours.find(run, n=8, device="cpu").pixels.near.any()
+    found = neighbours.find(run, n=8, device="cpu")
+    assert not found.pixels.near.any() and not found.features.near.any()
+    assert "distance" not in found.figures  # relative to that between training images, which is 0
+    assert ("mean distance", "-", "between samples; between training images it is 0") in found.rows()
+    assert not [figure for _, figure, _ in found.rows() if re.search(r"\d{4}|inf|nan", figure.replace(",", ""))]
 
 
 @pytest.mark.parametrize("flips", [True, False])

@@ -320,6 +320,7 @@ def test_what_cannot_be_painted_is_refused(
         (lambda: choose_subjects(model, labels=["up"]), "this run has across, down, slanted"),
         (lambda: choose_subjects(conditional, images=[picture]), "has no encoder"),
         (lambda: choose_subjects(model, truncation=float("nan")), "truncation of nan"),
+        (lambda: choose_subjects(model, truncation=-1e300), "truncation of -1e\\+300"),
         (lambda: View(4, 4, zoom=0), "zoom of 0"),
         (lambda: View(4, 4, supersample=99), "from 1 to 32"),
         (lambda: View(4, 0), "sides are 1 or more"),

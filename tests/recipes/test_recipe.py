@@ -1,11 +1,21 @@
 from collections.abc import Callable
 
+import pytest
+
+from ganvas.core.errors import UserError
 from ganvas.recipes.recipe import Recipe
 
 
 def test_length_in_images_overrides_epochs(tiny: Callable[..., Recipe]) -> None:
     assert tiny().total_images(60) == 240
     assert tiny(train={"images": None, "epochs": 2.5}).total_images(60) == 150
+
+
+def test_a_length_that_cannot_be_counted_is_refused(tiny: Callable[..., Recipe]) -> None:
+    long = tiny(train={"images": None, "epochs": 1e15})
+    assert long.total_images(9) == 9 * 10**15
+    with pytest.raises(UserError, match=r"1e\+15 epochs of 10 images are too many: lower train\.epochs"):
+        long.total_images(10)
 
 
 def test_identity_is_what_decides_the_weights(tiny: Callable[..., Recipe]) -> None:

@@ -30,7 +30,7 @@ from tests.processes import ended, ganvas, posix_only, wait_for
 
 
 def grid(recipe: Recipe, *words: str, **more: Any) -> Plan:
-    return Plan(recipe, sweeps.read_varied(words), samples=100, **more)
+    return Plan(recipe, sweeps.read_varied(words), **{"samples": 100, **more})
 
 
 def search(recipe: Recipe, *words: str, trials: int = 4, **more: Any) -> Plan:
@@ -142,6 +142,9 @@ def test_a_setting_may_be_given_by_its_other_name(tiny: Callable[..., Recipe]) -
         (["method.g_step=1,2"], {}, "did you mean 'g_steps'?"),
         (["method.g_steps=1,0"], {}, "method.g_steps"),
         (["method.g_steps=1"], {"seeds": 0}, "--seeds is 0"),
+        (["method.g_steps=1"], {"seeds": 10**23}, f"--seeds is {10**23}: ask for 10,000 or fewer"),
+        (["method.g_steps=1"], {"samples": 10**23}, "samples take .*: score fewer"),
+        ([f"method.{key}={','.join(map(str, range(1, 102)))}" for key in ("lr", "g_steps")], {}, "more than 10,000"),
         (["method.g_steps=1"], {"by": "kidd"}, "did you mean 'kid'?"),
     ],
 )
@@ -163,6 +166,12 @@ def test_a_mistake_in_a_grid(tiny: Callable[..., Recipe], words: list[str], more
 def test_a_mistake_in_a_search(tiny: Callable[..., Recipe], word: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         search(tiny(), word)
+
+
+def test_a_search_of_too_many_trials_is_refused(tiny: Callable[..., Recipe]) -> None:
+    assert search(tiny(), "method.lr=1e-4..1e-3", trials=10_000).trials == 10_000
+    with pytest.raises(UserError, match="--trials is 10001: ask for 10,000 or fewer"):
+        search(tiny(), "method.lr=1e-4..1e-3", trials=10_001)
 
 
 # -- its file ---------------------------------------------------------------------------------------------------------
@@ -321,8 +330,9 @@ def test_one_process_to_a_folder(tiny: Callable[..., Recipe], tmp_path: Path, pr
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
         last(Sweep(plan, tmp_path / "file"))
-    with pytest.raises(UserError, match="--jobs is 0"):
-        Sweep(plan, tmp_path / "s", jobs=0)
+    for jobs in (0, 10**23):
+        with pytest.raises(UserError, match=f"--jobs is {jobs}: ask for 1 to 1,000"):
+            Sweep(plan, tmp_path / "s", jobs=jobs)
 
 
 def test_a_search_finds_its_way_and_goes_on(tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended) -> None:

@@ -23,6 +23,18 @@ def test_every_recipe_fits(name: str) -> None:
             {"network": {"name": "mlp", "hidden": [10**7, 10**7]}},
             "these networks, .* take .*: make them smaller",
         ),
+        ({"network": {"name": "cppn", "width": 10**9}}, "these networks, .* take over 1,000,000 TB"),
+        ({"method": {"latent_size": 2**53}}, "these networks, .* take over 1,000,000 TB"),
+        ({"network": {"name": "cppn", "encoder_width": 10**6}}, "these networks, .* take .* TB"),
+        (
+            {"method": {"name": "wgan_gp", "g_batch": 10**9}},
+            "the 64,000,000,000 images of a step take .*: lower the numbers of 'wgan_gp'",
+        ),
+        (
+            {"method": {"name": "cfg_gan", "steps": 1_000, "d_steps": 1_000}},
+            "the 128,000,640 images of a step take .*: lower the numbers of 'cfg_gan'",
+        ),
+        ({"method": {"name": "cfg_gan", "pool": 10**9}}, "the 1,000,001,920 images of a step take"),
     ],
 )
 def test_what_cannot_fit_is_refused(changes: dict[str, dict[str, Any]], message: str) -> None:

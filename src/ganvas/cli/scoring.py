@@ -1,5 +1,6 @@
 """Commands for scoring and comparing runs, and for evaluators."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from ganvas.cli.common import (
     err,
     evaluator_app,
     line,
+    note,
     out,
     progress,
     section,
@@ -25,7 +27,7 @@ from ganvas.cli.common import (
 from ganvas.core import files, seeds
 from ganvas.core.errors import UserError
 
-LINES = 20  # progress lines, if there is no terminal for a bar
+LINES, QUIET_SECONDS = 20, 10  # lines of progress in equal parts, and the longest time without one, if there is no bar
 
 
 @app.command
@@ -204,12 +206,13 @@ def train_evaluator(
     settings = parse(DataSettings, {**section(values.pop("data", {}), "data"), "name": data}, "data")
     trained = evaluators.Training(settings, values, data_dir=data_dir, device=device, out=out_file)
     with progress() as bar:
-        task, parts = bar.add_task(f"evaluator for {data}", total=None, losses=""), 0
+        task, parts, said = bar.add_task(f"evaluator for {data}", total=None, losses=""), 0, time.monotonic()
         for step in trained:
             bar.update(task, completed=step.nimg, total=step.total, losses=f"loss {step.loss:.3f}")
-            if not bar.console.is_terminal and LINES * step.nimg // step.total > parts:
-                parts = LINES * step.nimg // step.total
-                err.print(f"{step.nimg:>10,} of {step.total:,} images  loss {step.loss:.3f}")
+            now, done = time.monotonic(), LINES * step.nimg // step.total
+            if not bar.console.is_terminal and (done > parts or now > said + QUIET_SECONDS):
+                parts, said = done, now
+                note(f"{step.nimg:>10,} of {step.total:,} images  loss {step.loss:.3f}")
     line(f"{trained.file}: {evaluators.describe(trained.file)}")
 
 

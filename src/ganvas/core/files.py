@@ -179,6 +179,8 @@ def read_size(text: str) -> int:
 
 def say_size(size: float) -> str:
     """Format a number of bytes: 2 GB, 14.2 MB."""
+    if size >= 1e18:
+        return "over 1,000,000 TB"
     for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 0.9995 * 1000**power:
             return f"{size / 1000**power:.3g} {unit}"

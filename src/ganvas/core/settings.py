@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from ganvas.core.errors import UserError, nearest
+
+LARGEST_INT, LARGEST_FLOAT = 2**53, 1e30  # exact in JSON and in float64; far from the end of float32
+TOO_LARGE = f"input should not exceed ±{LARGEST_INT:,}"
 
 
 class Settings(BaseModel):
@@ -27,8 +30,19 @@ class Settings(BaseModel):
         optional = {name for name, field in cls.model_fields.items() if field.default is None}
         return {key: value for key, value in values.items() if value != "none" or key not in optional}
 
+    @field_validator("*")
+    @classmethod
+    def _is_a_usable_number(cls, value: Any) -> Any:
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and abs(number) > LARGEST_INT:
+                raise ValueError(TOO_LARGE)
+            if isinstance(number, float) and abs(number) > LARGEST_FLOAT:
+                raise ValueError(f"input should not exceed ±{LARGEST_FLOAT:g}")
+        return value
+
 
 FRESH_WITH_NAME = ("network", "method")
+SHOWN = 200  # characters of a value in a message
 
 S = TypeVar("S", bound=Settings)
 
@@ -49,11 +63,17 @@ def parse(cls: type[S], values: Mapping[str, Any], where: str) -> S:
             raise UserError(f"unknown setting '{name}': {nearest(str(first['loc'][-1]), cls.model_fields)}") from None
         if first["type"] == "missing":
             raise UserError(f"setting '{name}' is missing: {_help_of(cls, key)}") from None
-        message = first["msg"].removeprefix("Value error, ")
+        message = TOO_LARGE if first["type"] == "int_parsing_size" else first["msg"].removeprefix("Value error, ")
         for other in errors[1:]:  # the other types that the setting accepts
             if _place(other["loc"]) == place:
                 message += " or " + other["msg"].removeprefix("Input should be ")
-        raise UserError(f"setting '{name}' is {first['input']!r}: {message[0].lower()}{message[1:]}") from None
+        raise UserError(f"setting '{name}' is {_shown(first['input'])}: {message[0].lower()}{message[1:]}") from None
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, without the middle of a very long one."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 30]}...{text[-20:]}"
 
 
 def _place(loc: tuple[int | str, ...]) -> list[str]:

@@ -32,7 +32,7 @@ from ganvas.methods import Method
 from ganvas.methods.encoding import EncodingMethod
 from ganvas.metrics import Score
 from ganvas.runs import model as sampling
-from ganvas.runs.model import decode
+from ganvas.runs.model import LAST_SEED, decode
 
 SAMPLE_BYTES = 2_000  # of a sample: its features, and its pixels in small
 
@@ -65,6 +65,11 @@ def evaluate(
     return evaluation
 
 
+def refuse_too_many_samples(n: int) -> None:
+    """Raise UserError if the features of `n` samples are larger than the memory."""
+    refuse_more(n * SAMPLE_BYTES, f"{n:,} samples take", "score fewer")
+
+
 class RunScorer:
     """Scores samples of any method against the same real images in the same way. Create it once, call it often.
 
@@ -87,11 +92,11 @@ class RunScorer:
 
         Raises UserError for fewer than 100 samples, a negative seed, or a missing split.
         """
-        if seed < 0:
-            raise UserError(f"there is no seed {seed}: use 0 or more")
+        if not 0 <= seed <= LAST_SEED - n:
+            raise UserError(f"{n:,} samples cannot begin with the seed {seed}: use one from 0 on, below 2**63 - {n:,}")
         if n < LEAST_SAMPLES:
             raise UserError(f"{n} samples are too few to score: ask for {LEAST_SAMPLES} or more")
-        refuse_more(n * SAMPLE_BYTES, f"{n:,} samples take", "score fewer")
+        refuse_too_many_samples(n)
         if split == "test" and test is None:
             raise UserError(f"'{train.name}' has no test split: use --split train")
         self.train, self.test, self.evaluator, self.n, self.seed = train, test, evaluator, n, seed

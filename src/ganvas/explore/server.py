@@ -34,6 +34,7 @@ from ganvas.explore.trainings import Trainings
 
 PORT = 8017  # the first that is tried
 TRIED = 20  # ports
+LAST_PORT = 65_535
 PAGE = str(resources.files("ganvas.explore") / "page")
 TABS = (runs, latents, paint, breed)
 HANDLERS = {op: handler for tab in TABS for op, handler in tab.HANDLERS.items()}
@@ -121,12 +122,24 @@ def serve(
 
 def listen(host: str, port: int | None) -> socket.socket:
     """A socket that listens on `port`, or on the first free one; raises UserError if there is none."""
+    if port is not None and not 0 <= port <= LAST_PORT:
+        raise UserError(f"there is no port {port}: choose one from 0 to {LAST_PORT}")
+    if not _may_be_a_host(host):
+        raise UserError(f"'{host}' is not the name of a host: choose another --host")
     for tried in [port] if port is not None else [*range(PORT, PORT + TRIED), 0]:
         try:
             return socket.create_server((host, tried), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         except OSError as error:
             reason = error.strerror or str(error)
     raise UserError(f"cannot listen on {host} port {tried}: {reason}; choose another --host or --port")
+
+
+def _may_be_a_host(name: str) -> bool:
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return name.isprintable()
 
 
 def _is_loopback(listening: socket.socket) -> bool:

@@ -36,7 +36,7 @@ from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, Method, Scalars, evaluating, recordable
 from ganvas.methods.optim import descend, restart, rmsprop, set_rate
 from ganvas.methods.penalties import r1, refuse_batch_norm
-from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows
+from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows, Updates
 
 CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the number does not change the result
 PROBE = 64  # images of the pool that the line search uses, enough for a mean
@@ -47,9 +47,9 @@ class CFGGANSettings(MethodSettings):
     """The settings of xICFG, with the names of the paper in brackets."""
 
     name: Literal["cfg_gan"] = "cfg_gan"
-    steps: Annotated[PositiveInt, BuildTime()] = 15
+    steps: Annotated[int, BuildTime()] = Field(15, ge=1, le=1_000)
     """functional gradient steps of an image, each with its own discriminator (T)"""
-    d_steps: PositiveInt = 1
+    d_steps: Updates = 1
     """updates of the discriminator per functional gradient step, each on a new batch (U)"""
     eta: Annotated[PositiveFloat, Slows("D")] = 2.5
     """factor of d's gradient in a functional gradient step (η); with `rise`, the largest that is tried"""
@@ -61,7 +61,7 @@ class CFGGANSettings(MethodSettings):
     """generated images that the discriminator learns from: fresh = from new latents each time, pool = from the pool"""
     pool: PositiveInt = 640
     """latents that G is fitted to in a stage (N)"""
-    fit_epochs: PositiveInt = 10
+    fit_epochs: Updates = 10
     """passes of G over the pool"""
     fit_batch: PositiveInt = 64
     """images per update of G"""
@@ -77,6 +77,10 @@ class CFGGANSettings(MethodSettings):
     """RMSprop's decay of the mean squared gradient"""
     start_std: Annotated[PositiveFloat, BuildTime()] = 0.01
     """before the first stage, G is fitted to clamp(z·W, -1, 1); this is the standard deviation of W"""
+
+    def images_at_once(self, batch: int) -> int:
+        reals = batch * self.steps * self.d_steps
+        return self.pool + (2 if self.fakes == "fresh" else 1) * reals
 
 
 class Step(NamedTuple):

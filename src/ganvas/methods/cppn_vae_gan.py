@@ -17,14 +17,14 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganvas.methods.base import BatchSource, Scalars, frozen
 from ganvas.methods.encoding import EncodingMethod, EncodingSettings
 from ganvas.methods.optim import adam, descend
-from ganvas.methods.settings import BuildTime, LearningRate, Slows
+from ganvas.methods.settings import MOST_UPDATES, BuildTime, LearningRate, Slows, Updates
 from ganvas.networks.cppn import to_images
 
 
@@ -32,13 +32,13 @@ class CPPNVAEGANSettings(EncodingSettings):
     """The settings of the VAE-GAN with a pixel network."""
 
     name: Literal["cppn_vae_gan"] = "cppn_vae_gan"
-    vae_steps: NonNegativeInt = 4
+    vae_steps: int = Field(4, ge=0, le=MOST_UPDATES)
     """updates of E and G as an autoencoder per batch"""
     vae_pixels: PositiveInt | None = None
     """pixels of each image that such an update compares, drawn anew each time; none: all of them"""
     reconstruction: Literal["bernoulli", "squares"] = "bernoulli"
     """how pixels in [0, 1] are compared: by their likelihood in nats, or by twice their squared difference"""
-    g_steps: PositiveInt = 4
+    g_steps: Updates = 4
     """maximum number of updates of E and G against D per batch"""
     adversarial: NonNegativeFloat = 1.0
     """weight of the adversarial loss in these updates"""

@@ -13,7 +13,6 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import PositiveInt
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -22,7 +21,7 @@ from ganvas.core import seeds
 from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, Scalars, TwoRates, frozen, recordable
 from ganvas.methods.optim import descend, sgd
-from ganvas.methods.settings import BuildTime, TwoRateSettings
+from ganvas.methods.settings import BuildTime, TwoRateSettings, Updates
 
 VALIDATION_IMAGES = 100
 
@@ -39,7 +38,7 @@ class GANSettings(TwoRateSettings):
     """what G minimises: -log D(G(z)), or log(1 - D(G(z)))"""
     d_outputs: Annotated[Literal[1, 2], BuildTime()] = 1
     """outputs of D: 1 logit, or 2 under softmax (generated, real)"""
-    d_steps: PositiveInt = 1
+    d_steps: Updates = 1
     """updates of D per step, each on a new batch"""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd is plain gradient descent with beta1 as its momentum"""

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,18 +26,18 @@ from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, Scalars, frozen
 from ganvas.methods.encoding import EncodingMethod, EncodingSettings
 from ganvas.methods.optim import adam, descend
-from ganvas.methods.settings import BuildTime, LearningRate, Slows
+from ganvas.methods.settings import BuildTime, LearningRate, Slows, Updates
 
 
 class ResidualCPPNSettings(EncodingSettings):
     """The settings of the pixel network that is trained against a classifier."""
 
     name: Literal["residual_cppn"] = "residual_cppn"
-    g_steps: PositiveInt = 16
+    g_steps: Updates = 16
     """maximum number of updates of G and E per batch"""
     g_stop: float = Field(0.98, ge=0, le=1)
     """G stops when more than this share of its images passes as the right class"""
-    d_steps: PositiveInt = 8
+    d_steps: Updates = 8
     """maximum number of updates of D per batch"""
     d_start_detected: float = Field(0.7, ge=0, le=1)
     """D learns from both when it detects less than this share of the generated images, and"""

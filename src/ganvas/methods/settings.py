@@ -57,6 +57,10 @@ class AlsoCalled:
 Mark = TypeVar("Mark", LearningRate, Slows, BuildTime, InheritsFrom, OverriddenBy, AlsoCalled)
 
 
+MOST_UPDATES = 10_000  # within one step, which is never stopped half-way
+Updates = Annotated[int, Field(ge=1, le=MOST_UPDATES)]
+
+
 class MethodSettings(Settings):
     """The settings that every method has."""
 
@@ -66,6 +70,10 @@ class MethodSettings(Settings):
     """numbers in a latent vector"""
     ema_images: Annotated[NonNegativeInt, BuildTime()] = 0
     """half-life of the moving average of G's weights, in images seen (shorter early in a run); 0 = none"""
+
+    def images_at_once(self, batch: int) -> int:
+        """How many images a step holds at the same time, with batches of `batch`."""
+        return batch
 
     @classmethod
     def marked(cls, kind: type[Mark]) -> list[tuple[str, Mark]]:

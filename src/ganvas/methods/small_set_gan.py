@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from ganvas.methods.augment import Augment
@@ -18,13 +18,13 @@ from ganvas.methods.base import BatchSource, Scalars, frozen, recordable
 from ganvas.methods.gan import GAN, GANSettings
 from ganvas.methods.optim import descend
 from ganvas.methods.penalties import r1, refuse_batch_norm
-from ganvas.methods.settings import AlsoCalled, BuildTime, OverriddenBy
+from ganvas.methods.settings import AlsoCalled, BuildTime, OverriddenBy, Updates
 
 
 class SmallSetGANSettings(GANSettings):
     """The settings of the GAN with options for small sets."""
 
-    g_steps: Annotated[PositiveInt, AlsoCalled("g_advantage")] = 1
+    g_steps: Annotated[Updates, AlsoCalled("g_advantage")] = 1
     """updates of G per step (g_advantage is another name for this setting)"""
     g_latents: Literal["fresh", "same"] = "fresh"
     """latents of G's updates after the first: new ones each time, or those that D saw last"""

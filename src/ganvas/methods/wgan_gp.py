@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from ganvas.methods.base import BatchSource, Scalars, TwoRates, frozen, recordable
 from ganvas.methods.optim import descend, rmsprop
 from ganvas.methods.penalties import refuse_batch_norm
-from ganvas.methods.settings import BuildTime, LearningRate, OverriddenBy, Slows, TwoRateSettings
+from ganvas.methods.settings import BuildTime, LearningRate, OverriddenBy, Slows, TwoRateSettings, Updates
 
 
 class WGANGPSettings(TwoRateSettings):
@@ -29,7 +29,7 @@ class WGANGPSettings(TwoRateSettings):
     name: Literal["wgan_gp"] = "wgan_gp"
     latent_size: Annotated[PositiveInt, BuildTime()] = 128
     """numbers in a latent vector, each drawn from N(0, 1)"""
-    n_critic: PositiveInt = 5
+    n_critic: Updates = 5
     """updates of D per update of G, each on a new batch"""
     g_batch: PositiveInt = 1
     """images in an update of G, as a multiple of the batch size"""
@@ -45,6 +45,9 @@ class WGANGPSettings(TwoRateSettings):
     """learning rate of G, and of D unless d_lr is set"""
     beta2: Annotated[float, BuildTime()] = Field(0.9, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
+
+    def images_at_once(self, batch: int) -> int:
+        return batch * self.g_batch
 
 
 class WGANGP(TwoRates):

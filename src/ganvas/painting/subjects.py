@@ -1,6 +1,5 @@
 """Subjects of paintings: a painter with a latent, which comes from a seed, a class, an image or a file."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ganvas.painting.painter import Painter, trained_network
 from ganvas.runs.model import Model
 
 ENCODED = 1_000  # maximum number of images of a class that are encoded
+MOST_TRUNCATION = 1e6  # a network paints nothing that far out
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def choose_subjects(
     Raises UserError for a combination that the run does not support.
     """
     painter = trained_network(model)
-    if not math.isfinite(truncation):
+    if not abs(truncation) <= MOST_TRUNCATION:
         raise UserError(f"a truncation of {truncation} cannot be painted: 1 keeps the latents, 0 is their mean")
     data = model.data(data_dir) if labels and not model.method.conditional else None
     found: list[tuple[Tensor, str]] = []

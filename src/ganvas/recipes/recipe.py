@@ -9,7 +9,7 @@ from ganvas.compute.device import Compute
 from ganvas.core import seeds
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.images import ImageSpec
-from ganvas.core.settings import parse, to_toml
+from ganvas.core.settings import LARGEST_INT, parse, to_toml
 from ganvas.data import DataSettings
 from ganvas.methods import METHODS, Method
 from ganvas.methods.settings import MethodSettings
@@ -33,8 +33,11 @@ class Recipe:
         return _method_class(self.method.name)(self.method, self.network, spec, compute, seed, training)
 
     def total_images(self, data_size: int) -> int:
-        """Length of the run in images seen."""
-        return length(self.train.images, self.train.epochs, data_size)
+        """Length of the run in images seen; raises UserError for more epochs than can be counted in images."""
+        total = length(self.train.images, self.train.epochs, data_size)
+        if total > LARGEST_INT:
+            raise UserError(f"{self.train.epochs:g} epochs of {data_size:,} images are too many: lower train.epochs")
+        return total
 
     def folder(self, parent: str) -> Path:
         """Where its runs or sweeps go if nobody says; raises UserError for a name that is none of a folder."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.settings import merge, parse_assignments
+from ganvas.evaluation.evaluate import refuse_too_many_samples
 from ganvas.evaluation.references import LEAST_SAMPLES
 from ganvas.metrics import METRICS
 from ganvas.recipes import library
@@ -19,7 +20,8 @@ from ganvas.recipes.recipe import Recipe, from_dict
 
 Point = dict[str, Any]  # section.key -> value
 
-MOST_POINTS = 10_000  # a search can run out of points only if it has no more than these
+MOST_POINTS = 10_000  # of a grid; a search can run out of points only if it has no more than these
+MOST_RUNS = 10_000  # seeds of a point, and trials of a search
 LOG_RANGE = 10  # a range of positive numbers is searched on a log scale if its ends have at least this ratio
 
 
@@ -86,17 +88,22 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.varied:
             raise UserError("nothing to vary: give --grid method.g_steps=1,2,4 or --search method.lr=1e-5..1e-3")
-        for name, least in (("seeds", 1), ("trials", 1), ("samples", LEAST_SAMPLES)):
+        for name, least, most in (("seeds", 1, MOST_RUNS), ("trials", 1, MOST_RUNS), ("samples", LEAST_SAMPLES, None)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} is {value}: ask for {least} or more")
+            if value is not None and most is not None and value > most:
+                raise UserError(f"--{name} is {value}: ask for {most:,} or fewer")
+        refuse_too_many_samples(self.samples)
         if self.by not in METRICS:
             raise UserError(f"there is no metric '{self.by}': {nearest(self.by, METRICS)}")
         for point in self.examples():
             self.recipe_of(point)
 
     def points(self) -> list[Point]:
-        """All points of a grid; the last key varies fastest."""
+        """All points of a grid; the last key varies fastest. Raises UserError if there are too many."""
+        if self.size() is None:
+            raise UserError(f"the grid has more than {MOST_POINTS:,} points: give fewer values, or use --search")
         points = [dict(zip(self.varied, values, strict=True)) for values in itertools.product(*self.varied.values())]
         named: dict[str, Point] = {}
         for point in points:

@@ -32,6 +32,7 @@ from ganvas.sweeps.processes import (
 from ganvas.sweeps.results import Trial, write_results
 
 UPDATE_SECONDS = 1.0  # between two lists of the trials
+MOST_JOBS = 1_000  # each is a process
 
 
 class Sweep:
@@ -49,8 +50,8 @@ class Sweep:
         retry: bool = False,
     ) -> None:
         """`jobs` trials run at a time, on this machine or as Ray tasks; with `retry`, failed trials run again."""
-        if jobs < 1:
-            raise UserError(f"--jobs is {jobs}: ask for 1 or more")
+        if not 1 <= jobs <= MOST_JOBS:
+            raise UserError(f"--jobs is {jobs}: ask for 1 to {MOST_JOBS:,}")
         if on == "ray" and ":" in device:
             raise UserError(
                 f"--device {device} is a GPU of this machine: on Ray each run gets a GPU of its own; use --device cuda"

@@ -1,13 +1,14 @@
 """The memory and the disk space of a run: its budget, and a forecast as text."""
 
-import torch
+from torch import nn
 
 from ganvas.core import images
 from ganvas.core.files import say_size
-from ganvas.core.memory import refuse_more
+from ganvas.core.memory import FLOAT_BYTES, refuse_large_networks, refuse_more
 from ganvas.core.spec import ImageSpec
 from ganvas.data import ImageSet
 from ganvas.methods import Method
+from ganvas.networks.cppn import CPPN
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import Run
 from ganvas.training import disk_budget, guard
@@ -17,8 +18,6 @@ from ganvas.training.monitor import WATCHED
 from ganvas.training.sheets import sheet_of_real
 
 SHEET_RECIPE_BYTES = 4_000  # maximum, in the file of a sheet
-FLOAT_BYTES = 4
-COPIES = 4  # of each weight: itself, its gradient, and two moments of Adam
 STEP_BYTES = 500  # maximum for the scalars of a step, in the checkpoint of a stop
 
 
@@ -42,17 +41,18 @@ def budget_of(run: Run, recipe: Recipe, data: ImageSet, method: Method) -> Budge
 
 
 def refuse_what_cannot_fit(recipe: Recipe, spec: ImageSpec) -> None:
-    """Raise UserError for a batch or for networks that are larger than the memory of this machine."""
-    batch = recipe.train.batch_size * spec.channels * spec.height * spec.width * FLOAT_BYTES
-    refuse_more(batch, f"a batch of {recipe.train.batch_size:,} images takes", "lower train.batch_size")
-    with torch.device("meta"):  # no numbers, only shapes
-        networks = [
-            recipe.network.generator(spec, recipe.method.latent_size),
-            recipe.network.discriminator(spec),
-        ]
-    size = sum(weight.numel() for network in networks for weight in network.parameters()) * FLOAT_BYTES * COPIES
-    advice = "make them smaller, for example with network.base or network.width"
-    refuse_more(size, "these networks, with their gradients and optimisers, take", advice)
+    """Raise UserError for images of a batch or a step, or for networks, that are larger than the memory."""
+    network, method, batch = recipe.network, recipe.method, recipe.train.batch_size
+    image = spec.channels * spec.height * spec.width * FLOAT_BYTES
+    refuse_more(batch * image, f"a batch of {batch:,} images takes", "lower train.batch_size")
+    step = method.images_at_once(batch)
+    refuse_more(step * image, f"the {step:,} images of a step take", f"lower the numbers of '{method.name}'")
+
+    def build() -> list[nn.Module]:
+        encoder = [network.encoder(spec, method.latent_size)] if isinstance(network, CPPN) else []
+        return [network.generator(spec, method.latent_size), network.discriminator(spec), *encoder]
+
+    refuse_large_networks(build, "make them smaller, for example with network.base or network.width")
 
 
 def expected_space(recipe: Recipe, method: Method, data: ImageSet) -> str:

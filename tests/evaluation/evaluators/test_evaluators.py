@@ -144,6 +144,14 @@ def test_data_that_no_evaluator_can_learn_is_refused(pictures: Path, tmp_path: P
         evaluators.Training(DataSettings(name=str(pictures)), {"epoch": 3})
     with pytest.raises(UserError, match="less than the size of 16 pixels"):
         evaluators.Training(DataSettings(name=str(pictures)), {"shift": 16})
+    for change, message in (
+        ({"lr": 1e300}, r"evaluator\.lr' is 1e\+300: input should be less than or equal to 1000000"),
+        ({"cutout": 10**10}, r"evaluator\.cutout' is 10000000000: input should be less than or equal to 1024"),
+        ({"epochs": 1e23}, r"evaluator\.epochs' is 1e\+23: input should not exceed"),
+        ({"widths": [8, 8, 10**12], "batch_size": 18}, "these networks, .* take .*: lower the widths"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluators.Training(DataSettings(name=str(pictures)), change)
     with pytest.raises(UserError, match=r"name a \.safetensors file"):
         evaluators.Training(DataSettings(name=str(pictures)), out=tmp_path / "x.pt")
 

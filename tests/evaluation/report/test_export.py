@@ -51,11 +51,12 @@ def test_json_holds_everything(evaluated: list[Path]) -> None:
 
 def test_a_spreadsheet_takes_no_name_for_a_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("=1+2", "@x", "plain"):
-        evaluate(make_run(Path(name)), 100, {"kid": (-0.002, 0.001)}, recipe="-x" if name == "@x" else "mnist")
-    lines = [line for line in csv.DictReader(io.StringIO(to_csv(compare(["=1+2", "@x", "plain"])))) if line["recipe"]]
-    assert [line["run"] for line in lines] == ["'=1+2", "'@x", "plain"]
-    assert [line["recipe"] for line in lines] == ["mnist", "'-x", "mnist"]
+    link = '=HYPERLINK("http:evil.example","scores")'
+    for name in (link, "@x", "plain"):
+        evaluate(make_run(Path(name)), 100, {"kid": (-0.002, 0.001)}, recipe={"@x": "-x", "plain": link}.get(name, "+"))
+    lines = [line for line in csv.DictReader(io.StringIO(to_csv(compare([link, "@x", "plain"])))) if line["recipe"]]
+    assert [line["run"] for line in lines] == [f"'{link}", "'@x", "plain"]
+    assert [line["recipe"] for line in lines] == ["'+", "'-x", f"'{link}"]
     assert {line["value"] for line in lines} == {"-0.002"}  # a number stays one
 
 

@@ -19,6 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ganvas.compute.device import Compute
 from ganvas.core.images import ImageSpec
+from ganvas.core.memory import refuse_large_networks
 from ganvas.core.settings import Settings
 from ganvas.data import Batches, ImageSet
 from ganvas.runs import checkpoint
@@ -119,6 +120,11 @@ def build(settings: ClassifierSettings, spec: ImageSpec, compute: Compute) -> Cl
         torch.manual_seed(settings.seed)
         network = Classifier(spec.channels, spec.num_classes, settings.widths)
     return network.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def refuse_what_cannot_fit(settings: ClassifierSettings, spec: ImageSpec) -> None:
+    """Raise UserError if the network for images of `spec` is larger than the memory of this machine."""
+    refuse_large_networks(lambda: [Classifier(spec.channels, spec.num_classes, settings.widths)], "lower the widths")
 
 
 def size(settings: ClassifierSettings, spec: ImageSpec) -> int:

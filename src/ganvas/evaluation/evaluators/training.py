@@ -63,6 +63,7 @@ class Training:
         if len(learned) < self.settings.batch_size:
             few = f"{len(learned)} training images are fewer than a batch of {self.settings.batch_size}"
             raise UserError(f"{few}: use the evaluators that come with ganvas, or --set batch_size=...")
+        classifier.refuse_what_cannot_fit(self.settings, learned.spec)
         self.data, self._unseen, self._compute = learned, unseen, choose(device)
         recipe = hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()
         self.name = out.stem if out else learned.name
