@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from ganvas.core.images import save_png
 from ganvas.recipes.recipe import Recipe, from_dict
 from tests.evaluated import evaluate, make_run
+from tests.hub import Hub
 
 if TYPE_CHECKING:
     from playwright.sync_api import Playwright
@@ -126,6 +128,19 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """What stands in for the Hugging Face hub, with an empty cache."""
+    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
+    with Hub() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ WINGS = [  # lowest first; those of one line do not import each other
     {"runs"},
     {"plotting", "painting"},
     {"evaluation", "export"},
-    {"training"},
+    {"training", "publishing"},
     {"sweeps"},
     {"explore"},
     {"cli"},

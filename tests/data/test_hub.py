@@ -1,11 +1,7 @@
-"""Sets from the hub: a server on this machine speaks as much of its language as downloads need."""
+"""Sets from the hub, which a server on this machine stands in for."""
 
-import hashlib
 import io
 import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +12,7 @@ from PIL import Image
 from ganvas.core.errors import UserError
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.data.hub import CONVERTED
+from tests.hub import Hub, etag
 
 
 def parquet_file(labels: list[int], classes: str = "0123456789", side: int = 28) -> bytes:
@@ -26,81 +23,6 @@ def parquet_file(labels: list[int], classes: str = "0123456789", side: int = 28)
     features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": list(classes)}}
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), file)
     return file.getvalue()
-
-
-class Hub(ThreadingHTTPServer):
-    """Has `sets`: files by repository, revision and path."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.sets: dict[str, dict[str, dict[str, bytes]]] = {}
-        self.requests: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Hub
-
-    def do_HEAD(self) -> None:
-        self.answer()
-
-    def do_GET(self) -> None:
-        self.answer()
-
-    def answer(self) -> None:
-        path = self.path.partition("?")[0].replace("%2F", "/").removeprefix("/api")
-        self.server.requests.append(f"{self.command} {path}")
-        _, _, owner, name, kind, wanted = path.split("/", 5)
-        revisions = self.server.sets.get(f"{owner}/{name}")
-        if revisions is None:
-            self.reply(404, b"", {"X-Error-Code": "RepoNotFound"})
-            return
-        by_hash = {hashlib.sha1(revision.encode()).hexdigest(): revision for revision in revisions}
-        known = [each for each in (*revisions, *by_hash) if wanted == each or wanted.startswith(f"{each}/")]
-        if not known:
-            self.reply(404, b"", {"X-Error-Code": "RevisionNotFound"})
-            return
-        revision = by_hash.get(known[0], known[0])
-        sha = hashlib.sha1(revision.encode()).hexdigest()
-        files = {".gitattributes": b"", **revisions[revision]}
-        if kind == "revision":
-            self.reply(200, json.dumps({"id": f"{owner}/{name}", "sha": sha}).encode())
-        elif kind == "tree":
-            tree = [{"type": "file", "path": p, "size": len(b), "oid": etag(b)} for p, b in files.items()]
-            self.reply(200, json.dumps(tree).encode())
-        else:
-            body = files[wanted.removeprefix(f"{known[0]}/")]
-            self.reply(200, body, {"X-Repo-Commit": sha, "ETag": f'"{etag(body)}"'})
-
-    def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        self.send_response(status)
-        for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def etag(body: bytes) -> str:
-    return hashlib.sha1(body).hexdigest()
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setenv("GANVAS_CACHE", str(tmp_path))
-    with Hub() as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
 
 
 def load_from(name: str, split: str = "train") -> ImageSet:
@@ -119,7 +41,7 @@ def refusal(name: str, split: str = "train") -> str:
 
 
 def test_a_named_set_is_downloaded_once(hub: Hub, tmp_path: Path) -> None:
-    hub.sets["ylecun/mnist"] = {"main": {"mnist/test-00000-of-00001.parquet": parquet_file([7, 2])}}
+    hub.repos["ylecun/mnist"] = {"main": {"mnist/test-00000-of-00001.parquet": parquet_file([7, 2])}}
     data = load_from("mnist", "test")
     assert data.labels is not None and data.labels.tolist() == [7, 2]
     assert (tmp_path / "data" / "mnist" / "mnist" / "test-00000-of-00001.parquet").is_file()
@@ -164,8 +86,8 @@ def pets(hub: Hub) -> Hub:
     """Two sets: one that the hub has converted, in two parts; and one with its own Parquet files."""
     cats, dogs = parquet_file([0, 0], "cd", 8), parquet_file([1], "cd", 8)
     small = {"small/train/0000.parquet": cats, "small/train/0001.parquet": dogs, "small/test/0000.parquet": dogs}
-    hub.sets["me/pets"] = {CONVERTED: {**small, "large/train/0000.parquet": dogs}, "main": {"a.zip": b""}}
-    hub.sets["me/own"] = {"main": {"data/train-00000-of-00001.parquet": cats, "data/notes.txt": b""}}
+    hub.repos["me/pets"] = {CONVERTED: {**small, "large/train/0000.parquet": dogs}, "main": {"a.zip": b""}}
+    hub.repos["me/own"] = {"main": {"data/train-00000-of-00001.parquet": cats, "data/notes.txt": b""}}
     return hub
 
 
@@ -186,7 +108,7 @@ def test_only_the_files_of_the_part_and_split_are_downloaded(pets: Hub) -> None:
 
 def test_of_a_set_that_the_hub_has_cut_the_own_files_are_read(pets: Hub) -> None:
     whole, cut = parquet_file([0, 1], "cd", 8), parquet_file([0], "cd", 8)
-    pets.sets["me/huge"] = {CONVERTED: {"default/partial-train/0000.parquet": cut}, "main": {"train/0.parquet": whole}}
+    pets.repos["me/huge"] = {CONVERTED: {"default/partial-train/0000.parquet": cut}, "main": {"train/0.parquet": whole}}
     assert len(load_from("me/huge")) == 2
 
 
@@ -203,5 +125,5 @@ def test_bad_ids_are_refused(pets: Hub) -> None:
     assert "name one of them, me/pets:large or me/pets:small" in refusal("me/pets:medium")
     assert "'me/pets:large' has no test split on the hub" in refusal("me/pets:large", "test")
     assert "neither a folder here nor a public set" in refusal("me/nothing")
-    pets.sets["me/zip"] = {"main": {"a.zip": b""}}
+    pets.repos["me/zip"] = {"main": {"a.zip": b""}}
     assert "'me/zip' has no Parquet files on the hub" in refusal("me/zip")

@@ -16,8 +16,9 @@ from ganvas.networks.view import View
 from ganvas.painting import image_files, paint
 from ganvas.painting.paint import Painting, load_painting
 from ganvas.painting.painter import Painter, random_network, trained_network
-from ganvas.painting.subjects import Subject, choose_subjects, class_latents, encode_files, random_latent, seed_latent
+from ganvas.painting.subjects import Subject, choose_subjects, encode_files, random_latent, seed_latent
 from ganvas.recipes.recipe import Recipe
+from ganvas.runs.class_latents import encode_class
 from ganvas.runs.model import Model, load
 from ganvas.training.train import train
 
@@ -232,7 +233,7 @@ def test_sheets(model: Model) -> None:
 
 
 def test_latents_of_a_class_are_those_of_its_pictures(model: Model) -> None:
-    z = class_latents(model, "down", model.data())
+    z = encode_class(model, "down", model.data()).z
     assert z.shape == (20, 6)
     by_name, by_number = choose_subjects(model, [4], ["down"]), choose_subjects(model, [4], ["1"])
     assert torch.equal(by_name[0].z, z[4]) and torch.equal(by_number[0].z, z[4])

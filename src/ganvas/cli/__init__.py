@@ -11,11 +11,22 @@ from typing import NoReturn
 
 from cyclopts import CycloptsError
 
-from ganvas.cli import exploring, exporting, looking, painting, scoring, sweeping, training
+from ganvas.cli import exploring, exporting, looking, painting, publishing, scoring, sweeping, training
 from ganvas.cli.common import app, complain, say
 from ganvas.core.errors import UserError, out_of_memory
 
-__all__ = ["app", "exploring", "exporting", "looking", "main", "painting", "scoring", "sweeping", "training"]
+__all__ = [
+    "app",
+    "exploring",
+    "exporting",
+    "looking",
+    "main",
+    "painting",
+    "publishing",
+    "scoring",
+    "sweeping",
+    "training",
+]
 
 
 class _Warnings(logging.Handler):

@@ -39,7 +39,7 @@ err = Console(stderr=True, highlight=False)
 
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
 DataDir = Annotated[Path | None, Parameter(help="Folder in which named sets are looked for first.")]
-RunFolder = Annotated[Path, Parameter(help="Folder of the run.")]
+RunFolder = Annotated[Path, Parameter(help="Folder of the run, or a model: `ganvas models` lists them.")]
 Checkpoint = Annotated[str, Parameter(help="last, best, or the number of images seen of a checkpoint.")]
 EvaluatorName = Annotated[
     str | None,

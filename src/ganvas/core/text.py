@@ -1,5 +1,7 @@
 """Making untrusted text, such as names of files, classes and recipes, safe to show."""
 
+import re
+
 
 def printable(text: str) -> str:
     """`text` on one line, with the control characters of terminals escaped."""
@@ -14,3 +16,8 @@ def writable(text: object) -> str:
 def plain_cell(text: str) -> str:
     """The text, marked so that a spreadsheet does not evaluate it as a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def plain_markdown(text: str) -> str:
+    """The text on one line, with Markdown characters escaped."""
+    return re.sub(r"([\\`*<|!\[\]])", r"\\\1", " ".join(text.split()))

@@ -51,8 +51,8 @@ def evaluate(
 ) -> Evaluation:
     """Score `n` samples of a checkpoint against the real images of a split, and write the result into the run.
 
-    By default the evaluator is chosen by the data; `infinity` adds FID∞. Raises UserError if the run, its images or the
-    evaluator are missing.
+    Nothing is written into a published model that was given by its name. By default the evaluator is chosen by the
+    data; `infinity` adds FID∞. Raises UserError if the run, its images or the evaluator are missing.
     """
     model = sampling.load(path, checkpoint, device)
     recipe, train = model.run.recipe(), model.data(data_dir)
@@ -61,7 +61,8 @@ def evaluate(
     scorer = RunScorer(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=recipe.data.flips)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
     evaluation = scorer(model.method).of(recipe, at, model.sha256)
-    document.keep(model.run, evaluation)
+    if not model.run.read_only:
+        document.keep(model.run, evaluation)
     return evaluation
 
 

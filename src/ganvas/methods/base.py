@@ -60,12 +60,14 @@ class Method(ABC):
     """A training rule with its networks.
 
     A method registers its networks in `modules` and its optimisers in `optimizers`. Together with `noise` and
-    `extra_state` they are its whole state, which the engine saves and restores. `averaged` names the modules that
-    `decode` uses; with `settings.ema_images`, a moving average of their weights is kept.
+    `extra_state` they are its whole state, which the engine saves and restores. With `settings.ema_images`, a moving
+    average of the weights of the modules in `averaged` is kept.
     """
 
     Settings: ClassVar[type[MethodSettings]]
     averaged: ClassVar[tuple[str, ...]] = ("G",)
+    sampled: ClassVar[tuple[str, ...]] = ("G",)
+    """the modules that `decode` and `encode` use: a published model has no others"""
     logistic: ClassVar[bool] = True
     """whether the losses are negative logarithms of probabilities"""
     classifies: ClassVar[bool] = False
@@ -167,8 +169,12 @@ class Method(ABC):
         """Tensors that the next step depends on, other than modules, optimisers and noise."""
         return {}
 
+    def sampling_state(self) -> dict[str, Tensor]:
+        """The part of `extra_state` that `decode` and `encode` depend on."""
+        return {}
+
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
-        """Restore what `extra_state` returned."""
+        """Restore what `extra_state` returned, or `sampling_state`."""
         if tensors:
             raise ValueError(f"{type(self).__name__} keeps no extra state, but was given {sorted(tensors)}")
 

@@ -24,7 +24,7 @@ a stage ends before G is fitted to its images, since the discriminators belong t
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -95,6 +95,7 @@ class Step(NamedTuple):
 class CFGGAN(Method):
     Settings = CFGGANSettings
     settings: CFGGANSettings
+    sampled: ClassVar[tuple[str, ...]] = ("G", "stored")
 
     def build(self) -> None:
         s, spec = self.settings, self.spec._replace(num_classes=0)
@@ -252,16 +253,15 @@ class CFGGAN(Method):
         self.steps_used = steps
 
     def extra_state(self) -> dict[str, Tensor]:
-        return {
-            "pool_z": self.pool[0],
-            "pool_x": self.pool[1],
-            "moves": torch.tensor(self.moves),
-            "etas": torch.tensor(self.etas, dtype=torch.float64),
-        }
+        return {"pool_z": self.pool[0], "pool_x": self.pool[1], **self.sampling_state()}
+
+    def sampling_state(self) -> dict[str, Tensor]:
+        return {"moves": torch.tensor(self.moves), "etas": torch.tensor(self.etas, dtype=torch.float64)}
 
     def load_extra_state(self, tensors: Mapping[str, Tensor]) -> None:
-        device = self.compute.device
-        self.pool = tensors["pool_z"].to(device), tensors["pool_x"].to(device)
+        if "pool_z" in tensors:
+            device = self.compute.device
+            self.pool = tensors["pool_z"].to(device), tensors["pool_x"].to(device)
         self.moves = int(tensors["moves"])
         self.etas = tensors["etas"].tolist() if "etas" in tensors else [self.settings.eta] * self.settings.steps
 

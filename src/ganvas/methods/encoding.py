@@ -23,6 +23,7 @@ class EncodingMethod(Method):
     """A pixel network G and an encoder E: an image x is redrawn from a latent z ~ N(mean(x), variance(x))."""
 
     averaged: ClassVar[tuple[str, ...]] = ("G", "E")
+    sampled: ClassVar[tuple[str, ...]] = ("G", "E")
 
     def build(self) -> None:
         if not isinstance(self.networks, CPPN):

@@ -20,6 +20,7 @@ from ganvas.networks.view import View
 from ganvas.painting import variations as varying
 from ganvas.painting.recipes import RandomOrigin, RunOrigin
 from ganvas.painting.variations import Variation
+from ganvas.runs import places
 from ganvas.runs.model import LAST_SEED, Model
 from ganvas.runs.model import load as load_run
 from ganvas.runs.run import Run
@@ -81,11 +82,11 @@ def trained_network(model: Model, variations: Sequence[Variation] = ()) -> Paint
     spec = model.method.spec
     if not isinstance(generator, PixelGenerator):
         raise UserError(
-            f"'{model.run.path}' makes images of {spec.width}x{spec.height} only: use `ganvas sample`, or a run with "
+            f"'{model.run.name}' makes images of {spec.width}x{spec.height} only: use `ganvas sample`, or a run with "
             "network.name=cppn (such as mnist-residual-cppn-tamed), which paints at any size"
         )
     recipe = model.run.recipe().name
-    origin = RunOrigin(run=writable(model.run.path), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
+    origin = RunOrigin(run=writable(model.run.name), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
     origin = origin.model_copy(update={"variations": tuple(variations)})
     return Painter(varying.of_trained(generator.pixels.eval().requires_grad_(False), variations), origin)
 
@@ -150,6 +151,8 @@ def find_painter(
 ) -> Painter:
     """The painter of `file`, from its origin; `run` is the new place of its run, if that has moved.
 
+    A model of the hub has to be named as `run`, since no file of a stranger should cause a download.
+
     Raises UserError if its checkpoint no longer exists.
     """
     if isinstance(origin, RandomOrigin):
@@ -166,10 +169,10 @@ def find_painter(
         raise UserError(
             f"the checkpoint that painted '{file}' (after {origin.nimg:,} images) is no longer in '{place.path}'"
         )
-    return trained_network(load_run(place.path, nimg, device), origin.variations)
+    return trained_network(load_run(run or origin.run, nimg, device), origin.variations)
 
 
 def _is_run(path: str) -> bool:
     with suppress(OSError, ValueError):  # an edited recipe may contain anything
-        return Run(path).is_run()
+        return not places.is_on_hub(path) and Run(places.find(path)).is_run()
     return False

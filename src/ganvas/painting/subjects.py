@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ganvas.core.errors import UserError
 from ganvas.core.text import writable
-from ganvas.data import ImageSet, load_files
+from ganvas.data import load_files
 from ganvas.networks.cppn import PixelGenerator
 from ganvas.painting import latents
 from ganvas.painting.painter import Painter, trained_network
+from ganvas.runs.class_latents import LatentsOfClasses
 from ganvas.runs.model import Model
 
-ENCODED = 1_000  # maximum number of images of a class that are encoded
 MOST_TRUNCATION = 1e6  # a network paints nothing that far out
 
 
@@ -43,19 +43,6 @@ def seed_latent(model: Model, seed: int, label: str | None = None, truncation: f
     generator = model.method.for_decoding("G")
     assert isinstance(generator, PixelGenerator), "`trained_network` refuses others"
     return generator.latent(z, y)[0]
-
-
-def class_latents(model: Model, label: str, data: ImageSet) -> Tensor:
-    """Latents of the training images (`Model.data`) of a class, in random order: [N, latent_size].
-
-    Raises UserError for an unknown class, a class without images, and a run without encoder.
-    """
-    index = model.class_index(label)
-    assert data.labels is not None, "there are classes"
-    chosen = np.random.default_rng(0).permutation(np.flatnonzero(data.labels == index))[:ENCODED]
-    if not len(chosen):
-        raise UserError(f"the run has no training images of '{label}': choose another label")
-    return model.encode(np.moveaxis(data.images[chosen], 1, -1))
 
 
 def encode_files(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
@@ -87,7 +74,7 @@ def choose_subjects(
     painter = trained_network(model)
     if not abs(truncation) <= MOST_TRUNCATION:
         raise UserError(f"a truncation of {truncation} cannot be painted: 1 keeps the latents, 0 is their mean")
-    data = model.data(data_dir) if labels and not model.method.conditional else None
+    encoded = LatentsOfClasses(model, data_dir) if labels and not model.method.conditional else None
     found: list[tuple[Tensor, str]] = []
     if images:
         found += zip(
@@ -98,10 +85,10 @@ def choose_subjects(
     elif not labels:
         found += ((seed_latent(model, seed, None, truncation), f"seed {seed}") for seed in seeds)
     for label in labels:
-        if data is None:
+        if encoded is None:
             zs = [seed_latent(model, seed, label, truncation) for seed in seeds]
         else:
-            those = class_latents(model, label, data)
-            zs = [latents.truncated(those[seed % len(those)], those.mean(0), truncation) for seed in seeds]
+            those, mean = encoded(label)
+            zs = [latents.truncated(those[seed % len(those)], mean, truncation) for seed in seeds]
         found += ((each, f"{label} seed {seed}") for each, seed in zip(zs, seeds, strict=True))
     return [Subject(painter, each, name) for each, name in found]

@@ -31,6 +31,8 @@ def draw_figures(run: Run | str | Path) -> list[Path]:
     run = _existing(run)
     records = run.records()
     if not records:
+        if run.info().state == "published":
+            raise UserError(f"'{run.name}' is a published model, without the records of its training: nothing to draw")
         raise UserError(f"'{run.path}' has no record yet: train it a little longer")
     events = run.events()
     figures = {"losses": one_run.losses(records)}

@@ -59,10 +59,12 @@ class RunInfo(Document):
     data: DataFacts
     started: AwareDatetime
     state: str = "unknown"
-    """running, finished, stopped or failed"""
+    """running, finished, stopped, failed, or published"""
     reason: str | None = None
     """reason of the failure"""
     ended: AwareDatetime | None = None
     sessions: tuple[Session, ...] = ()
+    licence: str | None = None
+    """of a published model, as its publisher has named it"""
     evaluator: str | None = None
     """sha256 of the evaluator that scores the run during training"""

@@ -178,7 +178,9 @@ def load(path: Path | str, which: str | int = "last", device: str = "auto") -> M
             logger.warning(damage)
         assert state is not None, "available() is not empty"
     else:
-        nimg = run.checkpoints.best() if which == "best" else int(which) if str(which).isdecimal() else None
+        nimg = int(which) if str(which).isdecimal() else None
+        if which == "best":  # an only checkpoint is the best, even without a score
+            nimg = available[0] if len(available) == 1 else run.checkpoints.best()
         if nimg not in available:
             choices = ", ".join(map(str, available))
             raise UserError(f"there is no checkpoint '{which}': use last, best or one of {choices}")

@@ -4,6 +4,9 @@ recipe.toml    all settings                              log.jsonl     one recor
 run.json       versions, machine, data, state            samples/      sample sheets by images seen
 checkpoints/   newest and best, each with its sha256     sheet.png     one row of each sheet, 128 at most
 evaluations/   scores of checkpoints, with provenance    guard.json    alarms of the guard, and removed records
+
+A published model is a run directory too: with recipe.toml, run.json, one checkpoint without what only training needs,
+evaluations, and for a run with an encoder latents.safetensors (`class_latents`). It is only read.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.text import writable
 from ganvas.recipes import library
 from ganvas.recipes.library import length
+from ganvas.runs import places
 from ganvas.runs.guard_journal import GuardEvent, GuardJournal
 from ganvas.runs.info import RunInfo
 from ganvas.runs.log import Log, Record
@@ -42,23 +46,31 @@ class Run:
     `log`, `checkpoints` and `journal` read and write their own files.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, name: str | None = None) -> None:
+        """`name`: that of a published model which is not in a folder of the user; it is only read."""
         self.path = files.expanded(path)
+        self.name = name or str(self.path)
+        self.read_only = name is not None
         self.info_file = self.path / "run.json"
         self.recipe_file = self.path / "recipe.toml"
         self.samples = self.path / "samples"
         self.sheet_file = self.path / "sheet.png"
         self.evaluations = self.path / "evaluations"
+        self.latents_file = self.path / "latents.safetensors"
         self.log = Log(self.path / "log.jsonl")
         self.journal = GuardJournal(self.path / "guard.json")
 
     @classmethod
     def existing(cls, path: Path | str) -> Run:
-        """A run that exists; raises UserError otherwise."""
-        run = cls(path)
+        """A run that exists, or a published model by its name (`places.find`); raises UserError otherwise."""
+        place = places.find(path)
+        run = cls(place, None if place == files.expanded(path) else str(path))
         if not run.is_run():
             what = "holds no run" if run.path.is_dir() else "does not exist"
-            raise UserError(f"'{path}' {what}: name a folder that `ganvas train` has made (`ganvas runs` lists them)")
+            raise UserError(
+                f"'{path}' {what}: name a folder that `ganvas train` has made (`ganvas runs` lists them), "
+                "or a model (`ganvas models`)"
+            )
         return run
 
     @cached_property

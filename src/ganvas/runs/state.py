@@ -25,11 +25,34 @@ def pack(method: Method) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {"optimizers": groups, "changed": dict(method.changed)}
 
 
+def pack_for_sampling(method: Method, half: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `decode` and `encode` depend on: of averaged modules, the averages take the place of the weights.
+
+    `half`: weights in half precision.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name in method.sampled:
+        state = method.for_decoding(name).state_dict()
+        tensors |= {f"module/{name}/{key}": value for key, value in state.items()}
+    if half:
+        tensors = {key: value.half() if value.is_floating_point() else value for key, value in tensors.items()}
+    tensors |= {f"extra/{key}": value for key, value in method.sampling_state().items()}
+    return tensors, {"changed": dict(method.changed), "sampling_only": True}
+
+
 def unpack(method: Method, tensors: Mapping[str, Tensor], values: Mapping[str, Any], training: bool = True) -> None:
     """Restore what `pack` returned; with `training` false, only what sampling needs.
 
-    Raises UserError for the state of a method with other settings.
+    What `pack_for_sampling` returned can be restored for sampling only; other modules and averages then do not exist.
+    Raises UserError for the state of a method with other settings, and for training from the state for sampling.
     """
+    sampling_only = bool(values.get("sampling_only"))
+    if training and sampling_only:
+        raise UserError("this is a published model, without what training needs: train its recipe into another --out")
+    if sampling_only:
+        method.averages.clear()
+        for name in method.modules.keys() - set(method.sampled):
+            del method.modules[name]
     try:
         _restore(method, tensors, values, training)
     except (RuntimeError, LookupError, ValueError, TypeError) as error:

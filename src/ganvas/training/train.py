@@ -193,9 +193,11 @@ def _scorer(recipe: Recipe, data: ImageSet, data_dir: Path | None, method: Metho
 
 
 def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
-    """Raise UserError if the run was begun with other settings; its length may change."""
+    """Raise UserError if the run was begun with other settings, or cannot go on; its length may change."""
     if not run.is_run():
         return
+    if run.info().state == "published":
+        raise UserError(f"'{run.path}' is a published model, which cannot be trained further: use another --out")
     old, new = run.recipe().identity(), recipe.identity()
     for key in {**old, **new}:
         if key == "train.precision" and old.get(key) == "auto":

@@ -3,11 +3,10 @@
 import csv
 import io
 import json
-import re
 from statistics import mean
 from typing import Any
 
-from ganvas.core.text import plain_cell
+from ganvas.core.text import plain_cell, plain_markdown
 from ganvas.evaluation.compare import Comparison, Row, Table, metric_of
 from ganvas.evaluation.report.cells import LEGEND, budget_line, table_cells, table_title
 
@@ -44,20 +43,15 @@ def to_markdown(comparison: Comparison) -> str:
     lines = [budget_line(comparison), ""] if budget_line(comparison) else []
     for table in comparison.tables:
         header, body = table_cells(table)
-        lines += [f"### {_plain(table_title(table))}", "", _plain(table.about), ""]
-        lines += [_plain(table.why), ""] if table.why else []
-        lines += [f"| {' | '.join(map(_plain, header))} |", f"| --- |{' ---: |' * (len(header) - 1)}"]
+        lines += [f"### {plain_markdown(table_title(table))}", "", plain_markdown(table.about), ""]
+        lines += [plain_markdown(table.why), ""] if table.why else []
+        lines += [f"| {' | '.join(map(plain_markdown, header))} |", f"| --- |{' ---: |' * (len(header) - 1)}"]
         for cells in body:
-            texts = [f"**{_plain(cell.text)}**" if cell.best else _plain(cell.text) for cell in cells]
+            texts = [f"**{plain_markdown(cell.text)}**" if cell.best else plain_markdown(cell.text) for cell in cells]
             lines.append(f"| {' | '.join(texts)} |")
-        lines += ["", *(f"* {_plain(note)}" for note in table.notes), ""]
-    lines += [f"* {_plain(line)}" for line in comparison.missing]
+        lines += ["", *(f"* {plain_markdown(note)}" for note in table.notes), ""]
+    lines += [f"* {plain_markdown(line)}" for line in comparison.missing]
     return "\n".join([*lines, "", LEGEND, ""])
-
-
-def _plain(text: str) -> str:
-    """The text on one line, with Markdown characters escaped."""
-    return re.sub(r"([\\`*<|!\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def to_json(comparison: Comparison) -> str:

@@ -1,0 +1,122 @@
+"""Commands for published models: those that come with ganvas, and publishing one's own."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.prompt import Prompt
+from rich.table import Table
+
+from ganvas.cli.common import Checkpoint, DataDir, Device, RunFolder, app, cell, err, line, out
+from ganvas.core import files
+from ganvas.core.errors import UserError, nearest
+
+
+@app.command
+def models(name: str | None = None) -> None:
+    """List the trained models that come with ganvas, or show the card of one. Their names work wherever a run does.
+
+    Parameters
+    ----------
+    name
+        The model whose card to show.
+    """
+    from ganvas.evaluation import document
+    from ganvas.evaluation.report.cells import metric_heading, number
+    from ganvas.runs import places
+    from ganvas.runs.run import Run
+
+    if name is not None:
+        if name not in places.names():
+            raise UserError(f"there is no model '{name}': {nearest(name, places.names())}")
+        out.print((places.built_in(name) / "README.md").read_text("utf-8"), markup=False, soft_wrap=True)
+        return
+    table = Table("model", "images", "seen", "scores", "size", "licence", box=None, header_style="bold", pad_edge=False)
+    for each in places.names():
+        run = Run.existing(places.built_in(each))
+        info, nimg = run.info(), run.checkpoints.available()[-1]
+        scores: list[str] = []
+        for file in run.evaluation_files(nimg):
+            found = document.read(file).scores
+            shown = [metric for metric in ("fid", "label_accuracy", "redrawn_accuracy") if metric in found]
+            scores += [f"{metric_heading(metric)[:-2]} {number(found[metric])}" for metric in shown]
+        size = files.say_size(sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()))
+        row = (info.data.name, f"{nimg:,}", ", ".join(scores) or "-", size, info.licence or "-")
+        table.add_row(cell(each, "bold"), *map(cell, row))
+    out.print(table)
+    line("For example: ganvas sample mnist-quick --label 3; ganvas paint mnist-residual-cppn-tamed --label 3")
+
+
+@app.command
+def push(
+    run: RunFolder,
+    repo: str | None = None,
+    *,
+    licence: Annotated[str | None, Parameter(name=("--licence", "--license"))] = None,
+    name: str | None = None,
+    half: Annotated[bool, Parameter(negative=())] = False,
+    private: Annotated[bool, Parameter(negative=())] = False,
+    checkpoint: Checkpoint = "last",
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+) -> None:
+    """Publish a run on the Hugging Face hub (log in with `hf auth login`), or write it into a folder ready to publish.
+
+    Published are the recipe, the weights that draw samples, scores, samples, and a model card; no training images, and
+    no names of your folders or machines. hub:OWNER/NAME then works wherever a run does.
+
+    Parameters
+    ----------
+    repo
+        OWNER/NAME on the hub; may be left out with --out.
+    licence
+        Licence of the weights, for example cc-by-4.0; you are asked for it in a terminal. Mind that of your images.
+    name
+        Heading of the model card; default: NAME, or the name of the recipe.
+    half
+        Store the weights in half precision.
+    private
+        Create a private repository.
+    out_dir
+        Write the published model into this new folder, to look at it before; without a repository, do no more.
+    """
+    from ganvas.publishing import hub
+    from ganvas.publishing.folder import publish
+    from ganvas.runs import model as sampling
+    from ganvas.runs import places
+
+    if repo is None and out_dir is None:
+        raise UserError("nowhere to publish: name OWNER/NAME on the hub, or --out FOLDER")
+    if repo is not None:
+        places.repo(repo)
+    if licence is None:
+        if not (sys.stdin.isatty() and err.is_terminal):
+            raise UserError("under which licence may others use it? Name one: --licence cc-by-4.0, say")
+        licence = Prompt.ask("Licence of the weights (for example cc-by-4.0)", console=err).strip()
+    if not licence.strip() or not licence.isprintable():
+        raise UserError("a published model needs a licence: --licence cc-by-4.0, say")
+    model = sampling.load(run, checkpoint, device)
+    with ExitStack() as stack:
+        folder = out_dir or Path(stack.enter_context(TemporaryDirectory(prefix="ganvas-"))) / "model"
+        with err.status("packing the model"):
+            published = publish(
+                model,
+                folder,
+                licence.strip(),
+                name=name or (repo.partition("/")[2] if repo else None),
+                half=half,
+                data_dir=data_dir,
+            )
+        if out_dir is not None:
+            size = sum(file.stat().st_size for file in published.path.rglob("*") if file.is_file())
+            line(f"{folder}  ({files.say_size(size)})")
+        if repo is not None:
+            with err.status(f"uploading to {repo}"):
+                address = hub.upload(folder, repo, private)
+            line(f"{address}: others use it as hub:{repo}")
