@@ -3,6 +3,7 @@
 # make test-slow  run the thorough tests, which take long
 # make check      format, lint, types, docs, tests
 # make page       check the types of the page's scripts
+# make notebooks  run the notebooks of the documentation anew, with MNIST
 # make docs       build the pages in docs/_build
 PYTHON ?= python3
 # More words for pip, such as --extra-index-url with the index of PyTorch's small CPU build.
@@ -10,7 +11,7 @@ PIP_ARGS ?=
 BIN := .venv/bin
 TSC := build/node/node_modules/.bin/tsc
 
-.PHONY: demo test test-slow check page docs format bench clean
+.PHONY: demo test test-slow check page docs notebooks format bench clean
 
 demo: .venv/installed
 	$(BIN)/ganvas train strokes-cdcgan --out runs/demo
@@ -39,6 +40,9 @@ page:
 
 docs: .venv/installed
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build
+
+notebooks: .venv/installed
+	cd docs/notebooks && ../../$(BIN)/jupyter execute --inplace *.ipynb && rm -rf runs figures *.png
 
 format: .venv/installed
 	$(BIN)/ruff format

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ganvas.evaluation.compare import compare
     from ganvas.evaluation.evaluate import evaluate
     from ganvas.plotting.figures import draw_figures
+    from ganvas.plotting.live import watch
     from ganvas.recipes.library import load as load_recipe
     from ganvas.recipes.recipe import Recipe
     from ganvas.runs.model import load
@@ -36,6 +37,7 @@ __all__ = [
     "load_data",
     "load_recipe",
     "train",
+    "watch",
 ]
 
 _PLACES = {  # imported when asked for, so that `import ganvas` takes no time
@@ -50,6 +52,7 @@ _PLACES = {  # imported when asked for, so that `import ganvas` takes no time
     "load_data": "ganvas.data:load",
     "load_recipe": "ganvas.recipes.library:load",
     "train": "ganvas.training.train:train",
+    "watch": "ganvas.plotting.live:watch",
 }
 
 

@@ -255,7 +255,7 @@ def test_data_check_of_many_classes_prints_first_and_times_a_network_without_cla
         (["plot", "no-run", "--at", "100"], "--at and --out are for the figures of several runs"),
         (["plot", "no-run", "none", "--at", "x"], "cannot read the images seen 'x'"),
         (["runs", "no-folder"], "no-folder"),
-        (["recipes", "mnist"], "choose one of: cifar10-cfg-dcgan, cifar10-cfg-resnet"),
+        (["recipes", "faces"], "choose one of: cifar10-cfg-dcgan, cifar10-cfg-resnet"),
         (["data", "check", "strokse"], "did you mean 'strokes'?"),
         (["data", "chek", "strokes"], "check"),
     ],

@@ -1,3 +1,4 @@
+import io
 import json
 import re
 import shutil
@@ -330,3 +331,12 @@ def test_what_cannot_be_painted_is_refused(
     ):
         with pytest.raises(UserError, match=message):
             call()
+
+
+def test_a_notebook_shows_a_small_painting(model: Model) -> None:
+    large = Painting(choose_subjects(model, [1, 2, 3]), View(3_000, 2_000, supersample=3), columns=2, bits=16)
+    with Image.open(io.BytesIO(large._repr_png_())) as image:
+        assert max(image.size) == pytest.approx(paint.PREVIEW_SIDE, abs=3) and image.mode == "L"
+    small = poster(model)
+    with Image.open(io.BytesIO(small._repr_png_())) as image:
+        assert (np.asarray(image)[..., None] == pixels(small)).all()

@@ -69,3 +69,10 @@ def test_a_painting_of_a_stranger_downloads_nothing(
     painting.save(tmp_path / "a.png")
     with pytest.raises(UserError, match="name it, as in"):
         load_painting(tmp_path / "a.png", device="cpu")
+
+
+def test_a_notebook_shows_what_a_model_is_and_draws(models: Path) -> None:
+    model = load("bars", device="cpu")
+    shown = model._repr_html_()
+    assert "bars: residual_cppn with the network cppn, 20 images of" in shown and "data:image/png;base64," in shown
+    assert model.sample(4)._repr_png_().startswith(b"\x89PNG")

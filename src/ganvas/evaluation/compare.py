@@ -108,6 +108,12 @@ class Comparison:
     at_images: int | None
     at_seconds: float | None
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from ganvas.evaluation.report.notebook import comparison_html  # which imports this module
+
+        return comparison_html(self)
+
 
 # -- reading ----------------------------------------------------------------------------------------------------------
 

@@ -111,6 +111,12 @@ class Evaluation(Findings):
             f"(sha {evaluator.sha256[:8]}, {evaluator.size}x{evaluator.size})"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from ganvas.evaluation.report.notebook import evaluation_html  # which imports this module
+
+        return evaluation_html(self)
+
 
 def read(file: Path) -> Evaluation:
     """Read the evaluation in a file; raises UserError if it is missing, damaged or something else."""

@@ -5,13 +5,14 @@ A painting is one image, or several side by side, with one view and one palette.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ganvas.core import images
 from ganvas.core.errors import UserError
 from ganvas.networks.view import View
 from ganvas.painting import image_files, video_files
@@ -23,6 +24,7 @@ from ganvas.painting.subjects import Subject
 BAND = 2**20  # samples that are painted between two writes to the file
 GAP = 24  # the gap between the images of a sheet is their shorter side divided by this
 POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # default sides in pixels
+PREVIEW_SIDE = 512  # of a painting in a notebook
 
 Progress = Callable[[int, int], object]  # called with the amount done and the total
 
@@ -80,6 +82,13 @@ class Painting:
     def _paper(self, rows: int) -> np.ndarray:
         paper = self.colours.paper
         return np.broadcast_to(paper, (rows, self.width, len(paper))).copy()
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the painting, with a view of PREVIEW_SIDE pixels at most and without supersampling."""
+        shrink = min(1, PREVIEW_SIDE / max(self.height, self.width))
+        height, width = (max(1, round(side * shrink)) for side in (self.view.height, self.view.width))
+        small = replace(self, view=replace(self.view, height=height, width=width, supersample=1), bits=8)
+        return images.png(np.concatenate(list(small.bands())))
 
     def recipe(self) -> PaintingRecipe:
         """The recipe from which `load_painting` makes the same painting."""

@@ -1,5 +1,7 @@
 """Loading the trained method of a run, and sampling it."""
 
+import base64
+import html
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ logger = logging.getLogger("ganvas")
 DECODE_BATCH = 64
 SAMPLE_BYTES = 100  # of a sample, besides its pixels
 LAST_SEED = 2**63 - 1
+SHOWN, SHOWN_SIDE = 36, 400  # samples that a notebook shows of a model, and the least side in pixels
 
 
 class Samples(NamedTuple):
@@ -32,6 +35,10 @@ class Samples(NamedTuple):
     labels: np.ndarray | None  # int64 [N], numbers of `classes`
     seeds: list[int]
     classes: tuple[str, ...] = ()
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks: the images as a grid."""
+        return images.png(images.enlarge(images.grid(self.images, images.square_columns(len(self.images))), SHOWN_SIDE))
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,16 @@ class Model:
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (spec.height, spec.width, spec.channels):
             wanted = f"uint8 [N, {spec.height}, {spec.width}, {spec.channels}]"
             raise UserError(f"cannot encode {pixels.dtype} {list(pixels.shape)}: images of this run are {wanted}")
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what it is, and some samples."""
+        picture = base64.b64encode(self.sample(SHOWN)._repr_png_()).decode()
+        info, recipe = self.run.info(), self.run.recipe()
+        what = (
+            f"{self.run.name}: {recipe.method.name} with the network {recipe.network.name}, "
+            f"{self.nimg:,} images of {info.data.name} seen"
+        )
+        return f'<p>{html.escape(what)}</p><img src="data:image/png;base64,{picture}" alt="Samples">'
 
     def data(self, data_dir: Path | None = None) -> ImageSet:
         """The training images; raises UserError if they are missing or have changed."""
