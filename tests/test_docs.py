@@ -95,7 +95,7 @@ def test_commands_of_the_readme(pictures: Path, tmp_path: Path, monkeypatch: pyt
     """Every one, in order, with the data and the length replaced by small ones."""
     monkeypatch.chdir(tmp_path)
     shown = commands(README, "ganvas")
-    assert len(shown) == 12
+    assert len(shown) == 14
     for words in shown:
         if words[1] == "explore":  # which serves until it is interrupted
             continue
