@@ -13,7 +13,7 @@ from ganvas.core.documents import Document
 from ganvas.core.errors import UserError
 from ganvas.evaluation.document import Evaluation
 from ganvas.evaluation.evaluators.facts import Facts
-from ganvas.painting.recipes import MorphRecipe, PaintingRecipe
+from ganvas.painting.recipes import MorphRecipe, PaintingRecipe, TrainingRecipe
 from ganvas.runs.checkpoint import Note
 from ganvas.runs.guard_journal import GuardEvent
 from ganvas.runs.info import RunInfo
@@ -38,7 +38,7 @@ EXAMPLES: dict[type[Document], dict[str, Any]] = {
     Note: {"nimg": 60, "sha256": "5e", "bytes": 7, "score": 1.5, "by": "score"},
     Evaluation: content(60, {"fid": (3.0, 0.1)}),
     SampleRecipe: {
-        **{"version": 2, "ganvas": "0.2.0", "recipe": "mnist-cdcgan", "checkpoint": "5e", "nimg": 60},
+        **{"version": 3, "ganvas": "0.2.0", "recipe": "mnist-cdcgan", "checkpoint": "5e", "nimg": 60},
         **{"seeds": [1, 2], "labels": [0, 1]},
     },
     PaintingRecipe: {
@@ -53,6 +53,7 @@ EXAMPLES: dict[type[Document], dict[str, Any]] = {
             **{"ease": "sine", "spherical": False, "loop": True, "palette": "auto", "fps": 30.0},
         }
     },
+    TrainingRecipe: {"training": {"run": "runs/a", "sheets": [0, 60], "fps": 2.0}},
     Facts: {
         **{"name": "digits", "settings": {"size": 28}, "channels": 1, "classes": ["0", "1"], "temperature": 0.5},
         **{"data": {"name": "mnist", "sha256": "5e", "images": 60_000}, "ganvas": "0.2.0", "torch": "2.13.0"},

@@ -502,6 +502,25 @@ def test_encoding_to_a_file_and_painting_from_it(painter: Path, pictures: Path, 
     assert ganvas("paint", painter, "--image", chosen[0], "--size", 9, "--out", tmp_path / "b.png") == 0
 
 
+def test_films_and_latents_of_a_run_without_pixel_network(
+    run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--frames", 4, "--size", 32, "--ease", "sine", "--loop", "--spherical", "--out", tmp_path / "a.gif"]
+    assert ganvas("morph", run, "--labels", "down,across", *words) == 0
+    assert "a.gif  (4 frames of 32x32)" in capsys.readouterr().out
+    assert ganvas("morph", run, "--training", "--out", tmp_path / "training.gif") == 0
+    image = pictures / "down" / "00.png"
+    assert ganvas("encode", run, image, "--search", 3, "--label", "down", "--out", tmp_path / "z.npz") == 0
+    said = capsys.readouterr().out
+    assert f"{image}  down  error 0." in said and "z-redrawn.png  (original | from its latent)" in said
+    assert ganvas("sample", run, "--z", tmp_path / "z.npz", "--out", tmp_path / "one") == 0
+    (drawn,) = (tmp_path / "one").iterdir()
+    picture, factor = images.load_png(tmp_path / "z-redrawn.png")[0], 640 // 38 + 1
+    np.testing.assert_array_equal(picture[::factor, ::factor][2:18, 20:36], images.load_png(drawn)[0])
+    assert ganvas("morph", run, "--z", tmp_path / "z.npz") == 2
+    assert "does not move" in capsys.readouterr().err
+
+
 def test_mistakes_in_painting(
     run: Path, painter: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -546,7 +565,18 @@ def test_mistakes_in_painting(
         (["morph", painter, "--seeds", "1,2", "--views", "0,0,1 0,0,2", "--zoom", 2], "leave out the other options"),
         (["morph", painter, "--seeds", "1,2", "--views", "0,0,1 0,0,0"], "the last number, is above 0"),
         (["morph", painter, "--seeds", "1,2", "--out", tmp_path / "a.avi"], ".mp4"),
-        (["encode", run, pictures / "down" / "00.png"], "no encoder"),
+        (["morph", run, "--seeds", "1,2", "--zoom", 2], "--zoom does nothing for"),
+        (["morph", run, "--seeds", "1,2", "--views", "0,0,1 0,0,2"], "--views does nothing for"),
+        (["morph", run, "--seeds", "1,2", "--size", 24], "a whole multiple as the size, such as 32x32, not 24x24"),
+        (["morph", run, "--seeds", "1,2", "--steps", 2], "draws an image in one step"),
+        (["morph", run, "--image", pictures / "down" / "00.png"], "`ganvas encode` searches for them"),
+        (["morph", run, "--training", "--seed", 1], "--seed does nothing with --training"),
+        (["morph", run, "--training", "--ease", "sine"], "--ease does nothing with --training"),
+        (["morph", "--training"], "name the folder of the run"),
+        (["sample", run, "--z", "z.npz", "--seed", 0], "do nothing with --z"),
+        (["encode", run, pictures / "down" / "00.png", "--label", "up"], "there is no label 'up'"),
+        (["encode", run, pictures / "down" / "00.png", "--search", 0], "ask for 1 or more"),
+        (["encode", painter, pictures / "down" / "00.png", "--label", 1], "leave out --label"),
         (["encode", painter, tmp_path / "none.png"], "none.png"),
         (["encode", painter, pictures / "down" / "00.png", "--out", "z.txt"], ".npz"),
         (["train", "mnist-residual-cppn", "--data", pictures / "down", "--out", tmp_path / "r"], "cppn_vae_gan"),

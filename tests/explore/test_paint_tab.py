@@ -19,7 +19,6 @@ from ganvas.explore.jobs import MOST, Job, Jobs
 from ganvas.explore.server import application
 from ganvas.explore.subjects import MOST_VARIATIONS
 from ganvas.networks.view import View
-from ganvas.painting import paint as painting
 from ganvas.painting import video_files
 from ganvas.painting.morph import load_morph
 from ganvas.painting.paint import Painting, Progress, load_painting
@@ -187,7 +186,7 @@ def test_what_is_not_saved(client: TestClient, tmp_path: Path) -> None:
 def test_a_cancelled_picture_leaves_no_file(
     client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painting, "BAND", 50_000)  # so that it looks up often
+    monkeypatch.setattr("ganvas.painting.painter.BAND", 50_000)  # so that it looks up often
     job = client.post("/paint/save", json={**SMALL, "width": 20_000, "height": 20_000}).json()
     while client.app.app.state.jobs.facts()[-1]["done"] == 0:  # type: ignore[attr-defined]
         time.sleep(0.01)

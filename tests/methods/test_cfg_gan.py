@@ -9,15 +9,15 @@ from ganvas.compute.precision import in_format
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.methods.cfg_gan import CFGGAN, CFGGANSettings
-from ganvas.networks import DCGAN
+from ganvas.networks import DCGAN, Networks, ResNet
 from tests.methods.images import Images
 
 SPEC, FP32 = ImageSpec(1, 8, 8, 0), choose("cpu", "fp32")
 SMALL = {"latent_size": 5, "steps": 3, "d_steps": 2, "pool": 20, "fit_epochs": 4, "fit_batch": 8, "eta": 0.7}
 
 
-def make(spec: ImageSpec = SPEC, d_norm: str = "none", **settings: object) -> CFGGAN:
-    network = DCGAN(base=4, d_norm=d_norm, init="kaiming")
+def make(spec: ImageSpec = SPEC, d_norm: str = "none", network: Networks | None = None, **settings: object) -> CFGGAN:
+    network = network or DCGAN(base=4, d_norm=d_norm, init="kaiming")
     return CFGGAN(CFGGANSettings(**{**SMALL, **settings}), network, spec, choose("cpu", "fp32"), seed=0)
 
 
@@ -179,9 +179,10 @@ def test_the_trace_of_an_image_sums_to_it() -> None:
     assert len(list(method.trace(z))) == 1
 
 
-def test_the_gradient_of_an_image_takes_the_moves_as_constant() -> None:
-    """As they are in float64, where a small change of z meets no kink of a leaky ReLU."""
-    method = make(eta=0.05)
+@pytest.mark.parametrize("layer_norms", [False, True])
+def test_images_have_gradients_through_all_steps(layer_norms: bool) -> None:
+    """In float64, where a small change of z meets no kink of a leaky ReLU."""
+    method = make(network=ResNet(base=4, g_blocks=1, d_blocks=2, d_norm="layer") if layer_norms else None, eta=0.05)
     method.step(Images(SPEC))
     for module in (method.G, *method.stored):
         module.double()

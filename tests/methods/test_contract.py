@@ -7,12 +7,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganvas import methods
 from ganvas.core.errors import UserError
-from ganvas.core.images import to_uint8
 from ganvas.methods.base import BatchSource, Method, evaluating, frozen
 from ganvas.methods.optim import adam
 from ganvas.methods.settings import MethodSettings
@@ -300,14 +300,27 @@ def test_an_own_sample_is_found_again(model: Model) -> None:
     assert last.z.shape == (2, model.method.settings.latent_size)
     assert (last.errors < first.errors).all()  # these networks have learnt little: their images are much alike
     assert (last.errors < 0.05).all()
-    again = decode_latents(model, last)
+    again = model.draw(torch.cat([last.z, one_hot(model, last)], 1)).images
     errors = np.sqrt(np.square((again - pixels.astype(float)) / 255).mean((1, 2, 3)))
     np.testing.assert_allclose(errors, last.errors, atol=2e-3)  # rounding to 8 bits
 
 
-def decode_latents(model: Model, found: Projection) -> np.ndarray:
-    labels = None if found.labels is None else torch.from_numpy(found.labels)
-    return to_uint8(model.method.decode(found.z, labels))
+def one_hot(model: Model, found: Projection) -> Tensor:
+    """The classes of what was found: [N, classes], or [N, 0]."""
+    if found.labels is None:
+        return found.z.new_empty(len(found.z), 0)
+    return F.one_hot(torch.from_numpy(found.labels), len(model.classes)).float()
+
+
+def test_between_two_classes_an_image_has_shares_of_both(model: Model) -> None:
+    method = model.method
+    if method.conditional:
+        z = method.latents([4])
+        whole = model.draw(torch.cat([z, torch.tensor([[0.0, 1.0, 0.0]])], 1)).images
+        assert (whole == model.sample(1, label=1, seed=4).images).all()
+        shared = method.decode(z, torch.tensor([[0.5, 0.5, 0.0]]))
+        ends = [method.decode(z, torch.tensor([label])) for label in (0, 1)]
+        assert all((shared - end).abs().max() > 1e-4 for end in ends)
 
 
 def test_a_size_is_honoured_by_networks_of_pixels_and_refused_by_others(recipe: Recipe, model: Model) -> None:
@@ -325,7 +338,7 @@ def test_methods_with_an_encoder_encode_and_others_refuse(model: Model) -> None:
     if isinstance(model.method, ENCODING):
         assert model.encode(pictures).shape == (2, model.method.settings.latent_size)
     else:
-        with pytest.raises(UserError, match=r"has no encoder: it cannot turn images into latents"):
+        with pytest.raises(UserError, match="has no encoder that turns images into latents"):
             model.encode(pictures)
     with pytest.raises(UserError, match=r"cannot encode uint8 \[2, 16, 8, 1\]: .* uint8 \[N, 16, 16, 1\]"):
         model.encode(pictures[:, :, :8])

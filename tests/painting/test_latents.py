@@ -288,3 +288,20 @@ def test_archives_that_numpy_cannot_read(tmp_path: Path, place: int, value: int)
     (tmp_path / "z.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"does not hold latents"):
         latents.read(tmp_path / "z.npz", 4)
+
+
+def test_latents_of_a_conditional_run_have_classes(tmp_path: Path) -> None:
+    z, labels = normal(2, 4), np.array([2, 0])
+    wanted = torch.cat([z, torch.tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])], 1)
+    np.savez(tmp_path / "a.npz", z=z.numpy(), labels=labels)
+    np.save(tmp_path / "a.npy", wanted.numpy())
+    for name in ("a.npz", "a.npy"):
+        assert same(latents.read(tmp_path / name, 4, 3), wanted)
+    np.save(tmp_path / "b.npy", z.numpy())
+    for name, size, message in (("b.npy", 4, "have no classes"), ("b.npy", 5, "needs 5, and the 3 shares")):
+        with pytest.raises(UserError, match=message):
+            latents.read(tmp_path / name, size, 3)
+    for wrong in ([3, 0], [-1, 0], [0], [0.0, 1.0]):
+        np.savez(tmp_path / "b.npz", z=z.numpy(), labels=np.array(wrong))
+        with pytest.raises(UserError, match="are not 2 numbers of classes, from 0 to 2"):
+            latents.read(tmp_path / "b.npz", 4, 3)

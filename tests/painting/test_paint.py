@@ -72,7 +72,7 @@ def test_a_poster_is_what_the_method_decodes(model: Model) -> None:
 def test_bands_do_not_change_the_bits(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pixels(replace(poster(model, 37, 53), bits=16))
     for band in (1, 60, 500):
-        monkeypatch.setattr(paint, "BAND", band)
+        monkeypatch.setattr("ganvas.painting.painter.BAND", band)
         assert (pixels(replace(poster(model, 37, 53), bits=16)) == whole).all()
 
 

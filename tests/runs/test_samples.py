@@ -32,6 +32,21 @@ def test_the_recipe_travels_in_every_kind_of_file(tmp_path: Path, labels: list[i
     assert (found.seeds, found.labels) == ([6], None if labels is None else [1])
 
 
+def test_samples_from_latents_keep_them(tmp_path: Path) -> None:
+    rows = np.array([[0.5, -1.0], [0.25, 2.0]], np.float32)
+    drawn = samples(None)._replace(seeds=[], latents=rows)
+    save(drawn, tmp_path / "a.npz", PROVENANCE)
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert (arrays["z"] == rows).all() and "seeds" not in arrays
+        assert SampleRecipe.from_json(str(arrays["recipe"]), "").latents == rows.tolist()
+    _, second = save(drawn, tmp_path / "folder", PROVENANCE)
+    assert second.name == "000001.png"
+    found = SampleRecipe.from_json(json.dumps(load_png(second)[1]), second)
+    assert (found.latents, found.seeds) == ([[0.25, 2.0]], None)
+    with pytest.raises(UserError, match="either seeds or latents"):
+        SampleRecipe.from_json(json.dumps({**PROVENANCE, "version": 3}), "a.png")
+
+
 def test_recipes_of_an_earlier_version_are_read() -> None:
     recipe = SampleRecipe.from_json(json.dumps(OLD), "a.png")
     assert (recipe.version, recipe.ganvas, recipe.seeds, recipe.labels) == (1, "0.1.0", [7], None)

@@ -12,22 +12,27 @@ from cyclopts import Parameter
 
 from ganvas.cli.common import Checkpoint, Device, RunFolder, app, err, line, progress, say_if_slow
 from ganvas.cli.values import read_center, read_numbers, read_place, read_size
-from ganvas.core import files
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ganvas.networks.view import View
+    from ganvas.painting.morph import Morph
     from ganvas.painting.subjects import Subject
+    from ganvas.painting.training_film import TrainingFilm
+    from ganvas.runs.model import Model
 
 
 @app.command
 def sample(
     run: RunFolder,
     *,
-    n: int = 64,
+    n: int | None = None,
     label: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     steps: str | None = None,
+    z: Path | None = None,
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("samples.png"),
@@ -37,31 +42,46 @@ def sample(
     Parameters
     ----------
     n
-        Number of samples.
+        Number of samples; default: 64.
     label
         Only this class (its name or number); by default samples alternate between the classes.
     seed
-        Seed of the first latent; the next sample has the next seed.
+        Seed of the first latent; the next sample has the next seed. Default: 0.
     steps
         For cfg_gan: the number of functional gradient steps, 0 for G alone; a range such as 0-15 draws a row for each.
+    z
+        Latents from a file instead, as `ganvas encode` writes them: .npz, .npy, .json or .txt.
     out_path
         grid.png, a folder/, or samples.npz (images uint8 NxHxWxC, labels).
     """
+    from ganvas.painting.subjects import read_latents
     from ganvas.runs import model as sampling
     from ganvas.runs import samples
 
+    if z is not None and any(value is not None for value in (n, label, seed)):
+        raise UserError("--n, --label and --seed do nothing with --z, which has a latent for each sample")
     model = sampling.load(run, checkpoint, device)
     counts = [] if steps is None else read_numbers(steps, "steps")
+    n, seed = 64 if n is None else n, seed or 0
     if len(counts) > 1:
+        if z is not None:
+            raise UserError("--z draws one image for each latent: give one number of --steps")
         samples.save_steps(model, counts, n, label, seed, out_path)
         line(f"{n:,} samples after {model.nimg:,} images, a row for each of {steps} steps: {out_path}")
         return
     if counts:
         model.method.use_steps(counts[0])
-    with err.status(f"drawing {n:,} samples"):
-        files = samples.save(model.sample(n, label, seed), out_path, model.provenance())
+    with err.status("drawing samples"):
+        drawn = model.sample(n, label, seed) if z is None else model.draw(read_latents(model, z))
+        files = samples.save(drawn, out_path, model.provenance())
     where = files[0] if len(files) == 1 else out_path
-    line(f"{n:,} samples after {model.nimg:,} images: {where}")
+    line(f"{len(drawn.images):,} samples after {model.nimg:,} images: {where}")
+
+
+OF_WHAT = (  # options on what is painted, but for the view
+    *("seeds", "labels", "images", "z", "truncation", "invert"),
+    *("random", "std", "weights", "colour", "checkpoint", "data_dir"),
+)
 
 
 @Parameter(name="*")
@@ -115,40 +135,53 @@ class SubjectOptions:
         from ganvas.painting.subjects import Subject, choose_subjects, random_latent
         from ganvas.runs import model as sampling
 
-        if (run is None) == (self.random is None):
-            raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
-        seeds = read_numbers("0" if self.seeds is None else self.seeds, "seeds")
-        if self.random is not None:
-            of_a_run = ("labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
-            self._refuse(*of_a_run, why="with --random: use --seed")
+        self.refuse_conflicts(run)
+        if run is None:
             found = []
-            for seed in seeds:
+            for seed in read_numbers("0" if self.seeds is None else self.seeds, "seeds"):
                 weights = seed if self.weights is None and not one_network else self.weights or 0
-                painter = random_network(self.random, weights, self.std, self.colour, self.device)
+                painter = random_network(str(self.random), weights, self.std, self.colour, self.device)
                 found.append(Subject(painter, random_latent(painter, seed), f"seed {seed}"))
             return found
-        self._refuse("std", "weights", "colour", why="without --random")
-        if self.z is not None:
-            self._refuse("seeds", "labels", "images", "truncation", why="with --z")
-        if self.images is not None:
-            self._refuse("seeds", "labels", "truncation", why="with --image")
-        else:
-            self._refuse("invert", why="without --image")
-        if self.labels is None:
-            self._refuse("data_dir", why="without --label")
-        assert run is not None
         model = sampling.load(run, self.checkpoint or "last", self.device)
-        labels = [] if self.labels is None else [label.strip() for label in self.labels.split(",")]
-        return choose_subjects(
-            model,
-            seeds,
-            labels,
-            self.images or [],
-            self.z,
-            truncation=1.0 if self.truncation is None else self.truncation,
-            invert=self.invert,
-            data_dir=self.data_dir,
-        )
+        return choose_subjects(model, **self._chosen())
+
+    def latents(self, model: Model) -> list[tuple[Tensor, str]]:
+        """The latents of a run of any method, with their sources; raises UserError for options that conflict."""
+        from ganvas.painting.subjects import choose_latents
+
+        self.refuse_conflicts(model.run.path)
+        return choose_latents(model, **self._chosen())
+
+    def _chosen(self) -> dict[str, Any]:
+        """The options of `choose_latents`."""
+        return {
+            "seeds": read_numbers("0" if self.seeds is None else self.seeds, "seeds"),
+            "labels": [] if self.labels is None else [label.strip() for label in self.labels.split(",")],
+            "images": self.images or [],
+            "z": self.z,
+            "truncation": 1.0 if self.truncation is None else self.truncation,
+            "invert": self.invert,
+            "data_dir": self.data_dir,
+        }
+
+    def refuse_conflicts(self, run: Path | None) -> None:
+        """Raise UserError for options that conflict."""
+        if (run is None) == (self.random is None):
+            raise UserError("name the folder of a run, or --random tanh:8x64 for a network with random weights")
+        if self.random is not None:
+            of_a_run = ("labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
+            self.refuse(*of_a_run, why="with --random: use --seed")
+            return
+        self.refuse("std", "weights", "colour", why="without --random")
+        if self.z is not None:
+            self.refuse("seeds", "labels", "images", "truncation", why="with --z")
+        if self.images is not None:
+            self.refuse("seeds", "labels", "truncation", why="with --image")
+        else:
+            self.refuse("invert", why="without --image")
+        if self.labels is None:
+            self.refuse("data_dir", why="without --label")
 
     def view(self, like: View) -> View:
         """The view `like`, changed by the given options."""
@@ -164,16 +197,23 @@ class SubjectOptions:
 
     def refuse_all_but_the_view(self) -> None:
         """Raise UserError for any option on what to paint, which `--like` determines."""
-        of_what = ("seeds", "labels", "images", "z", "truncation", "invert", "checkpoint", "data_dir")
-        of_random = ("random", "std", "weights", "colour")
-        self._refuse(*of_what, *of_random, why="with --like, which paints what is in the file")
+        self.refuse(*OF_WHAT, why="with --like, which paints what is in the file")
 
-    def _refuse(self, *names: str, why: str) -> None:
+    def refuse_all(self, why: str) -> None:
+        """Raise UserError for any option but the device."""
+        self.refuse(*OF_WHAT, "palette", "size", "scale", "center", "zoom", "supersample", why=why)
+
+    def refuse(self, *names: str, why: str) -> None:
+        """Raise UserError for any of these options that is given."""
         words = {"seeds": "seed", "labels": "label", "images": "image", "data_dir": "data-dir"}
-        for name in names:
-            value = getattr(self, name)
-            if value is not None and value is not False:  # 0 is a given value
-                raise UserError(f"--{words.get(name, name)} does nothing {why}")
+        refuse_given({words.get(name, name): getattr(self, name) for name in names}, why)
+
+
+def refuse_given(options: dict[str, Any], why: str) -> None:
+    """Raise UserError for any of these options, by name, that has a value."""
+    for name, value in options.items():
+        if value is not None and value is not False:  # 0 is a given value
+            raise UserError(f"--{name} does nothing {why}")
 
 
 @app.command
@@ -249,6 +289,7 @@ def morph(
     run: Path | None = None,
     *,
     subject: SubjectOptions = SubjectOptions(),
+    training: Annotated[bool, Parameter(negative=())] = False,
     like: Path | None = None,
     frames: int | None = None,
     fps: float | None = None,
@@ -258,21 +299,27 @@ def morph(
     zoom_from: float | None = None,
     zoom_to: float | None = None,
     views: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    steps: int | None = None,
     out_path: Annotated[Path, Parameter(name="--out")] = Path("morph.gif"),
 ) -> None:
-    """Make a film that moves from one latent to the next, or that zooms into an image.
+    """Make a film that moves from one latent to the next, that zooms into an image, or that shows a training.
+
+    Runs of all methods have films. Those without a pixel network (network.name=cppn) show whole images only, at their
+    own size, or with --size at a whole multiple of it (pixels are repeated).
 
     Parameters
     ----------
     run
         Folder of the run.
+    training
+        Show the training instead: the sample sheets of the run, one after the other. With --frames only so many.
     like
         Make this film again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample and
         --palette change it.
     frames
         Number of frames of the film; default: 120.
     fps
-        Frames per second; default: 30.
+        Frames per second; default: 30 (with --training 2 to 12, so that the film takes about ten seconds).
     ease
         linear (default): at constant speed; sine: slower near the latents.
     spherical
@@ -285,6 +332,8 @@ def morph(
         Zoom of the last frame.
     views
         What the film shows at each latent: x,y of the center and the zoom, as in "0,0,1 1.5,-2,40".
+    steps
+        For cfg_gan: the number of functional gradient steps, 0 for G alone; default: all.
     out_path
         .mp4 or .webm (extra `video`), .gif or .webp.
     """
@@ -293,27 +342,56 @@ def morph(
     from ganvas.networks.view import View
     from ganvas.painting import paint as painting
     from ganvas.painting.morph import Morph, Place, load_morph
+    from ganvas.painting.painter import Painter
+    from ganvas.painting.sized import SizedPainter, film_painter
+    from ganvas.painting.training_film import training_film
+    from ganvas.runs import model as sampling
+    from ganvas.runs.run import Run
 
+    paths = {"ease": ease, "spherical": spherical or None, "zoom-from": zoom_from, "zoom-to": zoom_to, "views": views}
+    if training:
+        refuse_given({"like": like, "steps": steps, **paths}, "with --training, which shows the run's sample sheets")
+        subject.refuse_all("with --training, which shows the run's sample sheets")
+        if run is None:
+            raise UserError("name the folder of the run whose training to show")
+        _save_film(training_film(Run.existing(run), frames, fps, loop), out_path)
+        return
     if like is not None:
         subject.refuse_all_but_the_view()
-        if any(value is not None for value in (frames, fps, ease, zoom_from, zoom_to, views)) or spherical or loop:
+        if any(value is not None for value in (frames, fps, steps, *paths.values())) or loop:
             raise UserError("only --size, --scale, --center, --zoom, --supersample and --palette change a film --like")
         old = load_morph(like, run, subject.device)
         if old.places is not None and (subject.center is not None or subject.zoom is not None):
             raise UserError(f"--center and --zoom do nothing with '{like}', which has a view for each latent")
         film = replace(old, view=subject.view(old.view), palette=subject.palette or old.palette)
     else:
-        subjects = subject.choose(run, one_network=True)
-        painter = subjects[0].painter
+        painter: Painter | SizedPainter
+        if run is None:
+            refuse_given({"steps": steps}, "with --random")
+            subjects = subject.choose(run, one_network=True)
+            painter, chosen = subjects[0].painter, [(each.z, each.source) for each in subjects]
+        else:
+            model = sampling.load(run, subject.checkpoint or "last", subject.device)
+            if steps is not None:
+                model.method.use_steps(steps)
+            painter, chosen = film_painter(model), subject.latents(model)
+        if isinstance(painter, SizedPainter):
+            given = {"zoom-from": zoom_from, "zoom-to": zoom_to, "views": views}
+            why = f"for '{run}', which has no pixel network (network.name=cppn): its images have one size"
+            refuse_given(given, why)
+            subject.refuse("scale", "center", "zoom", "supersample", why=why)
+            view = painter.native()
+        else:
+            view = View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale)
         if zoom_from is not None and subject.zoom is not None:
             raise UserError("--zoom and --zoom-from mean the same for a film: choose one")
         if views is not None and any(x is not None for x in (subject.center, subject.zoom, zoom_from, zoom_to)):
             raise UserError("--views has the center and the zoom at each latent: leave out the other options for them")
-        view = subject.view(View(painting.FILM_SIDE, painting.FILM_SIDE, painter.network.scale))
+        view = subject.view(view)
         film = Morph(
             painter,
-            torch.stack([each.z for each in subjects]),
-            [each.source for each in subjects],
+            torch.stack([z for z, _ in chosen]),
+            [source for _, source in chosen],
             view if zoom_from is None else replace(view, zoom=zoom_from),
             frames=120 if frames is None else frames,
             ease=ease or "linear",
@@ -324,11 +402,18 @@ def morph(
             palette=subject.palette or "auto",
             fps=30.0 if fps is None else fps,
         )
-    say_if_slow(film.painter.network.config, film.painter.device)
+    if not isinstance(film.painter, SizedPainter):
+        say_if_slow(film.painter.network.config, film.painter.device)
+    _save_film(film, out_path)
+
+
+def _save_film(film: Morph | TrainingFilm, out_path: Path) -> None:
+    """Write a film, with a progress bar."""
+    height, width, *_ = film.shape
     with progress("frames") as bar:
         task = bar.add_task(out_path.name, total=film.frames, losses="")
         film.save(out_path, lambda done, total: bar.update(task, completed=done))
-    line(f"{out_path}  ({film.frames} frames of {film.view.width}x{film.view.height})")
+    line(f"{out_path}  ({film.frames} frames of {width}x{height})")
 
 
 @app.command
@@ -336,32 +421,56 @@ def encode(
     run: RunFolder,
     images: list[Path],
     *,
+    label: str | None = None,
+    search: int | None = None,
     invert: Annotated[bool, Parameter(negative=())] = False,
     checkpoint: Checkpoint = "last",
     device: Device = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("latents.npz"),
 ) -> None:
-    """Turn images into latents with the encoder of a run; `ganvas paint --z` and `ganvas morph --z` read them.
+    """Turn images into latents of a run: by its encoder, else by a search for the nearest images that it can draw.
+
+    `ganvas sample`, `ganvas morph` and `ganvas paint` read them with --z.
 
     Parameters
     ----------
     images
         Image files.
+    label
+        The class of the images, for a conditional run; by default the search finds it.
+    search
+        Steps of the search; default: 200 for a run without encoder. With an encoder, search all the same.
     invert
         Invert the images: dark on light becomes light on dark.
     out_path
-        An .npz file: z [N, latent_size], files [N].
+        An .npz file: z [N, latent_size], errors [N], files [N], and labels [N] of a conditional run. The picture
+        NAME-redrawn.png shows each image beside what the run makes of its latent.
     """
     import numpy as np
 
-    from ganvas.painting.subjects import encode_files
+    from ganvas.painting import encoding
+    from ganvas.painting.subjects import open_files
     from ganvas.runs import model as sampling
 
-    if out_path.suffix != ".npz":
-        raise UserError(f"cannot write latents as '{out_path.suffix}': use an .npz file")
-    files.check_output(out_path)
+    if search is not None and search < 1:
+        raise UserError(f"a search of {search} steps finds nothing: ask for 1 or more")
+    encoding.check(out_path, images)
     model = sampling.load(run, checkpoint, device)
-    z = encode_files(model, images, invert).cpu().numpy()
-    with files.atomic(out_path) as file:
-        np.savez(file, z=z, files=np.array([str(image) for image in images]))
-    line(f"{len(z)} latents of {z.shape[1]} numbers: {out_path}")
+    pixels = open_files(model, images, invert)
+    with progress("steps") as bar:
+        task = bar.add_task(f"{len(pixels)} images", total=None, losses="")
+        found = encoding.encode(
+            model,
+            pixels,
+            label,
+            search,
+            lambda done, total, error: bar.update(task, completed=done, total=total, losses=f"error {error:.3f}"),
+        )
+    encoding.save(found, out_path, images, model)
+    for i, image in enumerate(images):
+        which = "" if found.labels is None else f"  {model.classes[found.labels[i]]}"
+        line(f"{image}{which}  error {found.errors[i]:.3f}")
+    if len(images) > 1:
+        line(f"mean error {np.mean(found.errors):.3f} (root mean square of pixels from 0 to 1)")
+    line(f"{out_path}  ({len(images)} latents of {found.z.shape[1]} numbers)")
+    line(f"{encoding.picture_of(out_path)}  (original | from its latent)")

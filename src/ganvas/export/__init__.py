@@ -1,1 +1,1 @@
-"""Pixel networks that leave the house: as shaders, as a page that paints without ganvas, as paths for plotters."""
+"""Networks that leave the house: as a page that paints without ganvas, as shaders, as paths for plotters, as ONNX."""

@@ -121,6 +121,7 @@ class Method(ABC):
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         """Latents [B, latent] (and labels [B]) -> images float32 [B, C, H, W] in [-1, 1], on the method's device.
 
+        Between classes, labels are the shares of the classes, float [B, classes].
         Uses the averaged weights, if there are any, and changes no state. It sets its own gradient mode, as some
         methods need gradients to sample. `size` is (height, width); raises UserError if it is not supported.
         """
@@ -153,9 +154,21 @@ class Method(ABC):
         """One latent per seed [B, latent], each from its own generator: a seed gives the same latent in any batch."""
         return torch.cat([self.prior(1, Noise(seed)) for seed in seeds]).to(self.compute.device)
 
+    @property
+    def latent_length(self) -> int:
+        """The numbers of a latent, followed by those of its one-hot class if `decode` needs labels."""
+        return self.settings.latent_size + (self.spec.num_classes if self.conditional else 0)
+
+    @property
+    def has_encoder(self) -> bool:
+        return type(self).encode is not Method.encode
+
     def encode(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] -> latents [B, latent]; raises UserError for a method without an encoder."""
-        raise UserError(f"method '{type(self).__name__}' has no encoder: it cannot turn images into latents")
+        raise UserError(
+            f"method '{self.settings.name}' has no encoder that turns images into latents: "
+            "`ganvas encode` searches for them, and --z reads what it finds"
+        )
 
     def use_steps(self, steps: int) -> None:
         """Let `decode` take only the first `steps` of its steps; raises UserError if it has none or fewer."""

@@ -219,12 +219,18 @@ class CFGGAN(Method):
         return self.move_all(self.draw(z, None, size)).clamp(-1, 1)
 
     def decode_differentiably(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """As in `Method`; the moves count as constants.
+        """As in `Method`, through all steps.
 
-        A discriminator of leaky ReLUs is linear around almost every image, so its gradient there is constant indeed.
+        A discriminator of convolutions and (leaky) ReLUs is linear around almost every image: its gradient there, by
+        which the image moves, is constant. One with layer norms is not.
         """
-        start = super().decode_differentiably(z)
-        return start + (self.move_all(start.detach()) - start).detach()
+        x = super().decode_differentiably(z)
+        if not any(isinstance(layer, nn.GroupNorm) for layer in self.D.modules()):
+            return x + (self.move_all(x.detach()) - x).detach()
+        for d, eta in self.stages():
+            (gradient,) = torch.autograd.grad(self.logit(d, x, exact=True).sum(), x, create_graph=True)
+            x = x + eta * gradient
+        return x
 
     def trace(self, z: Tensor) -> Iterator[Step]:
         """The steps of `decode`, one after the other. They start from `draw(z)`; their sum, clamped, is `decode(z)`."""

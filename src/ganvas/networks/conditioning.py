@@ -6,7 +6,12 @@ from torch import Tensor, nn
 
 
 def one_hot(labels: Tensor, num_classes: int) -> Tensor:
-    """labels [B] -> bool [B, num_classes]; unlike F.one_hot it never waits for the device to check them."""
+    """labels [B] -> bool [B, num_classes]; unlike F.one_hot it never waits for the device to check them.
+
+    Between classes, labels are shares of the classes, float [B, num_classes], and stay as they are.
+    """
+    if labels.is_floating_point():
+        return labels
     return labels[:, None] == torch.arange(num_classes, device=labels.device)
 
 

@@ -32,7 +32,6 @@ from torch.utils.checkpoint import checkpoint
 from ganvas.core.images import ImageSpec
 from ganvas.networks import init
 from ganvas.networks.base import Generator, Networks
-from ganvas.networks.conditioning import with_label
 from ganvas.networks.dcgan import DCGANDiscriminator
 from ganvas.networks.kernels import Weights, layered, residual
 from ganvas.networks.view import View
@@ -243,10 +242,6 @@ class PixelGenerator(Generator):
         place = self.get_buffer("place")
         logits = self.pixels.logits(self.latent(z, labels), place if at is None else place[at])
         return logits if as_logits else to_images(logits.float().sigmoid(), *self.size)
-
-    def latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The latent of the pixel network: z and the one-hot label, if there is one. [B, latent + classes]"""
-        return with_label(z, labels, self.num_classes)
 
 
 class Encoder(nn.Module):

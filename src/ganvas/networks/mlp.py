@@ -41,7 +41,7 @@ class MLPGenerator(Generator):
         return layer
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        images: Tensor = self.shape(self.layers(with_label(z, labels, self.num_classes)).tanh())
+        images: Tensor = self.shape(self.layers(self.latent(z, labels)).tanh())
         return images
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.networks.base import Generator, Networks
-from ganvas.networks.conditioning import LabelledConv, with_label
+from ganvas.networks.conditioning import LabelledConv
 from ganvas.networks.init import kaiming, normal
 
 SMALLEST_IMAGE = 8
@@ -119,7 +119,7 @@ class ResNetGenerator(Generator):
         return layer
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        images: Tensor = self.layers(with_label(z, labels, self.num_classes))
+        images: Tensor = self.layers(self.latent(z, labels))
         return images
 
 

@@ -63,16 +63,19 @@ def truncated(z: Tensor, mean: Tensor, truncation: float) -> Tensor:
     return z if truncation == 1 else mean + truncation * (z - mean)
 
 
-def read(path: Path, latent_size: int) -> Tensor:
+def read(path: Path, latent_size: int, num_classes: int = 0) -> Tensor:
     """Read float32 [N, latent_size] from `.npy`, `.npz` (`z` or the only array), `.json` (lists) or `.txt` (lines).
 
-    A single latent becomes [1, latent_size]. Raises UserError for a file that cannot be read or holds anything else.
+    A single latent becomes [1, latent_size]. With classes, the result is [N, latent_size + num_classes]: the file has
+    rows of this length, the last numbers of which are shares of the classes, or is an `.npz` that also has `labels`,
+    the numbers of the classes [N]. Raises UserError for a file that cannot be read or holds anything else.
     """
     if path.suffix.lower() not in ENDINGS:
         raise UserError(f"cannot read latents from '{path}': its name has to end in {', '.join(ENDINGS)}")
     try:
         with np.errstate(over="ignore"):  # numbers that are too large become infinite, and are refused below
-            rows = np.atleast_2d(np.asarray(_rows(path))).astype(np.float32, order="C", casting="same_kind")
+            numbers, labels = _rows(path)
+            rows = np.atleast_2d(np.asarray(numbers)).astype(np.float32, order="C", casting="same_kind")
     except UserError:
         raise
     except OSError as error:
@@ -81,8 +84,11 @@ def read(path: Path, latent_size: int) -> Tensor:
         raise UserError(f"'{path}' does not hold latents: it takes rows of numbers, all of one length") from None
     if rows.ndim != 2 or not rows.size:
         raise UserError(f"'{path}' holds numbers of the shape {rows.shape}: latents are rows of {latent_size} numbers")
-    if rows.shape[1] != latent_size:
-        raise UserError(f"the latents in '{path}' are of size {rows.shape[1]}: this run needs {latent_size}")
+    if num_classes and rows.shape[1] == latent_size:
+        rows = np.concatenate([rows, _one_hot(path, labels, len(rows), num_classes)], axis=1)
+    elif rows.shape[1] != latent_size + num_classes:
+        classes = f", and the {num_classes} shares of its classes" if num_classes else ""
+        raise UserError(f"the latents in '{path}' are of size {rows.shape[1]}: this run needs {latent_size}{classes}")
     if not np.isfinite(rows).all():
         raise UserError(f"the latents in '{path}' are not all finite: leave out nan and numbers too large for float32")
     return torch.from_numpy(rows)
@@ -100,18 +106,29 @@ def rotated(a: Tensor, b: Tensor, time: Tensor) -> Tensor:
     return torch.where(sine > LEAST_SINE, torch.lerp(long_a, long_b, time) * direction, torch.lerp(a, b, time))
 
 
-def _rows(path: Path) -> Any:
-    """The unchecked numbers in a file: an array, or lists."""
+def _one_hot(path: Path, labels: Any, count: int, num_classes: int) -> np.ndarray:
+    """float32 [count, num_classes] from the labels in a file; raises UserError if they are missing or wrong."""
+    if labels is None:
+        raise UserError(f"the latents in '{path}' have no classes: this run needs an .npz file with `z` and `labels`")
+    if labels.shape != (count,) or labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < num_classes)).all():
+        raise UserError(f"the labels in '{path}' are not {count} numbers of classes, from 0 to {num_classes - 1}")
+    rows: np.ndarray = (labels[:, None] == np.arange(num_classes)).astype(np.float32)
+    return rows
+
+
+def _rows(path: Path) -> tuple[Any, np.ndarray | None]:
+    """The unchecked numbers in a file, an array or lists, and the labels beside them."""
     match path.suffix.lower():
         case ".json":
-            return json.loads(files.read(path))
+            return json.loads(files.read(path)), None
         case ".txt":
             lines = files.read(path).decode().replace(",", " ").splitlines()
-            return [[float(word) for word in line.split()] for line in lines if line.strip()]
+            return [[float(word) for word in line.split()] for line in lines if line.strip()], None
     with files.open_regular(path) as file:
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded
+            return loaded, None
         if "z" not in loaded and len(loaded.files) != 1:
             raise UserError(f"'{path}' holds {len(loaded.files)} arrays: name the one with the latents 'z'")
-        return loaded["z" if "z" in loaded else loaded.files[0]]
+        labels = loaded["labels"] if "z" in loaded and "labels" in loaded else None
+        return loaded["z" if "z" in loaded else loaded.files[0]], labels

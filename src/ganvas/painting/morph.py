@@ -1,7 +1,9 @@
 """Films that move through latents: a painter, a path, and a view of each frame."""
 
+import json
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +16,11 @@ from ganvas.core.errors import UserError
 from ganvas.networks.view import View
 from ganvas.painting import latents, video_files
 from ganvas.painting.latents import Ease
-from ganvas.painting.paint import Progress, rows_at_once
-from ganvas.painting.painter import Painter, find_painter
+from ganvas.painting.paint import Progress
+from ganvas.painting.painter import Painter, find_model, find_painter
 from ganvas.painting.palette import Palette
-from ganvas.painting.recipes import MOST_FRAMES, MorphFields, MorphRecipe, PlaceRecipe, ViewRecipe
+from ganvas.painting.recipes import MOST_FRAMES, MorphFields, MorphRecipe, PlaceRecipe, RandomOrigin, ViewRecipe
+from ganvas.painting.sized import SizedPainter, film_painter
 
 
 class Place(NamedTuple):
@@ -31,7 +34,7 @@ class Place(NamedTuple):
 class Morph:
     """A film of `frames` frames through the latents `anchors` [K, latent_size], with equal time between them."""
 
-    painter: Painter
+    painter: Painter | SizedPainter
     anchors: Tensor
     sources: Sequence[str]  # where the anchors come from, as text for users
     view: View
@@ -48,10 +51,14 @@ class Morph:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         """The frames, uint8 [height, width, 1 or 3]."""
-        colours = Palette(self.palette, self.painter.channels)
+        palette = self.painter.own_palette if self.palette == "auto" else self.palette
         path = latents.path(self.anchors, self.frames, self.ease, self.spherical, self.loop)
-        for z, view in zip(path, self.views(), strict=True):
-            yield np.concatenate([colours(band) for band in self.painter.bands(z, view, rows_at_once(view))])
+        yield from self.painter.film(path, self.views(), Palette(palette, self.painter.channels))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the frames."""
+        return self.view.height, self.view.width
 
     def views(self) -> list[View]:
         """The view of every frame."""
@@ -111,7 +118,7 @@ class Morph:
         # Errors are raised before hours of painting. Between two places, the precision is between theirs.
         zoom_to = self.view.zoom if self.zoom_to is None else self.zoom_to
         for center, zoom in self.places or [Place(self.view.center, zoom) for zoom in (self.view.zoom, zoom_to)]:
-            self.painter.precise(replace(self.view, center=center, zoom=zoom))
+            self.painter.check(replace(self.view, center=center, zoom=zoom))
         if self.frames < len(self.anchors):
             raise UserError(f"too few frames to visit each anchor: ask for {len(self.anchors)} or more")
 
@@ -152,8 +159,15 @@ def load_morph(file: Path, run: Path | None = None, device: str = "auto") -> Mor
 
     Raises UserError if the file has no recipe, or if the checkpoint that painted it no longer exists.
     """
-    recipe = MorphRecipe.from_json(video_files.read_recipe(file), file).morph
-    painter = find_painter(recipe.origin, file, run, device)
+    text = video_files.read_recipe(file)
+    with suppress(ValueError, RecursionError):
+        if "training" in json.loads(text):
+            raise UserError(f"'{file}' is a film of a training: `ganvas morph RUN --training` makes it again")
+    recipe = MorphRecipe.from_json(text, file).morph
+    if isinstance(recipe.origin, RandomOrigin) or recipe.origin.variations:
+        painter: Painter | SizedPainter = find_painter(recipe.origin, file, run, device)
+    else:
+        painter = film_painter(find_model(recipe.origin, file, run, device))
     for latent in recipe.latents:
         if len(latent) != painter.latent_size:
             raise UserError(f"'{file}' has a latent of {len(latent)} numbers: its network needs {painter.latent_size}")

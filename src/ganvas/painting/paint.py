@@ -16,22 +16,16 @@ from ganvas.core import images
 from ganvas.core.errors import UserError
 from ganvas.networks.view import View
 from ganvas.painting import image_files, video_files
-from ganvas.painting.painter import Painter, find_painter
+from ganvas.painting.painter import Painter, find_painter, rows_at_once
 from ganvas.painting.palette import Bits, Palette
 from ganvas.painting.recipes import PaintingFields, PaintingRecipe, SubjectRecipe, ViewRecipe
 from ganvas.painting.subjects import Subject
 
-BAND = 2**20  # samples that are painted between two writes to the file
 GAP = 24  # the gap between the images of a sheet is their shorter side divided by this
 POSTER_SIDE, SHEET_SIDE, FILM_SIDE = 1080, 270, 512  # default sides in pixels
 PREVIEW_SIDE = 512  # of a painting in a notebook
 
 Progress = Callable[[int, int], object]  # called with the amount done and the total
-
-
-def rows_at_once(view: View) -> int:
-    """The number of rows of an image that are painted between two writes to its file."""
-    return max(1, BAND // (view.width * view.supersample**2))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,6 +19,7 @@ from ganvas.networks.cppn import CPPN, MOST_LAYERS, PixelGenerator, PixelNetwork
 from ganvas.networks.render import bands
 from ganvas.networks.view import View
 from ganvas.painting import variations as varying
+from ganvas.painting.palette import Palette
 from ganvas.painting.recipes import RandomOrigin, RunOrigin
 from ganvas.painting.variations import Variation
 from ganvas.runs import places
@@ -29,6 +31,7 @@ COARSE = 8  # float32 is used if the distance between samples is at least this n
 FARTHEST = 1e30  # largest coordinate; beyond it, float32 overflows
 RANDOM_LATENT = 32  # size of the latent of a random network
 MOST_WEIGHTS = 100_000_000  # of a random network
+BAND = 2**20  # samples that are painted between two writes to a file
 
 
 class Painter:
@@ -39,6 +42,7 @@ class Painter:
         self.channels, self.latent_size = network.output.out_features, network.latent.in_features
         self.device = network.output.weight.device
         self._fine: PixelNetwork | None = None
+        self.own_palette = "ink" if self.channels == 1 else "rgb"
 
     def bands(self, z: Tensor, view: View, rows: int) -> Iterator[Tensor]:
         """The image of z [latent_size], `rows` rows at a time from the top: [rows, width, channels] in (0, 1).
@@ -48,6 +52,15 @@ class Painter:
         network = self.precise(view)
         for band in bands(network, z[None].to(self.device, network.output.weight.dtype), view, rows):
             yield band[0]
+
+    def film(self, path: Tensor, views: Sequence[View], colours: Palette) -> Iterator[np.ndarray]:
+        """The frames of latents [N, latent_size], uint8 [height, width, channels of the palette]."""
+        for z, view in zip(path, views, strict=True):
+            yield np.concatenate([colours(band) for band in self.bands(z, view, rows_at_once(view))])
+
+    def check(self, view: View) -> None:
+        """Raise UserError as `precise` does."""
+        self.precise(view)
 
     def precise(self, view: View) -> PixelNetwork:
         """The network in float32, or in float64 if float32 could not distinguish adjacent pixels.
@@ -73,6 +86,11 @@ class Painter:
         return self._fine
 
 
+def rows_at_once(view: View) -> int:
+    """The number of rows of an image that are painted between two writes to its file."""
+    return max(1, BAND // (view.width * view.supersample**2))
+
+
 def trained_network(model: Model, variations: Sequence[Variation] = ()) -> Painter:
     """The painter of a run; raises UserError if its network makes images of one size only.
 
@@ -85,10 +103,16 @@ def trained_network(model: Model, variations: Sequence[Variation] = ()) -> Paint
             f"'{model.run.name}' makes images of {spec.width}x{spec.height} only: use `ganvas sample`, or a run with "
             "network.name=cppn (such as mnist-residual-cppn-tamed), which paints at any size"
         )
-    recipe = model.run.recipe().name
-    origin = RunOrigin(run=writable(model.run.name), recipe=recipe, checkpoint=model.sha256, nimg=model.nimg)
-    origin = origin.model_copy(update={"variations": tuple(variations)})
+    origin = run_origin(model).model_copy(update={"variations": tuple(variations)})
     return Painter(varying.of_trained(generator.pixels.eval().requires_grad_(False), variations), origin)
+
+
+def run_origin(model: Model) -> RunOrigin:
+    """Where a model can be found again."""
+    recipe = model.run.recipe().name
+    place = writable(model.run.name)
+    steps = model.method.steps_used
+    return RunOrigin(run=place, recipe=recipe, checkpoint=model.sha256, nimg=model.nimg, steps=steps)
 
 
 def random_network(
@@ -159,6 +183,11 @@ def find_painter(
         if run is not None:
             raise UserError(f"'{file}' was painted by a random network, which needs no run: leave out '{run}'")
         return random_network(origin.random, origin.weights, origin.std, origin.colour, device, origin.variations)
+    return trained_network(find_model(origin, file, run, device), origin.variations)
+
+
+def find_model(origin: RunOrigin, file: Path, run: Path | None = None, device: str = "auto") -> Model:
+    """The model of `file`, as `find_painter` finds it."""
     if run is None and not _is_run(origin.run):
         raise UserError(
             f"the run that painted '{file}' is not in '{origin.run}': name it, as in `ganvas paint RUN --like FILE`"
@@ -169,7 +198,10 @@ def find_painter(
         raise UserError(
             f"the checkpoint that painted '{file}' (after {origin.nimg:,} images) is no longer in '{place.path}'"
         )
-    return trained_network(load_run(run or origin.run, nimg, device), origin.variations)
+    model = load_run(run or origin.run, nimg, device)
+    if origin.steps is not None:
+        model.method.use_steps(origin.steps)
+    return model
 
 
 def _is_run(path: str) -> bool:

@@ -38,6 +38,8 @@ class RunOrigin(Part):
     """sha256"""
     nimg: Count
     """images seen"""
+    steps: Count | None = None
+    """functional gradient steps; left out: all"""
     variations: Variations = ()
     """seeds and amounts of random weights that are added, see `painting.variations`"""
 
@@ -116,6 +118,14 @@ class MorphFields(Part):
     fps: float
 
 
+class TrainingFields(Part):
+    run: str
+    """folder of the run"""
+    sheets: list[Count] = Field(min_length=1)
+    """images seen"""
+    fps: float
+
+
 class Recipe(Document):
     """The fields that both kinds have in common."""
 
@@ -149,3 +159,9 @@ class MorphRecipe(Recipe):
     KIND: ClassVar[str] = "a film by ganvas"
 
     morph: MorphFields
+
+
+class TrainingRecipe(Recipe):
+    KIND: ClassVar[str] = "a film of a training by ganvas"
+
+    training: TrainingFields

@@ -11,7 +11,7 @@ from torch import Tensor
 from ganvas.core.errors import UserError
 from ganvas.core.text import writable
 from ganvas.data import load_files
-from ganvas.networks.cppn import PixelGenerator
+from ganvas.networks.base import Generator
 from ganvas.painting import latents
 from ganvas.painting.painter import Painter, trained_network
 from ganvas.runs.class_latents import LatentsOfClasses
@@ -41,17 +41,31 @@ def seed_latent(model: Model, seed: int, label: str | None = None, truncation: f
         index = seed % len(model.classes) if label is None else model.class_index(label)
         y = torch.tensor([index], device=z.device)
     generator = model.method.for_decoding("G")
-    assert isinstance(generator, PixelGenerator), "`trained_network` refuses others"
+    assert isinstance(generator, Generator)
     return generator.latent(z, y)[0]
 
 
-def encode_files(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
-    """Latents of image files: [N, latent_size]. `invert` inverts the images first.
+def open_files(model: Model, files: Sequence[Path], invert: bool = False) -> np.ndarray:
+    """Image files as images of a run, uint8 [N, H, W, C]; `invert` inverts them.
 
-    Raises UserError for a file that is not an image, and for a run without encoder.
+    Raises UserError for a file that is not an image.
     """
     images = load_files(files, model.run.recipe().data, model.method.spec)
-    return model.encode(np.moveaxis(255 - images if invert else images, 1, -1))
+    return np.moveaxis(255 - images if invert else images, 1, -1)
+
+
+def encode_files(model: Model, files: Sequence[Path], invert: bool = False) -> Tensor:
+    """Latents of image files by the encoder of a run: [N, latent_size].
+
+    Raises UserError as `open_files` does, and for a run without encoder.
+    """
+    return model.encode(open_files(model, files, invert))
+
+
+def read_latents(model: Model, file: Path) -> Tensor:
+    """The latents in a file, [N, `Method.latent_length`]; raises UserError if they do not fit the run."""
+    size = model.method.settings.latent_size
+    return latents.read(file, size, model.method.latent_length - size)
 
 
 def choose_subjects(
@@ -65,13 +79,30 @@ def choose_subjects(
     invert: bool = False,
     data_dir: Path | None = None,
 ) -> list[Subject]:
-    """Subjects with the latents of `images`, those in the file `z`, or those of `seeds` (for each of `labels`).
+    """Subjects with the latents of `choose_latents`; raises UserError as it does, and without a pixel network."""
+    painter = trained_network(model)
+    found = choose_latents(model, seeds, labels, images, z, truncation=truncation, invert=invert, data_dir=data_dir)
+    return [Subject(painter, each, name) for each, name in found]
 
+
+def choose_latents(
+    model: Model,
+    seeds: Sequence[int] = (0,),
+    labels: Sequence[str] = (),
+    images: Sequence[Path] = (),
+    z: Path | None = None,
+    *,
+    truncation: float = 1.0,
+    invert: bool = False,
+    data_dir: Path | None = None,
+) -> list[tuple[Tensor, str]]:
+    """The latents of `images`, those in the file `z`, or those of `seeds` (for each of `labels`), with their sources.
+
+    A latent has the numbers of z, then one for each class of a conditional run, whose images they are the shares of.
     For a run with an encoder, the latents of a label are those of training images, and the seed selects one of them.
     `truncation` pulls latents towards the mean of their class, or else towards 0; a truncation of 0 gives the mean.
     Raises UserError for a combination that the run does not support.
     """
-    painter = trained_network(model)
     if not abs(truncation) <= MOST_TRUNCATION:
         raise UserError(f"a truncation of {truncation} cannot be painted: 1 keeps the latents, 0 is their mean")
     encoded = LatentsOfClasses(model, data_dir) if labels and not model.method.conditional else None
@@ -81,7 +112,8 @@ def choose_subjects(
             encode_files(model, images, invert), (f"image {writable(file.name)}" for file in images), strict=True
         )
     elif z is not None:
-        found += ((each, f"{writable(z.name)} {i}") for i, each in enumerate(latents.read(z, painter.latent_size)))
+        rows = read_latents(model, z)
+        found += ((each, f"{writable(z.name)} {i}") for i, each in enumerate(rows))
     elif not labels:
         found += ((seed_latent(model, seed, None, truncation), f"seed {seed}") for seed in seeds)
     for label in labels:
@@ -91,4 +123,4 @@ def choose_subjects(
             those, mean = encoded(label)
             zs = [latents.truncated(those[seed % len(those)], mean, truncation) for seed in seeds]
         found += ((each, f"{label} seed {seed}") for each, seed in zip(zs, seeds, strict=True))
-    return [Subject(painter, each, name) for each, name in found]
+    return found

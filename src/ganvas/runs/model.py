@@ -18,6 +18,7 @@ from ganvas.core.version import VERSION
 from ganvas.data import DataSettings, ImageSet, place_of
 from ganvas.data import load as load_data
 from ganvas.methods import Method
+from ganvas.networks.conditioning import with_label
 from ganvas.runs.checkpoint import Damaged
 from ganvas.runs.run import Run
 from ganvas.runs.state import unpack
@@ -33,8 +34,9 @@ SHOWN, SHOWN_SIDE = 36, 400  # samples that a notebook shows of a model, and the
 class Samples(NamedTuple):
     images: np.ndarray  # uint8 [N, H, W, C]
     labels: np.ndarray | None  # int64 [N], numbers of `classes`
-    seeds: list[int]
+    seeds: list[int]  # of the latents; empty if these do not come from seeds
     classes: tuple[str, ...] = ()
+    latents: np.ndarray | None = None  # float32 [N, `Method.latent_length`], if they do not come from seeds
 
     def _repr_png_(self) -> bytes:
         """For notebooks: the images as a grid."""
@@ -65,6 +67,10 @@ class Model:
         seeds = list(range(seed, seed + n))
         labels = self.labels(label, n)
         return Samples(decode(self.method, seeds, labels), labels, seeds, () if labels is None else self.classes)
+
+    def draw(self, latents: torch.Tensor) -> Samples:
+        """Images from latents [N, `Method.latent_length`], the same as `sample` draws from them."""
+        return Samples(decode_latents(self.method, latents), None, [], (), latents.cpu().numpy())
 
     @deterministic()
     def encode(self, pixels: np.ndarray) -> torch.Tensor:
@@ -160,22 +166,29 @@ class Model:
         raise UserError(f"there is no label '{label}': this run has {', '.join(self.classes)}")
 
 
-@deterministic()
 def decode(method: Method, seeds: list[int], labels: np.ndarray | None) -> np.ndarray:
-    """uint8 [N, H, W, C] from one latent per seed.
+    """uint8 [N, H, W, C] from one latent per seed."""
+    parts = []
+    for start in range(0, len(seeds), DECODE_BATCH):
+        few = slice(start, start + DECODE_BATCH)
+        z = method.latents(seeds[few])
+        if labels is not None:
+            z = with_label(z, torch.from_numpy(labels[few]).to(z.device), method.spec.num_classes)
+        parts.append(decode_latents(method, z))
+    return np.concatenate(parts)
+
+
+@deterministic()
+def decode_latents(method: Method, latents: torch.Tensor) -> np.ndarray:
+    """uint8 [N, H, W, C] from latents [N, `latent_length`], whose last numbers are shares of the classes.
 
     All batches have the same size (the last is padded), as convolutions may round differently in other batch sizes.
     """
-    parts = []
-    for start in range(0, len(seeds), DECODE_BATCH):
-        chunk = seeds[start : start + DECODE_BATCH]
-        missing = DECODE_BATCH - len(chunk)
-        z = method.latents(chunk + chunk[:1] * missing)
-        y = None
-        if labels is not None:
-            padded = np.pad(labels[start : start + DECODE_BATCH], (0, missing))
-            y = torch.from_numpy(padded).to(method.compute.device)
-        parts.append(images.to_uint8(method.decode(z, y))[: len(chunk)])
+    parts, size = [], method.settings.latent_size
+    for few in latents.to(method.compute.device).split(DECODE_BATCH):
+        filled = torch.cat([few, few[:1].expand(DECODE_BATCH - len(few), -1)])
+        drawn = method.decode(filled[:, :size], filled[:, size:] if method.conditional else None)
+        parts.append(images.to_uint8(drawn)[: len(few)])
     return np.concatenate(parts)
 
 

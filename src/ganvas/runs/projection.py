@@ -1,6 +1,7 @@
 """Projection: the latents whose images are nearest to given ones, by pixels, for a run of any method.
 
-Of many random latents, those with the nearest images are the starts; then Adam decreases
+Of many random latents, those with the nearest images are the starts (and what the encoder finds, if there is one); then
+Adam decreases
 
     |G(z) - x|² / pixels + pull · log² (|z|² / E|z|²)
 
@@ -83,15 +84,19 @@ def projecting(
         parts = zip(drawn.split(DECODE_BATCH), chosen.split(DECODE_BATCH), strict=True)
         decoded = torch.cat([method.decode(z, y if classes else None) for z, y in parts])
         apart = torch.stack([(decoded - one).flatten(1).square().mean(1) for one in target])  # [N, draws]
-    first = apart.topk(starts, largest=False)
-    z = drawn[first.indices.flatten()].clone().requires_grad_()  # [N * starts, latent]
-    y = chosen[first.indices.flatten()]
+    nearest = apart.topk(starts, largest=False)
+    first, least = drawn[nearest.indices], nearest.values  # [N, starts, latent], [N, starts]
+    if method.has_encoder:  # in place of the last start
+        first[:, -1] = model.encode(pixels)
+        with deterministic():
+            least[:, -1] = (method.decode(first[:, -1]) - target).flatten(1).square().mean(1)
+    z = first.flatten(0, 1).requires_grad_()  # [N * starts, latent]
+    y = chosen[nearest.indices.flatten()]
     targets = target.repeat_interleave(starts, 0)
-    best, least = z.detach().clone(), first.values.flatten()
+    best, least = z.detach().clone(), least.flatten()
 
     def result(step: int) -> Projection:
-        nearest = least.view(-1, starts).argmin(1)
-        places = nearest + starts * torch.arange(len(target), device=device)
+        places = least.view(-1, starts).argmin(1) + starts * torch.arange(len(target), device=device)
         errors = least[places].cpu().double().sqrt().numpy() / 2  # pixels are from -1 to 1 here
         return Projection(best[places].clone(), y[places].cpu().numpy() if classes else None, errors, step, steps)
 

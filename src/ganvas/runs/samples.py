@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
@@ -17,14 +17,14 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class SampleRecipe(Document):
-    """How samples were drawn. In version 1 the field `version` held the version of ganvas."""
+    """How samples were drawn. In version 1 the field `version` held the version of ganvas; 3 added `latents`."""
 
     KIND: ClassVar[str] = "a recipe of samples"
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     model_config = ConfigDict(strict=True)
 
-    version: int = 2
+    version: int = 3
     ganvas: str
     """version of ganvas that drew the samples"""
     recipe: str
@@ -33,9 +33,18 @@ class SampleRecipe(Document):
     nimg: Count
     steps: Count | list[Count] | None = None
     """functional gradient steps; a list: for each row of a grid"""
-    seeds: list[Count]
+    seeds: list[Count] | None = None
+    """left out: the latents do not come from seeds"""
     labels: list[Count] | None = None
     """left out: the samples have no classes"""
+    latents: list[list[float]] | None = None
+    """for each sample, if there are no seeds"""
+
+    @model_validator(mode="after")
+    def _seeds_or_latents(self) -> Self:
+        if (self.seeds is None) == (self.latents is None):
+            raise ValueError("samples have either seeds or latents")
+        return self
 
     @model_validator(mode="before")
     @classmethod
@@ -54,34 +63,41 @@ class SampleRecipe(Document):
 def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
     """Write samples as one grid (`.png`), as arrays (`.npz`) or one by one (a folder, such as `faces` or `v1.0`).
 
-    The arrays are images, seeds, recipe and, for a conditional run, labels and the names of all classes. In a folder,
-    the files are named after seed and class. Returns the written files. Raises UserError for another kind of file.
+    The arrays are images, seeds (or their latents, z), recipe and, for a conditional run, labels and the names of all
+    classes. In a folder, the files are named after seed (or number) and class. Returns the written files. Raises
+    UserError for another kind of file.
     """
-    labels = None if samples.labels is None else samples.labels.tolist()
     kind = "" if out.is_dir() else out.suffix.lower()
     if kind == ".png":
         grid = images.grid(samples.images, images.square_columns(len(samples.images)))
-        recipe = SampleRecipe(**provenance, seeds=samples.seeds, labels=labels)
-        images.save_png(out, images.enlarge(grid), recipe.values())
+        images.save_png(out, images.enlarge(grid), _recipe(samples, provenance).values())
         return [out]
     if kind == ".npz":
-        recipe = SampleRecipe(**provenance, seeds=samples.seeds, labels=labels)
-        arrays: dict[str, Any] = {"images": samples.images, "seeds": np.array(samples.seeds)}
+        arrays: dict[str, Any] = {"images": samples.images}
+        arrays |= {"seeds": np.array(samples.seeds)} if samples.latents is None else {"z": samples.latents}
         if samples.labels is not None:
             arrays |= {"labels": samples.labels, "classes": np.array(samples.classes)}
         with files.atomic(out) as file:
-            np.savez_compressed(file, recipe=np.array(recipe.to_json()), **arrays)
+            np.savez_compressed(file, recipe=np.array(_recipe(samples, provenance).to_json()), **arrays)
         return [out]
     if re.match(r"\.[a-z]", kind):  # the extension of a file, unlike that of v1.0
         raise UserError(f"cannot write samples as '{out.suffix}': use a .png grid, an .npz file or a folder")
     written = []
-    for i, (image, seed) in enumerate(zip(samples.images, samples.seeds, strict=True)):
+    for i, image in enumerate(samples.images):
+        number = samples.seeds[i] if samples.latents is None else i
         label = None if samples.labels is None else int(samples.labels[i])
-        name = f"{seed:06d}.png" if label is None else f"{seed:06d}-{_in_a_name(samples.classes[label])}.png"
-        recipe = SampleRecipe(**provenance, seeds=[seed], labels=None if label is None else [label])
-        images.save_png(out / name, image, recipe.values())
+        name = f"{number:06d}.png" if label is None else f"{number:06d}-{_in_a_name(samples.classes[label])}.png"
+        images.save_png(out / name, image, _recipe(samples, provenance, slice(i, i + 1)).values())
         written.append(out / name)
     return written
+
+
+def _recipe(samples: Samples, provenance: dict[str, Any], chosen: slice = slice(None)) -> SampleRecipe:
+    """The recipe of the chosen samples."""
+    if samples.latents is not None:
+        return SampleRecipe(**provenance, latents=samples.latents[chosen].tolist())
+    labels = None if samples.labels is None else samples.labels[chosen].tolist()
+    return SampleRecipe(**provenance, seeds=samples.seeds[chosen], labels=labels)
 
 
 def _in_a_name(text: str) -> str:
