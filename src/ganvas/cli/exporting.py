@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ganvas.cli.common import app, err, line, say_if_slow
-from ganvas.cli.painting import SubjectOptions
+from ganvas.cli.painting import SubjectOptions, refuse_given
 from ganvas.cli.values import read_length, read_paper
 from ganvas.core.errors import UserError
 
@@ -24,14 +24,14 @@ def export(
     run: Path | None = None,
     *,
     subject: SubjectOptions = SubjectOptions(),  # noqa: B008
-    to: Literal["html", "glsl", "svg"] = "html",
+    to: Literal["html", "glsl", "svg", "onnx"] = "html",
     title: str | None = None,
     levels: int | None = None,
     pen: str | None = None,
     hatch: float | None = None,
     out_path: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> None:
-    """Write a pixel network as something that works without ganvas.
+    """Write a trained network as something that works without ganvas.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ def export(
     to
         html: one file under 200 kB that paints in any browser, without a network connection, at any zoom. glsl: a
         function for sites of shaders, with one latent. svg: one latent as lines for pen plotters, on a sheet of --size:
-        A4, A4-landscape, 200mm or 200x300mm (default: 200mm).
+        A4, A4-landscape, 200mm or 200x300mm (default: 200mm). These three need a pixel network. onnx: latents in,
+        images out, for programs and pages of your own (any run; extra `onnx`).
     title
         Title of the page; default: the recipe of the run, or the kind of the random network.
     levels
@@ -50,7 +51,7 @@ def export(
     hatch
         svg: shade by parallel lines at this angle in degrees, for example 45.
     out_path
-        The file; default: NAME.html, NAME.glsl or NAME.svg.
+        The file; default: NAME.html, NAME.glsl, NAME.svg or NAME.onnx.
     """
     from ganvas.core.files import say_size
     from ganvas.export import glsl, html, svg
@@ -60,6 +61,9 @@ def export(
     if to != "svg" and (levels, pen, hatch) != (None, None, None):
         raise UserError(f"--levels, --pen and --hatch do nothing with --to {to}: use --to svg")
     sheet = _sheet(subject.size, levels, pen, hatch) if to == "svg" else None
+    if to == "onnx":
+        _export_onnx(run, subject, title, out_path)
+        return
     if run is not None and to == "html" and subject == SubjectOptions(device=subject.device):
         subject = _everything(run, subject)
     subjects = subject.choose(run, one_network=True)
@@ -87,6 +91,32 @@ def _sheet(size: str | None, levels: int | None, pen: str | None, hatch: float |
     width, height = read_paper("200mm" if size is None else size)
     given = {"levels": levels, "pen": None if pen is None else read_length(pen), "hatch": hatch}
     return Sheet(width, height, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _export_onnx(run: Path | None, subject: SubjectOptions, title: str | None, out_path: Path | None) -> None:
+    from ganvas.core.files import check_output, say_size
+    from ganvas.export import onnx
+    from ganvas.painting.painter import random_network
+    from ganvas.runs import model as sampling
+
+    refuse_given({"title": title}, "with --to onnx")
+    shown = ("palette", "size", "scale", "center", "zoom", "supersample")
+    chosen = ("seeds", "labels", "images", "z", "truncation", "invert", "data_dir")
+    subject.refuse(*chosen, *shown, why="with --to onnx, whose latents are an input")
+    subject.refuse_conflicts(run)
+    if run is None:
+        kind = str(subject.random)
+        out = out_path or Path(f"{kind.replace(':', '-')}.onnx")
+        check_output(out)
+        painter = random_network(kind, subject.weights or 0, subject.std, subject.colour, "cpu")
+        size = onnx.save_pixels(painter, out)
+    else:
+        model = sampling.load(run, subject.checkpoint or "last", "cpu")
+        out = out_path or Path(f"{Path(model.run.recipe().name).name}.onnx")
+        check_output(out)
+        with err.status("writing the network as a graph"):
+            size = onnx.save(model, out)
+    line(f"{out}  ({say_size(size)})")
 
 
 def _everything(run: Path, subject: SubjectOptions) -> SubjectOptions:
