@@ -22,7 +22,7 @@ def explore(
     Parameters
     ----------
     folder
-        A run, or a folder with runs. The page sees nothing else.
+        A run, a folder with runs, or a model (`ganvas models`). The page sees nothing else.
     host
         Address to listen on. 127.0.0.1: only this machine. 0.0.0.0: every machine of your network can use the page with
         its whole address, and nothing that is sent is encrypted; the page can start trainings on this machine.

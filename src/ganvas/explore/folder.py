@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
+from ganvas.core import files
 from ganvas.core.errors import UserError
+from ganvas.runs import places
 from ganvas.runs.run import Run
 
 FRESH = 2.0  # seconds after which the folder is searched again
@@ -13,10 +15,14 @@ class Folder:
     """The runs below `root`, by name: their path below it, or `.` if it is a run itself."""
 
     def __init__(self, root: Path) -> None:
-        """Raises UserError if there is no such folder."""
-        if not root.is_dir():
+        """`root` may be the name of a published model. Raises UserError if there is no such folder."""
+        place = places.find(root)
+        if not place.is_dir():
             raise UserError(f"there is no folder '{root}': name a run, or the folder that contains your runs")
-        self.root = root.resolve()
+        self.root = place.resolve()
+        beside = self.root.parent if (self.root / "run.json").exists() else self.root
+        self.outputs = beside if place == files.expanded(root) else Path.cwd()
+        """where files that the page asks for are written: beside the runs, never inside one"""
         self._found: dict[str, Run] = {}
         self._searched = -FRESH
 

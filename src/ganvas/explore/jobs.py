@@ -86,10 +86,8 @@ class Jobs:
         return job
 
     def place(self) -> Path:
-        """The folder of the files: beside the runs, never inside one."""
-        root = self.folder.root
-        base = root.parent if (root / "run.json").exists() else root
-        numbered = (base / (PLACE if n == 1 else f"{PLACE}-{n}") for n in range(1, 100))
+        """The folder of the files."""
+        numbered = (self.folder.outputs / (PLACE if n == 1 else f"{PLACE}-{n}") for n in range(1, 100))
         return next(place for place in numbered if not (place / "run.json").exists())
 
     def _file(self, name: str, ending: str) -> Path:

@@ -238,7 +238,7 @@ async def _started(
 
 
 def _check_disk(folder: Folder, size: int) -> None:
-    free = shutil.disk_usage(folder.root).free
+    free = shutil.disk_usage(folder.outputs).free
     if size > free:
         raise UserError(f"the image needs up to {size / 1e9:.1f} GB, but the disk has {free / 1e9:.1f} GB left")
 
