@@ -4,6 +4,8 @@ python benchmarks/explore.py [--pictures 60] [--minutes 0] [--rounds 3]
 
 - *Pointer to picture*: from sending a request for a picture of a residual CPPN (24 blocks of width 6) until it is on
   the canvas, in Chromium on this machine: median and 95th percentile, and the share of painting.
+- *A step in the tab Paint*, as a person takes it: from a key until the first picture, which is coarse where a fine one
+  would take too long, and until the fine one, for which the tab waits until nothing moves for 180 ms.
 - *Page load*: until the first tab is there, with an empty cache.
 - *Memory* (with --minutes): of the server while a script clicks through the tabs for that long.
 - *Training*: images per second with the page open at the running training, and without the page, in turns; their ratio.
@@ -50,6 +52,28 @@ MEASURE = """async ([side, count]) => {
   return found;
 }"""
 
+STEP = """async (count) => {
+  const canvas = document.querySelector("canvas.view");
+  const found = [];
+  for (let i = 0; i < count + 3; i++) {
+    const begun = performance.now();
+    let first = 0;
+    await new Promise((done) => {
+      const painted = ({ detail }) => {
+        first ||= performance.now() - begun;
+        if (detail.factor > 1) return;
+        canvas.removeEventListener("painted", painted);
+        done();
+      };
+      canvas.addEventListener("painted", painted);
+      canvas.dispatchEvent(new KeyboardEvent("keydown", { key: i % 2 ? "ArrowLeft" : "ArrowRight", bubbles: true }));
+    });
+    if (i >= 3) found.push([first, performance.now() - begun]);
+    await new Promise((done) => setTimeout(done, 300));
+  }
+  return found;
+}"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,6 +91,7 @@ def main() -> None:
             print(f"page load {loading(page):.0f} ms")
             for side in SIDES:
                 report(side, page.evaluate(MEASURE, [side, asked.pictures]))
+            report_steps(page, address, asked.pictures)
             if asked.minutes:
                 click(page, address, server, 60 * asked.minutes)
         if asked.rounds:
@@ -110,6 +135,23 @@ def report(side: int, found: list[list[float]]) -> None:
     )
 
 
+def report_steps(page: Page, address: str, count: int) -> None:
+    page.set_viewport_size({"width": 1080, "height": 1133})  # 53 pixels of it are the tabs
+    page.goto(re.sub(r"\?.*", "#paint?random=residual:24x6&weights=1&seed=1", address))
+    page.locator("canvas.view[data-settled]").wait_for()
+    page.keyboard.press("h")
+    page.locator("canvas.view[data-settled]").wait_for()
+    size = page.evaluate("(({width, height}) => `${width}x${height}`)(document.querySelector('canvas.view'))")
+    found = page.evaluate(STEP, count)
+    for i, name in enumerate(("first picture", "fine picture")):
+        times = [each[i] for each in found]
+        late = statistics.quantiles(times, n=20)[-1]
+        print(
+            f"a step in Paint, {size}: {name} after {statistics.median(times):.0f} ms, 95 % {late:.0f} ms", flush=True
+        )
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def click(page: Page, address: str, server: int, seconds: float) -> None:
     """Click through the tabs; the memory of the server at the start, in the middle and at the end."""
     end = time.monotonic() + seconds
@@ -126,7 +168,7 @@ def click(page: Page, address: str, server: int, seconds: float) -> None:
                 page.wait_for_timeout(200)
         page.goto(re.sub(r"\?.*", "#runs", address))
         rounds += 1
-        if rounds in (1, 10) or time.monotonic() - shown > seconds / 10:
+        if rounds in (1, 10) or time.monotonic() - shown > seconds / 10 or time.monotonic() > end:
             shown = time.monotonic()
             print(f"server after {rounds} rounds, {seconds - (end - shown):.0f} s: {memory(server):.0f} MB", flush=True)
 

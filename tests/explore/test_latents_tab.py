@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,12 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient, WebSocketTestSession
 
-from ganvas.explore import latents
+from ganvas.core.images import save_png
+from ganvas.explore import own_images
 from ganvas.explore.folder import Folder
 from ganvas.explore.server import application
 from ganvas.runs.model import load
+from tests.cli.test_cli import NO_FIGURES, TINY, ganvas
 
 TOKEN = "secret"
 browser_test = pytest.mark.browser
@@ -141,6 +144,66 @@ def test_the_steps_of_cfg_gan(client: TestClient, live: WebSocketTestSession) ->
     assert pixels[32:, :16].max() == 0
 
 
+@pytest.fixture(scope="module")
+def colourful(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `moves`, a CFG-GAN that draws in colour."""
+    folder, rng = tmp_path_factory.mktemp("colourful"), np.random.default_rng(0)
+    for i in range(24):
+        save_png(folder / "images" / f"{i}.png", rng.integers(0, 256, (16, 16, 3), np.uint8))
+    small = [*TINY, "method.steps=2", "method.pool=12", "method.fit_epochs=1", "network.pointwise=false"]
+    words = ["--images", 48, "--data", folder / "images", "--device", "cpu", *NO_FIGURES, "--set", *small]
+    assert ganvas("train", "mnist-cfg-dcgan", "--out", folder / "runs" / "moves", *words, "data.size=16") == 0
+    return folder / "runs"
+
+
+def test_a_change_in_colour_is_its_mean_and_its_length(colourful: Path) -> None:
+    with TestClient(application(Folder(colourful), TOKEN, "cpu"), "http://localhost:8017") as client:
+        client.get("/", params={"token": TOKEN})
+        client.headers["origin"] = "http://localhost:8017"
+        (z,) = client.get("/latents/seeds", params={"run": "moves", "seed": 1}).json()["z"]
+        with client.websocket_connect("ws://localhost:8017/live") as live:
+            facts, pixels = picture(live, "steps", run="moves", z=z)
+    assert pixels.shape == (3 * 16, 3 * 16, 3)
+    images = [pixels[:16, 16 * k : 16 * k + 16] for k in range(3)]
+    maps = pixels[16:].astype(float)
+    assert (maps == maps[..., :1]).all()  # what the page turns into colours has none
+    for step in (1, 2):
+        before, after = images[step - 1], images[step]
+        inside = ((after > 0) & (after < 255) & (before > 0) & (before < 255)).all(-1)
+        assert inside.any()
+        moved = (after.astype(float) - before) / 127.5
+        signed, size = maps[:16, 16 * step : 16 * step + 16, 0], maps[16:, 16 * step : 16 * step + 16, 0]
+        np.testing.assert_allclose((signed - 128)[inside] / 127 * facts["signed"], moved.mean(-1)[inside], atol=0.02)
+        length = np.linalg.norm(moved, axis=-1)
+        np.testing.assert_allclose(size[inside] / 255 * facts["magnitude"], length[inside], atol=0.03)
+
+
+@pytest.fixture
+def bereft(trained: Path, tmp_path: Path) -> Path:
+    """A folder with `paints`, whose training images are gone."""
+    shutil.copytree(trained / "paints", tmp_path / "paints")
+    file = tmp_path / "paints" / "run.json"
+    info = json.loads(file.read_text())
+    recipe, before = tmp_path / "paints" / "recipe.toml", info["data"]["place"]
+    info["data"]["place"] = str(tmp_path / "gone")
+    file.write_text(json.dumps(info))
+    assert before in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace(before, str(tmp_path / "gone")))
+    return tmp_path
+
+
+def test_principal_components_without_the_training_images(bereft: Path) -> None:
+    with TestClient(application(Folder(bereft), TOKEN, "cpu"), "http://localhost:8017") as client:
+        client.get("/", params={"token": TOKEN})
+        refused = client.get("/latents/directions", params={"run": "paints", "kind": "principal"})
+        assert refused.status_code == 400
+        assert "gone" in refused.json()["error"] and "\n" not in refused.json()["error"]
+        assert client.get("/latents/directions", params={"run": "paints"}).status_code == 200
+        client.headers["origin"] = "http://localhost:8017"
+        (z,) = client.get("/latents/seeds", params={"run": "paints", "seed": 0}).json()["z"]
+        assert client.post("/latents/nearest", json={"run": "paints", "z": z}).status_code == 400
+
+
 def test_the_nearest_training_images(client: TestClient) -> None:
     (z,) = client.get("/latents/seeds", params={"run": "digits", "seed": 0}).json()["z"]
     near = client.post("/latents/nearest", json={"run": "digits", "z": z, "label": 0}).json()["images"]
@@ -191,9 +254,9 @@ def test_files_that_are_no_images(client: TestClient, monkeypatch: pytest.Monkey
     assert "not an image" in post(b"")
     assert "not an image" in post(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     assert "cannot read" in post(image_file()[:200])
-    monkeypatch.setattr(latents, "MOST_PIXELS", 1_000)
+    monkeypatch.setattr(own_images, "MOST_PIXELS", 1_000)
     assert "too large" in post(image_file())
-    monkeypatch.setattr(latents, "MOST_FILE", 1_000)
+    monkeypatch.setattr(own_images, "MOST_FILE", 1_000)
     assert "may have" in post(image_file())
 
 
@@ -350,6 +413,92 @@ def test_an_own_image_becomes_a_walk(
     screenshot(f"latents-own-{run}")
     page.reload()
     expect(page.locator("#latents-where")).to_have_text(re.compile("your image"))
+
+
+@browser_test
+def test_an_image_is_dropped(page: Page, served: str, pictures: Path) -> None:
+    open_tab(page, served, "run=paints")
+    drop = page.get_by_role("region", name="Your own image")
+    box = drop.bounding_box()
+    assert box is not None
+    place = {"x": box["x"] + 20, "y": box["y"] + 20}
+    data = {"items": [], "files": [str(pictures / "down" / "00.png")], "dragOperationsMask": 1}
+    drag = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver"):
+        drag.send("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
+    expect(drop).to_have_class(re.compile("over"))
+    drag.send("Input.dispatchDragEvent", {"type": "drop", "data": data, **place})
+    expect(drop).not_to_have_class(re.compile("over"))
+    expect(drop).to_contain_text("Encoded: the picture differs by")
+    expect(page).to_have_url(re.compile("walk=z"))
+
+
+@browser_test
+def test_a_file_dropped_elsewhere_does_not_leave_the_page(page: Page, served: str, pictures: Path) -> None:
+    open_tab(page, served, "run=paints")
+    data = {"items": [], "files": [str(pictures / "down" / "00.png")], "dragOperationsMask": 1}
+    drag = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        drag.send("Input.dispatchDragEvent", {"type": kind, "data": data, "x": 640, "y": 20})
+    expect(page.get_by_role("region", name="Your own image")).to_contain_text("Encoded")
+
+
+@browser_test
+def test_an_image_is_pasted(page: Page, served: str) -> None:
+    open_tab(page, served, "run=paints")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("""async () => {
+        const canvas = new OffscreenCanvas(40, 30);
+        canvas.getContext("2d").fillRect(9, 9, 20, 9);
+        await navigator.clipboard.write([new ClipboardItem({ "image/png": await canvas.convertToBlob() })]);
+    }""")
+    page.keyboard.press("Control+v")
+    own = page.get_by_role("region", name="Your own image")
+    expect(own).to_contain_text("Encoded: the picture differs by")
+    walked = page.url
+    page.evaluate("navigator.clipboard.writeText('words')")
+    page.keyboard.press("Control+v")  # words are no image: nothing happens
+    page.get_by_label("First seed").focus()
+    assert page.url == walked
+
+
+@browser_test
+def test_a_walk_by_finger(phone: Page, served: str, screenshot: Callable[[str], None]) -> None:
+    open_tab(phone, served, "run=digits")
+    where, plane = phone.locator("#latents-where"), phone.locator(".plane")
+    phone.get_by_role("button", name="seed 7, down").tap()
+    expect(where).to_have_text(re.compile("seed 7, down: 0.00"))
+    expect(plane).to_be_in_viewport(ratio=0.9)  # it was below the samples
+    wait_for(phone, "query => document.querySelector(query).getBoundingClientRect().bottom <= innerHeight", ".plane")
+    box = plane.bounding_box()
+    assert box is not None
+    touch = phone.context.new_cdp_session(phone)
+
+    def finger(kind: str, *place: float) -> None:
+        points = [{"x": box["x"] + place[0] * box["width"], "y": box["y"] + place[1] * box["height"]}] if place else []
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    scrolled = phone.evaluate("scrollY")
+    finger("touchStart", 0.5, 0.5)
+    for step in range(1, 6):
+        finger("touchMove", 0.5 + 0.06 * step, 0.5 - 0.04 * step)
+    expect(where).to_have_text(re.compile(r"1\.[78]\d along the first direction, -1\.[12]\d along the second"))
+    finger("touchEnd")
+    expect(where).to_have_text(re.compile(r"1\.[78]\d along the first direction, -1\.[12]\d along the second"))
+    expect(phone).to_have_url(re.compile(r"walk=7\.100\.1\.fp1[78]\dn1[12]\d"))
+    assert phone.evaluate("scrollY") == scrolled  # the page did not move along
+
+
+@browser_test
+def test_directions_of_training_images_that_are_gone(page: Page, serve: Callable[..., str], bereft: Path) -> None:
+    open_tab(page, serve(bereft), "run=paints")
+    kinds = page.locator(".walk select")
+    kinds.select_option("how the training images differ")
+    expect(page.locator("#messages .error")).to_contain_text("gone")
+    expect(kinds).to_have_value("f")  # and the walk goes on
+    page.locator(".plane").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#latents-where")).to_have_text(re.compile("0.10 along the first"))
 
 
 @browser_test

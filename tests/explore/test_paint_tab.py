@@ -1,6 +1,7 @@
 """The tab Paint: what the server paints and saves, and the tab as a person uses it."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -399,23 +400,38 @@ def test_a_timeline_is_played_and_filmed(
 
 
 @pytest.mark.browser
-def test_two_fingers_zoom(page: Page, served: str, screenshot: Callable[[str], None]) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
-    open_tab(page, served)
-    sees(page, "1× at 0, 0")
-    page.evaluate(
-        """() => {
-        const canvas = document.querySelector("canvas.view");
-        canvas.setPointerCapture = () => {};
-        const box = canvas.getBoundingClientRect();
-        const send = (type, id, dx) => canvas.dispatchEvent(new PointerEvent(type, {
-            pointerId: id, clientX: box.x + box.width / 2 + dx, clientY: box.y + box.height / 2, bubbles: true }));
-        send("pointerdown", 1, -30); send("pointerdown", 2, 30);
-        send("pointermove", 1, -60); send("pointermove", 2, 60);
-        send("pointerup", 1, -60); send("pointerup", 2, 60);
-        }"""
-    )
-    expect(page.locator(".where")).to_contain_text("2× at")
-    shown(page)
-    screenshot("paint-phone")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+def test_fingers_pan_and_zoom(phone: Page, served: str) -> None:
+    open_tab(phone, served)
+    sees(phone, "1× at 0, 0")
+    first = shown(phone)
+    box = phone.locator("canvas.view").bounding_box()
+    assert box is not None
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = phone.context.new_cdp_session(phone)
+
+    def fingers(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": middle[0] + x, "y": middle[1] + y, "id": i} for i, (x, y) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    fingers("touchStart", (-30, 0), (30, 0))
+    for apart in (40, 50, 60):
+        fingers("touchMove", (-apart, 0), (apart, 0))
+    fingers("touchEnd")
+    expect(phone.locator(".where")).to_contain_text("2× at")
+    assert phone.evaluate("visualViewport.scale") == 1  # the picture was zoomed, not the page
+    zoomed = shown(phone)
+    assert zoomed != first
+    scrolled = phone.evaluate("scrollY")
+    fingers("touchStart", (0, 0))
+    for far in (20, 40, 60):
+        fingers("touchMove", (far, -far))
+    fingers("touchEnd")
+    step = 16 / 2 / (min(box["width"], box["height"]) - 1)
+    expect(phone.locator(".where")).not_to_contain_text(re.compile(r" 0,| 0$"))
+    there = [float(word) for word in str(phone.locator(".where").text_content()).split(" at ")[1].split(", ")]
+    assert there == pytest.approx([-60 * step, 60 * step], abs=2 * step)
+    assert shown(phone) != zoomed and phone.evaluate("scrollY") == scrolled
+    phone.locator("canvas.view").tap()
+    phone.get_by_role("button", name="Back to the whole picture").tap()
+    sees(phone, "1× at 0, 0")
+    assert phone.evaluate("document.documentElement.scrollWidth") <= 360

@@ -138,6 +138,36 @@ def test_only_sheets_of_runs_are_served(client: TestClient, tmp_path: Path) -> N
         assert "secret" not in answer.text and "\n" not in answer.json()["error"]
 
 
+def test_links_out_of_the_folder_tell_nothing(client: TestClient, tmp_path: Path) -> None:
+    """Whoever gave us a run may have put links into it."""
+    outside = tmp_path.parent / "outside"
+    run = make_run(outside / "elsewhere")
+    run.log.append({"nimg": 10, "d_loss": 1.0})
+    secret = outside / "secret"
+    secret.write_text("root:secret\n")
+    save_png(outside / "000000005.png", np.zeros((4, 4, 1), np.uint8))
+    inside = make_run(tmp_path / "run")
+    for link, target in (
+        (inside.log.file, secret),
+        (inside.journal.file, secret),
+        (inside.samples, outside),
+        (inside.path / "checkpoints", outside),
+        (tmp_path / "linked", outside / "elsewhere"),
+    ):
+        link.symlink_to(target)
+    for name, file in (("of-info", "run.json"), ("of-recipe", "recipe.toml")):
+        file_ = make_run(tmp_path / name).path / file
+        file_.unlink()
+        file_.symlink_to(secret)
+    with client.websocket_connect("ws://localhost/live") as socket:
+        socket.send_json({"op": "watch", "runs": ["run", "linked", "of-info", "of-recipe", "linked/elsewhere"]})
+        heard = [socket.receive_text() for _ in range(4)]
+    assert "secret" not in "".join(heard).replace('"name": "secret"', "")
+    assert sorted(run["name"] for run in json.loads(heard[0])["changed"]) == ["of-info", "of-recipe", "run"]
+    assert client.get("/runs/sheet", params={"run": "run", "nimg": 5}).status_code == 400
+    assert client.get("/latents/run", params={"run": "linked"}).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -190,6 +220,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Path:
         run.update_info(state="finished")
         run.log.replace({"nimg": 1000 * n, "seconds": 10.0 * n, "d_loss": 1 / n, "score": 5.0 / n} for n in range(1, 9))
     make_run(folder / "broken").info_file.write_text("{")
+    make_run(folder / "'\"`&,=#?%2e$(id)\n").update_info(state="stopped")
     make_run(folder / '<img src=x onerror="alert(1)">').update_info(state="failed", reason="<b>non-finite</b>")
     run = make_run(folder / f"{'a-very-long-name-' * 6}end")
     event = {"nimg": 3000, "kind": "collapse", "said": "the samples are all alike", "back_to": 2000, "seconds": 31.0}
@@ -222,7 +253,7 @@ def test_many_runs_are_filtered_selected_and_overlaid(
     page: Page, crowded: str, screenshot: Callable[[str], None]
 ) -> None:
     open_tab(page, crowded)
-    expect(page.locator("ul.runs li")).to_have_count(36)
+    expect(page.locator("ul.runs li")).to_have_count(37)
     expect(page.locator(".card")).to_have_count(1)
     page.get_by_label("Filter the runs").fill("digits")
     expect(page.locator("ul.runs li")).to_have_count(1)
@@ -259,6 +290,12 @@ def test_damaged_and_hostile_runs_are_only_text(page: Page, crowded: str, screen
     page.reload()
     expect(page.locator(".card h2")).to_have_text('<img src=x onerror="alert(1)">')
     screenshot("runs-hostile")
+    page.get_by_label("Filter the runs").fill("$(id)")
+    page.locator("button.run").click()
+    expect(page.locator(".card h2")).to_have_text("'\"`&,=#?%2e$(id) ")
+    page.reload()
+    expect(page.locator(".card .badge")).to_have_text("stopped")
+    expect(page.locator(".card h2")).to_have_text("'\"`&,=#?%2e$(id) ")
 
 
 @pytest.mark.browser

@@ -1,11 +1,13 @@
 """Requests that no page of ours would send: none succeeds, and the server goes on."""
 
 import base64
+import gzip
 import http.client
 import json
 import os
 import socket
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -145,6 +147,23 @@ HOSTS = [
     "0x7f.1:{port}",
     "localhost..:{port}",
     "{name}:{port}",
+    "127.0.0.1.evil.com:{port}",
+    "127.0.0.1.nip.io:{port}",  # names that anybody may let point to this machine
+    "localtest.me:{port}",
+    "[::]:{port}",
+    "[::ffff:10.0.0.1]:{port}",
+    "[fe80::1]:{port}",
+    "[::1]evil.example:{port}",
+    "127.1:{port}",
+    "017700000001:{port}",
+    "127.0.0.1:{port},evil.example",
+    "127.0.0.1:{port} evil.example",
+    "%6c%6fcalhost:{port}",
+    "localhost%00.evil.example:{port}",
+    "localhost:{port}#evil.example",
+    "localhost:{port}?evil.example",
+    "localhost:-{port}",
+    "local\xadhost:{port}",
 ]
 ORIGINS = [
     "http://evil.example",
@@ -256,6 +275,17 @@ def test_the_token_leads_nowhere_else(address: Address, path: str) -> None:
         "/page/" + "a/" * 5_000,
         "/docs",
         "/openapi.json",
+        "/page/%c0%ae%c0%ae/server.py",  # dots in UTF-8 that is too long
+        "/page/%ef%bc%8e%ef%bc%8e/server.py",  # full-width dots
+        "/page/%e2%80%a5/server.py",  # one letter of two dots
+        "/page/app%e2%80%aesj.js",
+        "/page/%ff%fe",
+        "/page/%f0%9f%98%80",
+        "/page/%252e%252e/server.py",
+        "/page/..;/server.py",
+        "/page/.\\..\\server.py",
+        "/page/%0d%0aSet-Cookie:%20a=b",
+        "/page/__pycache__",
     ],
 )
 def test_no_other_file_is_served(address: Address, path: str) -> None:
@@ -270,9 +300,114 @@ def test_other_methods_are_refused(address: Address, method: str) -> None:
         assert ask(address, method, "/", address.own)[0] in (400, 403, 405)
 
 
+@pytest.mark.parametrize(
+    "path", ["/%0d%0aSet-Cookie:%20evil=1", "/%0aLocation:%20//evil.example", "/?x=%0d%0aEvil:%201"]
+)
+def test_nothing_is_put_into_the_headers(address: Address, path: str) -> None:
+    joint = "&" if "?" in path else "?"
+    status, headers, _ = ask(address, "GET", f"{path}{joint}token={address.token}", {"Host": address.host})
+    assert status in (303, 400, 404)
+    assert "evil" not in headers and "evil" not in headers.get("set-cookie", "").lower()
+    assert headers.get("location", "/").startswith("/") and not headers.get("location", "/").startswith("//")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "bytes=0-0",
+        "bytes=-1",
+        "bytes=9999999999999-",
+        "bytes=5-1",
+        "bytes=x",
+        "bytes=" + ",".join(f"{i}-{i}" for i in range(0, 4_000, 2)),
+        "bytes=" + "0-," * 10_000,
+        "bytes=--1",
+        "bytes=0-99999999999999999999999999",
+        "lines=1-2",
+    ],
+)
+def test_odd_ranges_of_a_file(address: Address, wanted: str) -> None:
+    status, _, body = ask(address, "GET", "/page/app.js", {**address.own, "Range": wanted})
+    assert status in (200, 206, 400, 416, 431)
+    assert len(body) < 2**20
+
+
 @pytest.mark.parametrize("length", [str(2**27), str(2**63), "-1", "x", "1, 2"])
 def test_huge_requests_are_refused(address: Address, length: str) -> None:
     assert ask(address, "POST", "/api/train", {**address.own, "Content-Length": length}, b"")[0] in (400, 413)
+
+
+def test_a_huge_request_of_unknown_length_is_cut(address: Address) -> None:
+    own = "".join(f"{name}: {value}\r\n" for name, value in address.own.items())
+    with socket.create_connection(("127.0.0.1", address.port), timeout=SECONDS) as line:
+        line.sendall(f"POST /latents/image?run=digits HTTP/1.1\r\n{own}Transfer-Encoding: chunked\r\n\r\n".encode())
+        with suppress(OSError):  # it may be cut at once
+            for _ in range(70):
+                line.sendall(b"100000\r\n" + b"x" * 2**20 + b"\r\n")
+            line.sendall(b"0\r\n\r\n")
+        with suppress(OSError):
+            assert b" 413 " in line.recv(100)
+
+
+@pytest.mark.parametrize(
+    "more", ["Content-Length: 5\r\nContent-Length: 6", "Content-Length: 5\r\nTransfer-Encoding: chunked"]
+)
+def test_two_lengths_are_not_two_requests(address: Address, more: str) -> None:
+    own = "".join(f"{name}: {value}\r\n" for name, value in address.own.items())
+    hidden = f"GET /latents/runs HTTP/1.1\r\n{own}\r\n"
+    with socket.create_connection(("127.0.0.1", address.port), timeout=SECONDS) as line:
+        line.sendall(f"POST /recipes/check HTTP/1.1\r\n{own}{more}\r\n\r\n0\r\n\r\n{hidden}".encode())
+        line.shutdown(socket.SHUT_WR)
+        answer = b""
+        with suppress(OSError):
+            while part := line.recv(4096):
+                answer += part
+    assert b'"runs"' not in answer or answer.count(b"HTTP/1.1 ") == 2  # pipelined, each checked by itself
+
+
+def bomb() -> dict[str, bytes]:
+    """Files that grow when they are opened, and files that only seem to be images."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    def png(width: int, height: int, *more: bytes) -> bytes:
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+        rows = zlib.compress(bytes(min(2**26, height * (width // 8 + 2))))
+        return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+    text = chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(2**28)))
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"><image href="file:///etc/passwd"/></svg>'
+    return {
+        "side": png(60_000, 60_000),
+        "line": png(2**31 - 1, 1),
+        "nothing": png(0, 0),
+        "text": png(8, 8, text),
+        "texts": png(8, 8, *[chunk(b"zTXt", b"bomb\0\0" + zlib.compress(bytes(2**20 - 9)))] * 100),
+        "profile": png(8, 8, chunk(b"iCCP", b"bomb\0\0" + zlib.compress(bytes(2**28)))),
+        "svg": svg,
+        "svg in gz": gzip.compress(svg),
+        "entities": b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><svg>&b;</svg>',
+        "html": b"<html><script>alert(1)</script>",
+        "bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24, 0, 0, 0, 0, 0, 0),
+        "gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b",\0\0\0\0\xff\xff\xff\xff\0\x08\xff;",
+        "tiff that loops": b"II*\0\x08\0\0\0\0\0\x08\0\0\0",
+        "ps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(/etc/passwd) run\n",
+        "archive": b"PK\x03\x04" + bytes(100),
+    }
+
+
+@pytest.mark.parametrize("name", bomb())
+def test_bombs_are_no_images(address: Address, name: str) -> None:
+    status, _, body = ask(address, "POST", "/latents/image?run=digits", address.own, bomb()[name])
+    assert status == 400
+    error = json.loads(body)["error"]
+    assert "\n" not in error and "root:" not in error and "Traceback" not in error
+
+
+def test_a_file_as_large_as_allowed_that_is_no_image(address: Address) -> None:
+    for size in (32 * 2**20, 33 * 2**20):
+        assert ask(address, "POST", "/latents/image?run=digits", address.own, b"\xff" * size)[0] == 400
 
 
 def test_answers_forbid_what_they_can(address: Address) -> None:
@@ -337,6 +472,12 @@ def test_runs_outside_the_folder_are_not_watched(address: Address) -> None:
         b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         b"\xff" * 100,
         b"GET / HTTP/1.1\r\n\r\n",
+        b"\xc1" + frame(zlib.compress(bytes(2**26)))[1:],  # compressed, though that was not agreed
+        b"\x01" + frame(b"x" * 2**19)[1:] + (b"\x00" + frame(b"x" * 2**19)[1:]) * 3,  # parts that never end
+        b"\x00" + frame(b"x")[1:],  # a part of nothing
+        frame(b"x" * 126, opcode=9),  # a ping that is too long
+        frame(b"\x03\xe7", opcode=8),
+        frame(b"x", opcode=8),
     ],
 )
 def test_broken_frames_end_their_own_connection_only(address: Address, data: bytes) -> None:
@@ -371,9 +512,32 @@ def test_an_address_for_other_machines(serve: Callable[..., str], tmp_path: Path
         assert ask(address, "GET", "/", headers)[0] == status
 
 
+def test_frames_are_not_compressed(address: Address) -> None:
+    headers = {**address.own, "Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
+    with knock(address, headers) as (line, opened):
+        assert opened
+        line.sendall(frame(b'{"op": "x", "id": 7}'))
+        hear_until(line, lambda message: message.get("id") == 7)  # which reads it as it is
+
+
+def test_many_pings_are_answered_or_cut(address: Address) -> None:
+    with knock(address, address.own) as (line, _):
+        line.sendall(frame(b"p", opcode=9) * 5_000)
+        line.sendall(frame(b'{"op": "x", "id": 7}'))
+        while (heard := hear(line))[0] != 8 and b'"id": 7' not in heard[1]:
+            pass
+
+
+def test_a_request_letter_by_letter(address: Address) -> None:
+    with socket.create_connection(("127.0.0.1", address.port), timeout=SECONDS) as line:
+        for letter in f"GET / HTTP/1.1\r\nHost: {address.host}\r\nX: {'y' * 500}".encode():
+            line.sendall(bytes([letter]))
+        assert ask(address, "GET", "/", address.own)[0] == 200
+
+
 def test_an_unfinished_request_holds_up_nobody(address: Address) -> None:
     with ExitStack() as waiting:
-        for _ in range(30):
+        for _ in range(300):
             line = waiting.enter_context(socket.create_connection(("127.0.0.1", address.port), timeout=SECONDS))
             line.sendall(b"GET / HTTP/1.1\r\nHost: ")
         assert ask(address, "GET", "/", address.own)[0] == 200

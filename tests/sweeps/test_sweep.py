@@ -381,16 +381,6 @@ def test_a_search_over_lists_tries_every_point_once_and_then_lets_the_journal_be
     assert few.journal.next() is None and len(few.journal.study.trials) == length
 
 
-def test_the_reason_is_that_of_the_last_command(tmp_path: Path) -> None:
-    log = tmp_path / "log.txt"
-    assert processes.failure_reason(log) == "it printed nothing"
-    assert processes.run_ganvas(["recipes", "nowhere"], log, 1, tmp_path, lambda: 0) == 2
-    assert processes.failure_reason(log).startswith("unknown recipe 'nowhere'")
-    with log.open("a") as file:
-        file.write("$ ganvas train\nTraceback\nRuntimeError: no such kernel\n")
-    assert processes.failure_reason(log) == "RuntimeError: no such kernel"
-
-
 def test_a_gpu_by_number_is_of_this_machine_alone(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="use --device cuda"):
         Sweep(grid(tiny(), "method.g_steps=1"), tmp_path / "s", device="cuda:1", on="ray")

@@ -8,6 +8,7 @@
 - `messages`: what a page may ask for, validated.
 - `growth`: what the runs contain, read again while they grow; `trainings`: starting, continuing and stopping them;
   `forms`: the settings of a recipe as a form.
-- `runs`, `latents`, `paint`, `breed`: one module for each tab, with its routes and its live messages.
+- `runs`, `latents`, `paint`, `breed`: one module for each tab, with its routes and its live messages. `drawing` and
+  `own_images` belong to `latents`.
 - `page/`: the page itself, plain ES modules and CSS.
 """

@@ -8,6 +8,7 @@ names that are made to point to this machine (DNS rebinding).
 
 import hmac
 import ipaddress
+import re
 import socket
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
 MOST_BODY = 64 * 2**20  # bytes of a request
+HOST = r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?"  # a name or an address, and a port
 REFUSED = 1008  # websocket code: policy violation
 HEADERS = {
     "Content-Security-Policy": (
@@ -75,7 +77,7 @@ class Guarded:
 
     def is_own(self, host: str) -> bool:
         """Whether a Host header names this server: an address, or this machine's own name."""
-        if _netloc(f"//{host}") != host or "@" in host:
+        if not re.fullmatch(HOST, host, re.IGNORECASE) or _netloc(f"//{host}") != host:
             return False
         name = urlsplit(f"//{host}").hostname or ""
         try:

@@ -37,7 +37,8 @@ class Studio:
 
     def warm_up(self) -> None:
         """Import what computes, which takes seconds, before it is needed."""
-        self._thread.submit(import_module, "ganvas.painting")
+        for module in ("ganvas.recipes.recipe", "ganvas.painting"):  # the form of a new training, then pictures
+            self._thread.submit(import_module, module)
 
     async def compute(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in the thread that computes."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ganvas.core.errors import UserError
+from ganvas.core.processes import failure_reason, start_ganvas
 from ganvas.core.text import printable
 from ganvas.core.threads import given_environment
 from ganvas.explore.folder import Folder
@@ -109,8 +108,6 @@ class Trainings:
             return {**facts, "state": "starting"} if not _has_begun(self._path(name), started.at) else None
         if code in (0, STOPPED):
             return None
-        from ganvas.sweeps.processes import failure_reason  # imported here as the list of runs does not need PyTorch
-
         reason = printable(failure_reason(started.log))
         return {**facts, "state": "failed", "reason": reason}
 
@@ -128,9 +125,7 @@ class Trainings:
         return self._path(name)
 
     def _launch(self, name: str, run: Run, recipe: Sequence[str], words: Sequence[str]) -> None:
-        """Run `ganvas train` in a session of its own, so that it survives the server. Its output goes into a log."""
-        from ganvas.sweeps.processes import PROMPT
-
+        """Run `ganvas train`, which survives the server. Its output goes into a log."""
         command = ["train", *recipe, "--out", str(run.path), "--device", self.device, *words]
         log = self.folder.root / ("output.log" if name == "." else f"{name}.log")
         with self._lock:
@@ -140,16 +135,7 @@ class Trainings:
             if len(running) >= MOST:
                 raise UserError(f"{MOST} trainings were started here and have not ended: stop one, or wait")
             with _opened(log) as output:
-                output.write(f"{PROMPT}{shlex.join(command)}\n".encode())
-                output.flush()
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "ganvas", *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=given_environment(),
-                    start_new_session=True,
-                )
+                process = start_ganvas(command, output, given_environment())
             self._started[name] = _Started(process, log, time.time())
 
 

@@ -1,10 +1,7 @@
 """Running the commands of a sweep, in processes on this machine or on a Ray cluster."""
 
 import os
-import shlex
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +11,10 @@ from typing import Any, Literal
 
 from ganvas.core import files
 from ganvas.core.errors import UserError
+from ganvas.core.processes import start_ganvas
 
 CommandRunner = Callable[[Sequence[str], Path], int]  # the arguments of `ganvas`, a log file -> the exit code
 
-PROMPT = "$ ganvas "  # precedes each command in a log
 POLL_SECONDS = 0.1  # between two checks of a process
 
 
@@ -73,17 +70,7 @@ def run_ganvas(words: Sequence[str], log: Path, threads: int, folder: Path, stop
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with log.open("ab") as output:
-        output.write(f"{PROMPT}{shlex.join(words)}\n".encode())
-        output.flush()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ganvas", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=environment,
-            start_new_session=True,
-        )
+        process = start_ganvas(words, output, environment, folder)
         handled = 0
         try:
             while process.poll() is None:
@@ -97,16 +84,6 @@ def run_ganvas(words: Sequence[str], log: Path, threads: int, folder: Path, stop
         if process.returncode < 0 and not handled:
             output.write(f"error: killed by signal {-process.returncode} (was the memory full?)\n".encode())
     return process.returncode
-
-
-def failure_reason(log: Path) -> str:
-    """The line of a log that says why its last command failed: its last error, or else its last line."""
-    text = f"\n{log.read_text(errors='replace')}" if log.is_file() else ""
-    _, prompt, last = text.rpartition(f"\n{PROMPT}")
-    lines = [line.strip() for line in (last if prompt else text).splitlines()[1:]]
-    lines = [line for line in lines if line]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return [*(lines[-1:] or ["it printed nothing"]), *errors][-1]
 
 
 def _cores() -> int:

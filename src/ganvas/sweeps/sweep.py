@@ -12,6 +12,7 @@ import filelock
 
 from ganvas.core import files
 from ganvas.core.errors import UserError
+from ganvas.core.processes import failure_reason
 from ganvas.data import DataSettings
 from ganvas.data import load as load_data
 from ganvas.evaluation import document
@@ -21,14 +22,7 @@ from ganvas.runs.run import IN_USE, LOCK_SECONDS, Run
 from ganvas.sweeps.info import read_plan, write_plan
 from ganvas.sweeps.journal import Journal, import_optuna
 from ganvas.sweeps.plan import Plan, assignments
-from ganvas.sweeps.processes import (
-    POLL_SECONDS,
-    CommandRunner,
-    StopSignal,
-    command_runner,
-    failure_reason,
-    import_ray,
-)
+from ganvas.sweeps.processes import POLL_SECONDS, CommandRunner, StopSignal, command_runner, import_ray
 from ganvas.sweeps.results import Trial, write_results
 
 UPDATE_SECONDS = 1.0  # between two lists of the trials

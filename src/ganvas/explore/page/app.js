@@ -55,6 +55,9 @@ addEventListener("keydown", (event) => {
   if (name) location.hash = href(name);
 });
 
+// A file that is dropped where nothing takes it would be opened instead of the page.
+for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+
 live.on("open", () => {
   connection.textContent = "";
 });

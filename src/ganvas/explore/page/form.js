@@ -124,7 +124,7 @@ export async function startTraining(recipe, taken, chosen) {
       if (fresh) changes.clear();
       about.textContent = recipes[select.value];
       if (fresh) {
-        main.replaceChildren(el("p", { class: "faint", role: "status" }, "Loading the settings…"));
+        main.replaceChildren(el("p", { class: "faint", role: "status" }, "Loading the settings… ", el("progress", {})));
         more.replaceChildren();
       }
       if (!named) name.value = free(select.value, taken);

@@ -33,8 +33,8 @@ export function ownImage(studio, label) {
   const root = el("section", { class: "panel drop", "aria-label": "Your own image" },
     el("h2", {}, "Your own image"),
     el("p", { class: "faint" }, facts.encoder
-      ? "Drop an image here, or paste it: the encoder of this run finds its latent, and you walk from there."
-      : "Drop an image here, or paste it: the latent whose picture is nearest is searched for, and you walk from there."),
+      ? "Drop an image anywhere, or paste it: the encoder of this run finds its latent, and you walk from there."
+      : "Drop an image anywhere, or paste it: the latent whose picture is nearest is searched for, and you walk from there."),
     el("div", { class: "row" }, button("Choose a file…", () => file.click()), file),
     result,
   );
@@ -105,14 +105,15 @@ export function ownImage(studio, label) {
     if (latest && latest.image === image) place(latest.z, latest.label, false);
   });
 
-  for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
-    root.addEventListener(kind, (event) => {
-      event.preventDefault();
-      root.classList.toggle("over", kind === "dragenter" || kind === "dragover");
-      const dropped = /** @type {DragEvent} */ (event).dataTransfer?.files[0];
-      if (kind === "drop" && dropped) take(dropped);
-    });
-  }
+  // Anywhere on the page.
+  const dragged = (/** @type {DragEvent} */ event) => {
+    event.preventDefault();
+    root.classList.toggle("over", event.type === "dragover" && Boolean(event.dataTransfer?.types.includes("Files")));
+    const dropped = event.dataTransfer?.files[0];
+    if (event.type === "drop" && dropped) take(dropped);
+  };
+  const drags = /** @type {const} */ (["dragover", "dragleave", "drop"]);
+  for (const kind of drags) document.addEventListener(kind, dragged);
   const pasted = (/** @type {ClipboardEvent} */ event) => {
     const given = [...(event.clipboardData?.files ?? [])].find((each) => each.type.startsWith("image/"));
     if (given) take(given);
@@ -120,6 +121,7 @@ export function ownImage(studio, label) {
   document.addEventListener("paste", pasted);
   studio.atEnd(() => {
     document.removeEventListener("paste", pasted);
+    for (const kind of drags) document.removeEventListener(kind, dragged);
     if (!bar.hidden) live.send("latents.cancel");
     turn = -1;
   });

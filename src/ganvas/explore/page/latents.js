@@ -39,10 +39,12 @@ export function mount(root, state) {
   /** @type {(() => void)[]} */
   let ends = [];
   let gone = false;
+  let built = false; // whether there was an answer
   let turn = 0; // counts how often all was built; whatever comes late for an earlier one is dropped
 
   const bar = el("section", { class: "panel row choices", "aria-label": "Model" });
-  const content = el("div", {});
+  const content = el("div", {}, el("p", { class: "panel empty", role: "status" }, "Loading… ", el("progress", {})));
+  bar.hidden = true;
   root.append(bar, content);
 
   function end() {
@@ -80,6 +82,8 @@ export function mount(root, state) {
       fill(state, run, facts);
     } catch (error) {
       if (!gone && mine === turn) content.replaceChildren(el("p", { class: "panel problem", role: "alert" }, /** @type {Error} */ (error).message));
+    } finally {
+      built = true;
     }
   }
 
@@ -155,7 +159,7 @@ export function mount(root, state) {
   }
 
   const reopened = live.on("open", () => {
-    if (turn > 1 || content.childElementCount) build(read().state);
+    if (built) build(read().state);
   });
   build(state);
   return {
