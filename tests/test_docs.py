@@ -4,6 +4,7 @@ import contextlib
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,8 @@ def test_commands_of_the_readme(pictures: Path, tmp_path: Path, monkeypatch: pyt
     """Every one, in order, with the data and the length replaced by small ones."""
     monkeypatch.chdir(tmp_path)
     shown = commands(README, "ganvas")
-    assert len(shown) == 14
+    assert len(shown) == 17
+    shutil.copy(next((pictures / "down").iterdir()), "own.png")
     for words in shown:
         if words[1] == "explore":  # which serves until it is interrupted
             continue
@@ -111,9 +113,14 @@ def test_commands_of_the_readme(pictures: Path, tmp_path: Path, monkeypatch: pyt
             words = [{"3240": "40", "3": "1"}.get(word, word) for word in words]
         if words[0] == "sample":
             words = [{"100": "40", "3": "2"}.get(word, word) for word in words]
+        if words[0] == "morph":
+            words = [{"3,7": "0,2", "280": "32"}.get(word, word) for word in words] + ["--frames", "3"]
+        if words[0] == "encode":
+            words += ["--search", "2"]
         assert test_cli.ganvas(*words) == 0, words
     made = {file.name for file in tmp_path.iterdir()}
     assert {"threes.png", "three.png", "neighbours.png", "runs", "report.html"} <= made
+    assert {"film.gif", "latents.npz", "latents-redrawn.png", "mnist-cdcgan.onnx"} <= made
     assert (tmp_path / "runs" / "mnist-cdcgan" / "figures").is_dir()
 
 

@@ -13,6 +13,7 @@ class Note(Document):
     version: int = 2
     nimg: int
     said: str | None = None
+    varied: dict[str, list[int]] | None = None
 
 
 def test_a_document_comes_back_as_it_was_written() -> None:
@@ -28,6 +29,7 @@ def test_a_document_comes_back_as_it_was_written() -> None:
         ("[1]", "should be an object"),
         ("{}", "nimg: Field required"),
         ('{"nimg": "many"}', "nimg: Input should be a valid integer"),
+        ('{"nimg": 1, "varied": {"\\n": 1}}', r"varied.\n: Input should be a valid array"),
         ('{"nimg": ' + "[" * 5000 + "]" * 5000 + "}", "recursion limit"),
         ('{"nimg": ' + "9" * 5000 + "}", "out of range"),
         ('{"nimg": 1, "version": 3}', "written by a later version of ganvas"),

@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from playwright.sync_api import Page, Route
 from torch import Tensor
 
 from ganvas.compute.device import choose
+from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.export import onnx
 from ganvas.methods import CFGGAN
@@ -25,7 +27,9 @@ from ganvas.networks.view import View
 from ganvas.painting.painter import random_network
 from ganvas.painting.subjects import random_latent
 from ganvas.recipes.recipe import Recipe
-from ganvas.runs.model import Model
+from ganvas.runs.model import Model, load
+from ganvas.training.train import train
+from tests.cli.test_cli import ganvas
 
 NODE = Path(__file__).parents[2] / "build" / "node"
 CFG = {"name": "cfg_gan", "latent_size": 8, "steps": 3, "pool": 8, "eta": 0.5}
@@ -239,3 +243,29 @@ def test_in_a_browser(page: Page, runtime: Path, tiny: Callable[..., Recipe], tm
     shape, numbers = page.evaluate(SCRIPT, given)
     expected = ((model.method.decode(z, labels) + 1) / 2).numpy()
     np.testing.assert_allclose(np.array(numbers).reshape(shape), expected, atol=1e-5)
+
+
+def test_without_the_extra(tiny: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r"pip install 'ganvas\[onnx\]'"):
+        onnx.render(make(tiny, "mlp"))
+
+
+def test_the_command(tiny: Callable[..., Recipe], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    list(train(tiny(train={"images": 40}, method={"ema_images": 20}), tmp_path / "run", device="cpu"))
+    assert ganvas("export", tmp_path / "run", "--to", "onnx", "--out", tmp_path / "run.onnx") == 0
+    assert f"{tmp_path / 'run.onnx'}  (" in capsys.readouterr().out
+    session, model = onnxruntime.InferenceSession(tmp_path / "run.onnx"), load(tmp_path / "run", device="cpu")
+    facts = session.get_modelmeta().custom_metadata_map
+    assert (facts["recipe"], json.loads(facts["classes"])) == ("tiny", ["across", "down", "slanted"])
+    (found,) = session.run(None, {"z": model.method.latents([5]).numpy(), "labels": np.array([1])})
+    drawn = np.moveaxis(model.sample(1, label=1, seed=5).images, -1, 1)
+    assert np.abs(255 * found - drawn).max() <= 0.51  # rounding to 8 bits
+    for words, message in (
+        (["--to", "onnx", "--seed", 1], "--seed does nothing with --to onnx, whose latents are an input"),
+        (["--to", "onnx", "--title", "a"], "--title does nothing with --to onnx"),
+        (["--to", "html"], "has no pixel network (network.name=cppn), which --to html needs: use --to onnx"),
+    ):
+        assert ganvas("export", tmp_path / "run", *words) == 2
+        said = capsys.readouterr().err.strip()
+        assert message in said and "\n" not in said

@@ -57,6 +57,7 @@ def export(
     from ganvas.export import glsl, html, svg
     from ganvas.networks.view import View
     from ganvas.painting.recipes import RunOrigin
+    from ganvas.runs.run import Run
 
     if to != "svg" and (levels, pen, hatch) != (None, None, None):
         raise UserError(f"--levels, --pen and --hatch do nothing with --to {to}: use --to svg")
@@ -64,6 +65,8 @@ def export(
     if to == "onnx":
         _export_onnx(run, subject, title, out_path)
         return
+    if run is not None and not Run.existing(run).paints():
+        raise UserError(f"'{run}' has no pixel network (network.name=cppn), which --to {to} needs: use --to onnx")
     if run is not None and to == "html" and subject == SubjectOptions(device=subject.device):
         subject = _everything(run, subject)
     subjects = subject.choose(run, one_network=True)

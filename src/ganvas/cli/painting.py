@@ -96,9 +96,9 @@ class SubjectOptions:
     images: Annotated[
         list[Path] | None, Parameter(name=("--image", "--images"), consume_multiple=True, negative=())
     ] = None
-    """Paint the latents of these image files (needs an encoder)."""
+    """Paint the latents of these image files (needs an encoder; without one, use `ganvas encode`, then --z)."""
     z: Path | None = None
-    """Latents from a file: .npy, .npz, .json or .txt."""
+    """Latents from a file: .npz as `ganvas encode` writes it, .npy, .json or .txt."""
     truncation: float | None = None
     """Pull latents of --seed and --label towards their mean: 1 keeps them, 0 is the mean (of the class)."""
     invert: Annotated[bool, Parameter(negative=())] = False

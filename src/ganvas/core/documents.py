@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ganvas.core.errors import UserError
+from ganvas.core.text import printable
 
 
 class Document(BaseModel):
@@ -54,4 +55,4 @@ def _first(error: ValidationError) -> str:
     """The first error: the field and what is wrong with it."""
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    return printable(f"{place}: {first['msg']}" if place else first["msg"])  # keys of foreign files are any text
