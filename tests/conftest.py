@@ -1,5 +1,6 @@
 """Small real inputs for the tests: folders of pictures, tiny recipes, and the real data sets where they are at hand."""
 
+import gc
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
+from tqdm import tqdm
 
 from ganvas.core.images import save_png
 from ganvas.recipes.recipe import Recipe, from_dict
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# The thread of progress bars outlives its test, and its warnings would fail whatever test runs then.
+tqdm.monitor_interval = 0
+
 # However slow the machine is.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -39,6 +44,17 @@ def playwright() -> Iterator["Playwright"]:
 
     with sync_playwright() as driver:
         yield driver
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what was imported stays, and need not be looked at again and again
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_garbage() -> Iterator[None]:
+    """What a module leaves open is found in that module, not in whatever test runs when Python collects it."""
+    yield
+    gc.collect()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

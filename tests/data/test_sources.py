@@ -7,6 +7,7 @@ import os
 import struct
 import tracemalloc
 import zlib
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -742,6 +743,33 @@ def test_parquet_says_which_columns_it_passes_over(tmp_path):
     assert load_from(tmp_path / "a.parquet").classes == ("3",)
     pq.write_table(pa.table({"image": [png(1), png(2)], "label": [-1, 3]}), tmp_path / "a.parquet")
     assert "1 images have the label -1" in refusal(tmp_path / "a.parquet")
+
+
+def test_parquet_labels_are_the_column_that_the_hub_calls_so(tmp_path):
+    features = {"species": {"_type": "ClassLabel", "names": ["cat", "dog"]}}
+    table = pa.table({"id": [7, 8], "image": [png(1), png(2)], "label": ["x", "y"], "species": [1, 0]})
+    text = json.dumps({"info": {"features": features}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": text}), tmp_path / "a.parquet")
+    found = load_from(tmp_path / "a.parquet")
+    assert (found.classes, found.labels.tolist()) == (("cat", "dog"), [1, 0])
+    assert found.notes == ("labels: the column 'species'; columns that are not used: 'id', 'label'",)
+
+
+def test_parquet_names_every_column_that_is_not_used(tmp_path):
+    pq.write_table(pa.table({"image": [png(1)], "y": [3]}), tmp_path / "a.parquet")
+    assert load_from(tmp_path / "a.parquet").notes == ("labels: none; columns that are not used: 'y'",)
+    more = {f"c{i}": [i] for i in range(7)}
+    pq.write_table(pa.table({"image": [png(1)], "label": [3], "fine_label": [4], **more}), tmp_path / "a.parquet")
+    assert load_from(tmp_path / "a.parquet").notes == (
+        "labels: the column 'label'; columns that are not used: 'fine_label', 'c0', 'c1', 'c2', 'c3' and 3 more",
+    )
+
+
+@pytest.mark.parametrize(("values", "classes"), [(["1", "2.00"], ("1", "2")), (["0.5", "1"], ()), (["-1", "-1"], ())])
+def test_parquet_labels_may_be_decimals(tmp_path, values, classes):
+    labels = pa.array([Decimal(value) for value in values], pa.decimal128(5, 2))
+    pq.write_table(pa.table({"image": [png(1), png(2)], "label": labels}), tmp_path / "a.parquet")
+    assert load_from(tmp_path / "a.parquet").classes == classes
 
 
 @pytest.mark.parametrize(

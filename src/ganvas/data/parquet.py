@@ -25,6 +25,7 @@ from ganvas.data.splits import Split
 
 IMAGE_NAMES = ("image", "img", "images", "picture", "photo", "pixels", "jpg", "png", "bytes")
 MOST = 2**53  # larger floats are not all whole numbers
+SHOWN = 5  # columns that a note names
 LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target", "cls")
 
 
@@ -63,12 +64,22 @@ def from_files(name: str, paths: Sequence[Path]) -> Source:
         table = pa.concat_tables(tables)
     except pa.ArrowInvalid:
         raise UserError(f"the Parquet files of '{name}' differ in their columns: name one of them instead") from None
-    _, passed_over = _label_column(pq.read_schema(paths[0]))
-    notes = tuple(f"the column '{other}' holds {what}: it is not used as labels" for other, what in passed_over)
-    if others := _image_columns(pq.read_schema(paths[0]))[1:]:
-        notes += (f"images: the column '{_image_column(name, table.schema)}', not {', '.join(map(repr, others))}",)
     source = from_table(name, table, paths[0].parent)
-    return replace(source, notes=notes + source.notes)
+    return replace(source, notes=_passed_over(name, pq.read_schema(paths[0])) + source.notes)
+
+
+def _passed_over(name: str, schema: pa.Schema) -> tuple[str, ...]:
+    """Notes that name every column that is not used."""
+    image, others = _image_column(name, schema), _image_columns(schema)[1:]
+    label, odd = _label_column(schema)
+    notes = tuple(f"the column '{other}' holds {what}: it is not used as labels" for other, what in odd)
+    if others:
+        notes += (f"images: the column '{image}', not {', '.join(map(repr, others))}",)
+    rest = [other for other in schema.names if other not in (image, label, *others, *(name for name, _ in odd))]
+    if rest:
+        shown = ", ".join(map(repr, rest[:SHOWN])) + (f" and {len(rest) - SHOWN} more" if len(rest) > SHOWN else "")
+        notes += (f"labels: {f'the column {label!r}' if label else 'none'}; columns that are not used: {shown}",)
+    return notes
 
 
 def _checked(schema: pa.Schema, path: Path) -> pa.Schema:
@@ -126,7 +137,8 @@ def _labels(name: str, table: pa.Table) -> Labels:
         return Labels(None, ())
     if table[column].null_count:
         raise UserError(f"'{name}': {table[column].null_count} images have no value in the column '{column}'")
-    values = table[column].to_numpy()
+    decimals = pa.types.is_decimal(table[column].type)
+    values = (table[column].cast(pa.float64()) if decimals else table[column]).to_numpy()
     if values.dtype.kind == "f":
         if not (np.isfinite(values) & (np.abs(values) < MOST)).all() or (values % 1 != 0).any():
             return Labels(
@@ -178,9 +190,15 @@ def _image_columns(schema: pa.Schema) -> list[str]:
 
 
 def _label_column(schema: pa.Schema) -> tuple[str | None, list[tuple[str, str]]]:
-    """The column of classes, by the usual names, and columns with such names that were rejected, with their types."""
+    """The column of classes, by the hub's metadata or the usual names, and those that were rejected, with their types.
+
+    Of several, it is the one whose name is listed first.
+    """
     passed_over: list[tuple[str, str]] = []
-    for name in (name for name in LABEL_NAMES if name in schema.names):
+    features = _features(schema)
+    noted = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
+    usual = [name for name in LABEL_NAMES if name in schema.names]
+    for name in [*sorted(noted, key=lambda n: usual.index(n) if n in usual else len(usual)), *usual]:
         if _holds_classes(schema.field(name).type):
             return name, passed_over
         passed_over.append((name, str(schema.field(name).type)))
@@ -196,11 +214,11 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 
 def _holds_classes(kind: pa.DataType) -> bool:
-    """Whether a column may hold classes: integers, booleans, strings, and floats, which may turn out to be integers."""
+    """Whether a column may hold classes: integers, booleans, strings, and floats and decimals, if all are whole."""
     if pa.types.is_dictionary(kind):
         return _holds_classes(kind.value_type)
     fitting = (
-        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean),
+        *(pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean),
         *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
     )
     return any(fits(kind) for fits in fitting)
