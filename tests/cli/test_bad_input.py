@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import stat
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ COMMANDS: list[Words] = [
     lambda place: ["morph", "--like", place / "film.gif", "--size", 8, "--out", place / "new.gif"],
     lambda place: ["encode", place / "b", place / "samples.png", "--out", place / "new.npz"],
     lambda place: ["plot", place / "a", place / "b", "--at", "120", "--out", place / "new"],
+    lambda place: ["export", place / "b", "--seed", 1, "--out", place / "new.html"],
+    lambda place: ["export", "--random", "tanh:2x4", "--to", "glsl", "--out", place / "new.glsl"],
     lambda place: ["runs", place],
     lambda place: ["recipes", "mnist-cdcgan"],
     lambda place: ["info"],
@@ -135,6 +138,7 @@ ODD_SETTINGS = (
         "x",
     ),
     *('"\\u001b[31m"', "1979-05-27", "[[[]]]", "{a=1}", "0.5", "1", "1000000"),
+    *("1e23", "1e30", str(2**53 + 1), "[1e23]"),
 )
 
 
@@ -157,7 +161,8 @@ def with_an_odd_word(words: list[Any], place: Path, chance: random.Random) -> li
     count = 2 if words[0] in ("data", "evaluator") else 1
     kind = chance.choice(["word", "option", "option", "set"])
     if kind == "set" and words[0] in ("train", "evaluator", "data", "sweep"):
-        key = chance.choice(SETTINGS if words[0] in ("train", "sweep") else ["size", "limit", "epochs", "lr", "widths"])
+        of_a_recipe = words[0] in ("train", "sweep")
+        key = chance.choice(settings_of(words[1]) if of_a_recipe else ["size", "limit", "epochs", "lr", "widths"])
         return [*words, "--set", f"{key}={chance.choice(ODD_SETTINGS)}"]
     if kind == "word" and len(words) > count:
         at = chance.choice([i for i in range(count, len(words)) if not str(words[i]).startswith("--")] or [count])
@@ -170,9 +175,10 @@ def with_an_odd_word(words: list[Any], place: Path, chance: random.Random) -> li
     return [*words, f"{option}={odd}"] if chance.random() < 0.7 else [*words, option, odd]
 
 
-SETTINGS = [
-    f"{part}.{key}" for part in SECTIONS for key in type(getattr(library.load("strokes-cdcgan"), part)).model_fields
-]
+@cache
+def settings_of(recipe: str) -> list[str]:
+    loaded = library.load(recipe)
+    return [f"{part}.{key}" for part in SECTIONS for key in type(getattr(loaded, part)).model_fields]
 
 
 @sizes(EVERYDAY, CAMPAIGN)

@@ -674,3 +674,39 @@ def test_a_full_disk_while_figures_are_drawn_spoils_no_run(
     assert ganvas(*words, "--set", *TINY) == 0
     assert "complete, but not its figures (No space left on device): `ganvas plot" in capsys.readouterr().out
     assert Run(tmp_path / "run").state() == "finished"
+
+
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        (["--title", "</script>\x1b[31m[/] x/y"], "script-31m-x-y.html"),
+        (["--title", "\udcff"], "untitled.html"),
+        (["--title", "x" * 300], f"{'x' * 100}.html"),
+        (["--to", "glsl"], "tanh-2x4.glsl"),
+    ],
+)
+def test_exports_are_named_after_their_title(
+    words: list[str], made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas("export", "--random", "tanh:2x4", *words) == 0
+    assert [file.name for file in tmp_path.iterdir()] == [made]
+    assert "<title></script>" not in (tmp_path / made).read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", ""], "'.' is a folder: give the name of a file"),
+        (["--out", "/"], "'/' is a folder: give the name of a file"),
+        (["--palette", "nope"], "--palette does nothing with --to html, where whoever looks chooses them"),
+        (["--to", "glsl", "--zoom", "3"], "--zoom does nothing with --to glsl, where whoever looks chooses them"),
+    ],
+)
+def test_mistakes_in_exports(
+    words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas("export", "--random", "tanh:2x4", *words) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert not list(tmp_path.iterdir())

@@ -110,3 +110,12 @@ def test_any_number_of_folders_is_made(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OSError, match=r"exists|Not a directory"):
             files.make_folders(path)
+
+
+@pytest.mark.parametrize("name", [".", "/", "folder", "folder/.."])
+def test_folders_are_not_replaced(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.write(Path(name), b"x")
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ganvas.export.svg import Sheet
 
 MOST_CLASSES = 30  # that a page shows by default
+MOST_LETTERS = 100  # of a name of a file
+SHOWN = ("palette", "size", "scale", "center", "zoom", "supersample")  # how something is shown, not what
 
 
 @app.command
@@ -53,7 +56,7 @@ def export(
     out_path
         The file; default: NAME.html, NAME.glsl, NAME.svg or NAME.onnx.
     """
-    from ganvas.core.files import say_size
+    from ganvas.core.files import check_output, say_size
     from ganvas.export import glsl, html, svg
     from ganvas.networks.view import View
     from ganvas.painting.recipes import RunOrigin
@@ -69,11 +72,14 @@ def export(
         raise UserError(f"'{run}' has no pixel network (network.name=cppn), which --to {to} needs: use --to onnx")
     if run is not None and to == "html" and subject == SubjectOptions(device=subject.device):
         subject = _everything(run, subject)
+    if to in ("html", "glsl"):
+        subject.refuse(*SHOWN, why=f"with --to {to}, where whoever looks chooses them")
     subjects = subject.choose(run, one_network=True)
     painter = subjects[0].painter
     origin = painter.origin
     name = title or (origin.recipe if isinstance(origin, RunOrigin) else origin.random.replace(":", "-"))
-    out = out_path or Path(f"{Path(name).name}.{to}")
+    out = out_path or _file_for(name, to)
+    check_output(out)
     if to != "html" and len(subjects) > 1:
         what = "a drawing" if to == "svg" else "a shader"
         raise UserError(f"{what} has one latent, not {len(subjects)}: choose one --seed or --label")
@@ -86,6 +92,12 @@ def export(
         return
     size = html.save(subjects, out, name) if to == "html" else glsl.save(subjects[0], out)
     line(f"{out}  ({say_size(size)})")
+
+
+def _file_for(name: str, to: str) -> Path:
+    """The file in the current folder that is named after a title or a recipe."""
+    stem = re.sub(r"[^\w.-]+", "-", name)[:MOST_LETTERS].strip("-.")
+    return Path(f"{stem or 'untitled'}.{to}")
 
 
 def _sheet(size: str | None, levels: int | None, pen: str | None, hatch: float | None) -> Sheet:
@@ -103,9 +115,8 @@ def _export_onnx(run: Path | None, subject: SubjectOptions, title: str | None, o
     from ganvas.runs import model as sampling
 
     refuse_given({"title": title}, "with --to onnx")
-    shown = ("palette", "size", "scale", "center", "zoom", "supersample")
     chosen = ("seeds", "labels", "images", "z", "truncation", "invert", "data_dir")
-    subject.refuse(*chosen, *shown, why="with --to onnx, whose latents are an input")
+    subject.refuse(*chosen, *SHOWN, why="with --to onnx, whose latents are an input")
     subject.refuse_conflicts(run)
     if run is None:
         kind = str(subject.random)
@@ -115,7 +126,7 @@ def _export_onnx(run: Path | None, subject: SubjectOptions, title: str | None, o
         size = onnx.save_pixels(painter, out)
     else:
         model = sampling.load(run, subject.checkpoint or "last", "cpu")
-        out = out_path or Path(f"{Path(model.run.recipe().name).name}.onnx")
+        out = out_path or _file_for(model.run.recipe().name, to="onnx")
         check_output(out)
         with err.status("writing the network as a graph"):
             size = onnx.save(model, out)

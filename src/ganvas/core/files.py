@@ -22,9 +22,12 @@ _tidied: set[Path] = set()  # folders that this process has already cleaned up
 def atomic(path: Path) -> Iterator[IO[bytes]]:
     """Write to a temporary file that replaces `path` once all of it is on the disk, so no partial file is ever seen.
 
-    Raises OSError when the disk is full; the old file then stays as it was. Pipes and devices are not replaced either.
+    Raises OSError when the disk is full; the old file then stays as it was. Pipes and devices are not replaced either,
+    nor folders.
     """
     refuse_pipes(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     make_folders(path.parent)
     if path.parent not in _tidied:
         _tidied.add(path.parent)

@@ -18,6 +18,7 @@ from markupsafe import Markup
 from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.core.images import RECIPE_KEY
+from ganvas.core.text import writable
 from ganvas.export import shader
 from ganvas.networks.view import View
 from ganvas.painting.paint import POSTER_SIDE, Painting
@@ -48,6 +49,7 @@ def save(subjects: Sequence[Subject], out: Path, title: str) -> int:
 
 def render(subjects: Sequence[Subject], title: str) -> str:
     """The page as text."""
+    title = writable(title)
     network = subjects[0].painter.network
     if network.output.in_features > WIDEST:
         raise UserError(f"a network of {network.output.in_features} units is too wide for a page: at most {WIDEST}")
