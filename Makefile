@@ -56,7 +56,7 @@ bench: .venv/installed
 	$(BIN)/python benchmarks/explore.py
 
 clean:
-	rm -rf .venv build docs/_build
+	rm -rf .venv build docs/_build docs/jupyter_execute
 
 # Made anew when the project's requirements change, or when an installation was interrupted.
 .venv/installed: pyproject.toml constraints.txt
