@@ -60,6 +60,7 @@ def test_the_setting(tiny: Callable[..., Recipe]) -> None:
     assert tiny().identity() == tiny(train={"disk_budget": "1MB"}).identity()
     assert files.say_size(2 * 10**9) == "2 GB" and files.say_size(14_150_000) == "14.2 MB"
     assert files.say_size(999_999) == "1 MB" and files.say_size(12) == "12 bytes"
+    assert files.say_size(4.1e15) == "4,100 TB" and files.say_size(float("inf")) == "over 1,000,000 TB"
 
 
 # -- what stays -------------------------------------------------------------------------------------------------------

@@ -184,6 +184,8 @@ def say_size(size: float) -> str:
     """Format a number of bytes: 2 GB, 14.2 MB."""
     if size >= 1e18:
         return "over 1,000,000 TB"
+    if size >= 1e15:
+        return f"{size / 1000**4:,.0f} TB"
     for power, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
         if size >= 0.9995 * 1000**power:
             return f"{size / 1000**power:.3g} {unit}"
