@@ -45,3 +45,32 @@ def test_samples_lie_evenly_within_their_pixel() -> None:
     third = 16 / 3 / 3
     torch.testing.assert_close(samples[:, 1, :2] - samples[:, 0, :2], torch.tensor([third, 0.0]).expand(20, 2))
     torch.testing.assert_close(samples[:, 3, :2] - samples[:, 0, :2], torch.tensor([0.0, third]).expand(20, 2))
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (12, 30), (30, 12), (1, 5)])
+@pytest.mark.parametrize("supersample", [1, 3])
+def test_a_tile_is_a_torus(height: int, width: int, supersample: int) -> None:
+    """The distance between the neighbours of any two edges is as it is within."""
+    view = View(height, width, scale=3, center=(0.5, -2), zoom=2, tile=True)
+    place = view.coordinates(dtype=torch.float64).view(height, width, 3)
+    long, short = (width, height) if width >= height else (height, width)
+    x, y, r = (place - torch.tensor([0.5, -2, 0], dtype=torch.float64)).unbind(-1)
+    tube = 3 / 2 / torch.pi
+    ring = 2 * tube * long / short
+    torch.testing.assert_close(((x**2 + y**2).sqrt() - ring) ** 2 + (r - tube) ** 2, torch.full_like(x, tube**2))
+    steps = [(place - place.roll(1, axis)).norm(dim=2) for axis in (0, 1)]
+    for axis in (0, 1):  # the step over the edge is the first one; by symmetry it is one of those within
+        edge, inside = steps[axis].narrow(axis, 0, 1), steps[axis]
+        assert edge.max() <= inside.max() * (1 + 1e-9)
+    samples = View(height, width, tile=True, supersample=supersample).coordinates(dtype=torch.float64)
+    assert len(torch.unique(samples.round(decimals=9), dim=0)) == len(samples)  # no place is there twice
+
+
+def test_the_period_of_a_tile_is_exact() -> None:
+    view, share = View(7, 11, tile=True), torch.rand(100, dtype=torch.float64, generator=torch.manual_seed(0))
+    share = (share * 2**20).floor() / 2**20  # so that adding integers is exact
+    other = share.flip(0)
+    for x, y in ((share + 1, other), (share, other - 2), (share + 3, other + 1)):
+        assert torch.equal(view._torus(x, y), view._torus(share, other))
+    zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    assert torch.equal(view._torus(one, one), view._torus(zero, zero))

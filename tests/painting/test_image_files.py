@@ -368,17 +368,17 @@ def test_a_deep_zoom_that_cannot_be_finished_is_undone(
 @pytest.mark.parametrize(
     ("name", "height", "width", "bits", "message"),
     [
-        ("a.jpg", 9, 9, 8, r"ends in \.png, \.tif, \.tiff, \.webp, \.dzi$"),
+        ("a.jpg", 9, 9, 8, r"ends in \.png, \.tif, \.tiff, \.pdf, \.webp, \.dzi$"),
         ("a", 9, 9, 8, r"ends in \.png"),
         (
             "a.webp",
             16384,
             9,
             8,
-            r"at most 16383 pixels a side and 8 bits, not 9x16384 .* in \.png, \.tif, \.tiff, \.dzi$",
+            r"at most 16383 pixels a side and 8 bits, not 9x16384 .* in \.png, \.tif, \.tiff, \.pdf, \.dzi$",
         ),
-        ("a.webp", 9, 9, 16, r"and 16 bits: choose a name that ends in \.png, \.tif, \.tiff$"),
-        ("a.dzi", 9, 9, 16, r"and 16 bits: choose a name that ends in \.png, \.tif, \.tiff$"),
+        ("a.webp", 9, 9, 16, r"and 16 bits: choose a name that ends in \.png, \.tif, \.tiff, \.pdf$"),
+        ("a.dzi", 9, 9, 16, r"and 16 bits: choose a name that ends in \.png, \.tif, \.tiff, \.pdf$"),
         ("a.png", 9, 2**31, 8, "2147483647 pixels a side .* choose a smaller size$"),
         ("a.png", 9, 10**7 + 1, 8, "a row of 10,000,001 pixels does not fit into memory"),
         ("a.dzi", 9, 10**6 + 1, 8, "at most 1000000 pixels a side"),

@@ -79,6 +79,13 @@ def test_films_hold_their_frames_and_their_recipe(morph: Morph, tmp_path: Path, 
     assert (recipe["frames"], recipe["ease"], recipe["view"]["width"]) == (9, "linear", 32)
 
 
+def test_frames_of_a_tile_are_tiles(morph: Morph, tmp_path: Path) -> None:
+    tile = replace(morph, view=replace(morph.view, tile=True))
+    assert (next(iter(tile)) == still(morph, morph.anchors[0], tile.view)).all()
+    tile.save(tmp_path / "a.gif")
+    assert load_morph(tmp_path / "a.gif").view == tile.view
+
+
 def test_a_film_is_made_again_from_its_file(morph: Morph, tmp_path: Path) -> None:
     first = tmp_path / "a.webp"
     replace(morph, ease="sine", view=View(16, 20, center=(1, -0.5), zoom=1.5), zoom_to=3.0).save(first)

@@ -220,6 +220,37 @@ def test_a_webp_of_many_pixels_is_looked_at_without_them(tmp_path: Path, monkeyp
     assert load_painting(tmp_path / "a.webp").view == painting.view
 
 
+@pytest.mark.parametrize(("height", "width"), [(90, 90), (60, 110), (110, 60)])
+def test_edges_of_a_tile_meet(height: int, width: int) -> None:
+    """In all kinds of networks, nothing shows where copies of a tile touch."""
+    for kind, std in (("tanh:8x32", 0.5), ("softplus:3x16", 0.9), ("residual:4x6", 1.0)):
+        painter = random_network(kind, 3, std, device="cpu")
+        art = Painting([Subject(painter, random_latent(painter, 3), "")], View(height, width, tile=True), bits=16)
+        tile = pixels(art)[..., 0].astype(float)
+        assert tile.std() > 200
+        for axis in (0, 1):
+            # Second differences: a kink or a jump at the edge would be larger than all within.
+            bends = np.abs(np.roll(tile, 1, axis) - 2 * tile + np.roll(tile, -1, axis))
+            edge = np.take(bends, [0, -1], axis)
+            assert edge.max() <= np.take(bends, range(1, tile.shape[axis] - 1), axis).max()
+            plain = pixels(replace(art, view=View(height, width), bits=16))[..., 0].astype(float)
+            open_seam, seam = (np.abs(each.take(0, axis) - each.take(-1, axis)).mean() for each in (plain, tile))
+            assert seam < 0.5 * open_seam
+
+
+def test_a_tile_has_its_period_at_any_size(tmp_path: Path) -> None:
+    """Pixels of one size are among those of another, and a file is a tile again."""
+    painter = random_network("tanh:4x16", 3, 0.6, device="cpu")
+    small = Painting([Subject(painter, random_latent(painter, 3), "")], View(20, 30, tile=True))
+    large = pixels(replace(small, view=View(60, 90, tile=True)))
+    assert np.abs(large[::3, ::3].astype(int) - pixels(small)).max() <= 1
+    for ending in ("png", "tif", "webp", "dzi"):
+        small.save(tmp_path / f"a.{ending}")
+        again = load_painting(tmp_path / f"a.{ending}")
+        assert again.view == small.view and again.view.tile
+        assert (pixels(again) == pixels(small)).all()
+
+
 def test_sheets(model: Model) -> None:
     pictures = choose_subjects(model, range(5))
     sheet = Painting(pictures, View(48, 24), columns=3)

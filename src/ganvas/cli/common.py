@@ -3,7 +3,10 @@
 The modules of the command line import heavy libraries inside functions, so that help and error messages are fast.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +16,7 @@ from rich.text import Text
 
 from ganvas.core.errors import UserError
 from ganvas.core.text import printable
+from ganvas.core.version import VERSION
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +32,41 @@ app = App(
     help_format="plaintext",
 )
 data_app = App(name="data", help="Check image data before training on it.")
+app.register_install_completion_command(
+    help="Let the shell complete commands, options, recipes and runs with the Tab key (bash, zsh, fish, PowerShell)."
+)
 app.command(data_app)
 evaluator_app = App(
     name="evaluator", help="Train and list evaluators, the networks whose features are compared by the scores."
 )
 app.command(evaluator_app)
 
+
+def _recipes(_: object) -> list[str]:
+    from ganvas.recipes import library
+
+    return library.names()
+
+
+def _runs(_: object) -> list[str]:
+    """The runs where they are by default; the shell itself completes other folders."""
+    return sorted(str(file.parent) for pattern in ("*", "*/*") for file in Path("runs").glob(f"{pattern}/run.json"))
+
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Device = Annotated[str, Parameter(help="auto, cpu, cuda, cuda:N or mps.")]
 DataDir = Annotated[Path | None, Parameter(help="Folder in which named sets are looked for first.")]
-RunFolder = Annotated[Path, Parameter(help="Folder of the run, or a model: `ganvas models` lists them.")]
+RunFolder = Annotated[
+    Path, Parameter(help="Folder of the run, or a model: `ganvas models` lists them.", completer=_runs)
+]
+MaybeRun = Annotated[Path | None, Parameter(completer=_runs)]
+RunFolders = Annotated[Path, Parameter(completer=_runs)]
+RecipeName = Annotated[str, Parameter(completer=_recipes)]
+Json = Annotated[
+    bool, Parameter(name="--json", negative=(), help="Print the table as JSON, and nothing else on standard output.")
+]
 Checkpoint = Annotated[str, Parameter(help="last, best, or the number of images seen of a checkpoint.")]
 EvaluatorName = Annotated[
     str | None,
@@ -126,6 +153,15 @@ def progress(unit: str = "images") -> "Progress":
         transient=False,
         disable=not err.is_terminal,
     )
+
+
+def print_json(command: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table as JSON: {"command": its command, "ganvas": version, "rows": one object for each row}.
+
+    Numbers are numbers, dates are in ISO 8601, and what is not known is null.
+    """
+    document = {"command": command, "ganvas": VERSION, "rows": list(rows)}
+    out.file.write(json.dumps(document, indent=2, allow_nan=False, default=datetime.isoformat) + "\n")
 
 
 def section(values: Any, name: str) -> dict[str, Any]:

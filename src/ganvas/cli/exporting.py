@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import app, err, line, say_if_slow
+from ganvas.cli.common import MaybeRun, app, err, line, say_if_slow
 from ganvas.cli.painting import SubjectOptions, refuse_given
 from ganvas.cli.values import read_length, read_paper
 from ganvas.core.errors import UserError
@@ -24,7 +24,7 @@ SHOWN = ("palette", "size", "scale", "center", "zoom", "supersample")  # how som
 
 @app.command
 def export(
-    run: Path | None = None,
+    run: MaybeRun = None,
     *,
     subject: SubjectOptions = SubjectOptions(),  # noqa: B008
     to: Literal["html", "glsl", "svg", "onnx"] = "html",
@@ -64,6 +64,8 @@ def export(
 
     if to != "svg" and (levels, pen, hatch) != (None, None, None):
         raise UserError(f"--levels, --pen and --hatch do nothing with --to {to}: use --to svg")
+    if subject.tile:
+        raise UserError("--tile is for `ganvas paint` and `ganvas morph`: leave it out")
     sheet = _sheet(subject.size, levels, pen, hatch) if to == "svg" else None
     if to == "onnx":
         _export_onnx(run, subject, title, out_path)

@@ -11,7 +11,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.table import Column, Table
 
-from ganvas.cli.common import DataDir, Device, Words, app, cell, data_app, err, line, out, section
+from ganvas.cli.common import (
+    DataDir,
+    Device,
+    Json,
+    RecipeName,
+    RunFolders,
+    Words,
+    app,
+    cell,
+    data_app,
+    err,
+    line,
+    out,
+    print_json,
+    section,
+)
 from ganvas.cli.values import read_numbers
 from ganvas.core.errors import UserError
 from ganvas.core.version import VERSION
@@ -24,7 +39,7 @@ PIXELS_TIMED_AT_ONCE = 128 * 64 * 64  # `data check` measures time with smaller 
 
 @app.command
 def plot(
-    *runs: Path,
+    *runs: RunFolders,
     at: str | None = None,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
 ) -> None:
@@ -54,7 +69,7 @@ def plot(
 
 
 @app.command
-def runs(folder: Path = Path("runs")) -> None:
+def runs(folder: Path = Path("runs"), *, as_json: Json = False) -> None:
     """List the runs in a folder and its sub-folders.
 
     Parameters
@@ -66,27 +81,50 @@ def runs(folder: Path = Path("runs")) -> None:
 
     if not folder.is_dir():
         raise UserError(f"there is no folder '{folder}': name the one that contains your runs")
-    found = [Run(file.parent) for file in sorted(folder.rglob("run.json"))]
+    found = [run for file in sorted(folder.rglob("run.json")) if (run := Run(file.parent)).is_run()]
+    if as_json:
+        print_json("runs", [{"run": str(run.path), **_facts(run)} for run in found])
+        return
     columns = ("recipe", "data", "images seen", "age", "score", "state")
     table = Table(Column("run", overflow="fold"), *columns, box=None, header_style="bold", pad_edge=False)
-    for run in (run for run in found if run.is_run()):
-        table.add_row(*map(cell, (str(run.path), *_row(run))))
+    for run in found:
+        table.add_row(*map(cell, (str(run.path), *_row(_facts(run)))))
     if table.rows:
         out.print(table)
     else:
         line(f"no runs in '{folder}' yet: `ganvas train strokes-cdcgan` makes one")
 
 
-def _row(run: Run) -> tuple[str, ...]:
-    """The cells of a run in the table of runs, after its path."""
+def _facts(run: Run) -> dict[str, Any]:
+    """What the table of runs says of one, after its path."""
     try:
         info, records, state = run.info(), run.records(), run.state()
     except UserError:  # a damaged run must not hide the others
-        return (*["-"] * 5, "damaged")
+        return {**dict.fromkeys(("recipe", "data", "images_seen", "started", "score")), "state": "damaged"}
     scores = [record["score"] for record in records if record.get("score") is not None]
-    nimg = f"{records[-1]['nimg']:,}" if records else "0"
-    age = _age(info.started)
-    return info.recipe, info.data.name, nimg, age, f"{scores[-1]:.4f}" if scores else "-", state.partition(":")[0]
+    return {
+        "recipe": info.recipe,
+        "data": info.data.name,
+        "images_seen": records[-1]["nimg"] if records else 0,
+        "started": info.started,
+        "score": scores[-1] if scores else None,
+        "state": state.partition(":")[0],
+    }
+
+
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    """The cells of these facts."""
+    if facts["started"] is None:
+        return (*["-"] * 5, facts["state"])
+    score = "-" if facts["score"] is None else f"{facts['score']:.4f}"
+    return (
+        facts["recipe"],
+        facts["data"],
+        f"{facts['images_seen']:,}",
+        _age(facts["started"]),
+        score,
+        facts["state"],
+    )
 
 
 def _age(since: datetime) -> str:
@@ -98,7 +136,7 @@ def _age(since: datetime) -> str:
 
 
 @app.command(name="recipes")
-def list_recipes(name: str | None = None) -> None:
+def list_recipes(name: RecipeName | None = None, *, as_json: Json = False) -> None:
     """List the recipes, or show all settings of one.
 
     Parameters
@@ -108,6 +146,9 @@ def list_recipes(name: str | None = None) -> None:
     """
     from ganvas.recipes import library
 
+    if name is None and as_json:
+        print_json("recipes", [{"name": each, "description": text} for each, text in library.descriptions().items()])
+        return
     if name is None:
         table = Table(box=None, show_header=False, pad_edge=False)
         for each, description in library.descriptions().items():
@@ -119,6 +160,19 @@ def list_recipes(name: str | None = None) -> None:
     from ganvas.recipes.library import SECTIONS
 
     chosen = library.load(name)
+    if as_json:
+        parts = [(part, getattr(chosen, part)) for part in SECTIONS]
+        rows = [
+            {
+                "setting": f"{part}.{key}",
+                "value": settings.model_dump(mode="json")[key],
+                "meaning": " ".join((field.description or "").split()),
+            }
+            for part, settings in parts
+            for key, field in type(settings).model_fields.items()
+        ]
+        print_json("recipes", rows)
+        return
     line(f"{chosen.name}: {chosen.description}")
     for part in SECTIONS:
         settings = getattr(chosen, part)
@@ -134,7 +188,7 @@ def list_recipes(name: str | None = None) -> None:
 
 
 @app.command
-def info(*, device: Device = "auto") -> None:
+def info(*, device: Device = "auto", as_json: Json = False) -> None:
     """Show versions, the device, the precision, and which fast paths are active and why."""
     import torch
 
@@ -142,18 +196,27 @@ def info(*, device: Device = "auto") -> None:
     from ganvas.networks.kernels import layered, residual
 
     compute = devices.choose(device)
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_row("ganvas", VERSION)
-    table.add_row("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
-    table.add_row("torch", f"{torch.__version__}, {torch.get_num_threads()} threads")
     name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else ""
-    table.add_row("device", f"{compute.device} {name}".strip())
-    table.add_row("precision", f"{compute.precision} ({compute.why})")
+    facts = {
+        "ganvas": VERSION,
+        "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
+        "device": f"{compute.device} {name}".strip(),
+        "precision": f"{compute.precision} ({compute.why})",
+    }
     kernels = [
         (f"compiled {kind} network", *kernel.status())
         for kind, kernel in (("residual", residual), ("layered", layered))
     ]
-    for path, active, why in [*devices.fast_paths(compute), *kernels]:
+    paths = [*devices.fast_paths(compute), *kernels]
+    if as_json:
+        rows: list[dict[str, Any]] = [{"name": key, "value": value} for key, value in facts.items()]
+        print_json("info", rows + [{"name": path, "value": active, "why": why} for path, active, why in paths])
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for key, value in facts.items():
+        table.add_row(key, value)
+    for path, active, why in paths:
         table.add_row(path, f"{'[green]on[/]' if active else '[yellow]off[/]'}  [dim]{why}[/]")
     out.print(table)
 
@@ -164,6 +227,7 @@ def check(
     *,
     data_dir: DataDir = None,
     changes: Words = None,
+    as_json: Json = False,
 ) -> None:
     """Report what is in a data set: counts, sizes, duplicates, unreadable files, memory, time.
 
@@ -183,6 +247,10 @@ def check(
 
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
     report = data_check.check(settings, data_dir)
+    if as_json:
+        names = ("name", "count", "channels", "size", "classes", "exact", "near", "skipped", "notes", "megabytes")
+        print_json("data check", [{key: getattr(report, key) for key in names}])
+        return
     spec = ImageSpec(report.channels, report.size, report.size, 0)
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
     for text in report.lines():

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import Checkpoint, Device, RunFolder, app, err, line, progress, say_if_slow
-from ganvas.cli.values import read_center, read_numbers, read_place, read_size
+from ganvas.cli.common import Checkpoint, Device, MaybeRun, RunFolder, app, err, line, progress, say_if_slow
+from ganvas.cli.values import read_center, read_length, read_numbers, read_paper, read_place, read_size
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ganvas.networks.view import View
+    from ganvas.painting.formats.printing import Print
     from ganvas.painting.morph import Morph
     from ganvas.painting.subjects import Subject
     from ganvas.painting.training_film import TrainingFilm
@@ -123,6 +124,8 @@ class SubjectOptions:
     """Magnification around the center, as far as float64 can distinguish pixels."""
     supersample: int | None = None
     """N: average a grid of N x N samples per pixel."""
+    tile: Annotated[bool, Parameter(negative=())] = False
+    """Make opposite edges meet, for patterns that repeat: coordinates on a torus, so the picture is another one."""
     checkpoint: str | None = None
     """last, best, or the number of images seen of a checkpoint; default: last."""
     data_dir: Path | None = None
@@ -193,6 +196,8 @@ class SubjectOptions:
         for name in ("scale", "zoom", "supersample"):
             if getattr(self, name) is not None:
                 changes[name] = getattr(self, name)
+        if self.tile:
+            changes["tile"] = True
         return replace(like, **changes)
 
     def refuse_all_but_the_view(self) -> None:
@@ -218,13 +223,16 @@ def refuse_given(options: dict[str, Any], why: str) -> None:
 
 @app.command
 def paint(
-    run: Path | None = None,
+    run: MaybeRun = None,
     *,
     subject: SubjectOptions = SubjectOptions(),
     like: Path | None = None,
     sheet: Annotated[bool, Parameter(negative=())] = False,
     columns: int | None = None,
     bits: Literal[8, 16] | None = None,
+    paper: Annotated[str | None, Parameter(name="--print")] = None,
+    dpi: float | None = None,
+    bleed: str | None = None,
     out_path: Annotated[Path, Parameter(name="--out")] = Path("painting.png"),
 ) -> None:
     """Paint images of any size from a run with a pixel network (network.name=cppn), or from random weights.
@@ -234,40 +242,63 @@ def paint(
     run
         Folder of the run.
     like
-        Paint this image again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample, --palette
-        and --bits change it.
+        Paint this image again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample, --tile,
+        --palette and --bits change it.
     sheet
         Put several images side by side in one file; otherwise --out names a folder for them.
     columns
         Columns of the sheet; by default one row per label, or as square as possible.
     bits
-        8 or 16 per channel (PNG, TIFF).
+        8 or 16 per channel (PNG, TIFF, PDF).
+    paper
+        Paint for this paper, into a PDF, TIFF or PNG file that has the size: A0 to A6, letter, A3-landscape, or
+        300x400mm.
+    dpi
+        Pixels per inch of the paper; default: 300.
+    bleed
+        Paint this much beyond each edge of the paper, for example 3mm; a PDF then has marks where to cut it.
     out_path
-        .png, .tif, .webp, or .dzi (Deep Zoom, for the largest); a folder for several images.
+        .png, .tif, .pdf, .webp, or .dzi (Deep Zoom, for the largest); a folder for several images.
     """
     from ganvas.core import images
     from ganvas.networks.view import View
     from ganvas.painting import paint as painting
+    from ganvas.painting.formats.printing import DPI, Print
 
     if columns is not None and columns < 1:
         raise UserError(f"a sheet of {columns} columns cannot be painted: it has 1 or more")
+    if paper is None and (dpi, bleed) != (None, None):
+        raise UserError("--dpi and --bleed do nothing without --print")
+    if paper is not None and (sheet or subject.size is not None):
+        raise UserError("--print paints one image and has the size of the paper: leave out --sheet and --size")
+    page = None if paper is None else Print(*read_paper(paper), dpi or DPI, read_length(bleed or "0mm"))
+    if page and page.bleed and subject.tile:
+        raise UserError("a tile has no bleed, as its edges meet: leave out --bleed")
     if like is not None:
         subject.refuse_all_but_the_view()
         if sheet or columns:
             raise UserError("--sheet and --columns do nothing with --like, which paints what is in the file")
         old = painting.load_painting(like, run, subject.device)
-        view = subject.view(old.view)
-        works = {out_path: replace(old, view=view, palette=subject.palette or old.palette, bits=bits or old.bits)}
+        if page and len(old.subjects) > 1:
+            raise UserError(f"--print paints one image, and '{like}' has {len(old.subjects)}: leave it out")
+        page = page or (old.print if subject.size is None else None)
+        if page == old.print and subject.scale is None:
+            view = subject.view(old.view)
+        else:
+            scale = old.view.scale / (old.print.scaled(1.0) if old.print else 1.0)
+            view = _printed(subject.view(replace(old.view, scale=scale)), page)
+        changes: dict[str, Any] = {"palette": subject.palette or old.palette, "bits": bits or old.bits}
+        works = {out_path: replace(old, view=view, print=page, **changes)}
     else:
         if columns and not sheet:
             raise UserError("--columns does nothing without --sheet")
         subjects = subject.choose(run)
         side = painting.SHEET_SIDE if sheet else painting.POSTER_SIDE
-        view = subject.view(View(side, side, subjects[0].painter.network.scale))
+        view = _printed(subject.view(View(side, side, subjects[0].painter.network.scale)), page)
         classes = len(subject.labels.split(",")) if subject.labels else 0
         in_rows = len(subjects) // classes if classes else 1  # a row for each class, if there are several of each
         columns = columns or (in_rows if in_rows > 1 else images.square_columns(len(subjects)))
-        make = partial(painting.Painting, view=view, palette=subject.palette or "auto", bits=bits or 8)
+        make = partial(painting.Painting, view=view, palette=subject.palette or "auto", bits=bits or 8, print=page)
         if sheet or len(subjects) == 1:
             works = {out_path: make(subjects, columns=min(columns, len(subjects)))}
         elif out_path.suffix:
@@ -284,9 +315,17 @@ def paint(
             line(f"{file}  ({work.width}x{work.height})")
 
 
+def _printed(view: View, page: Print | None) -> View:
+    """The view with the pixels of a page, and its scale within the bleed."""
+    if page is None:
+        return view
+    height, width = page.pixels
+    return replace(view, height=height, width=width, scale=page.scaled(view.scale))
+
+
 @app.command
 def morph(
-    run: Path | None = None,
+    run: MaybeRun = None,
     *,
     subject: SubjectOptions = SubjectOptions(),
     training: Annotated[bool, Parameter(negative=())] = False,
@@ -314,8 +353,8 @@ def morph(
     training
         Show the training instead: the sample sheets of the run, one after the other. With --frames only so many.
     like
-        Make this film again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample and
-        --palette change it.
+        Make this film again, from the recipe in its file; --size, --scale, --center, --zoom, --supersample, --tile
+        and --palette change it.
     frames
         Number of frames of the film; default: 120.
     fps
@@ -359,7 +398,9 @@ def morph(
     if like is not None:
         subject.refuse_all_but_the_view()
         if any(value is not None for value in (frames, fps, steps, *paths.values())) or loop:
-            raise UserError("only --size, --scale, --center, --zoom, --supersample and --palette change a film --like")
+            raise UserError(
+                "only --size, --scale, --center, --zoom, --supersample, --tile and --palette change a film --like"
+            )
         old = load_morph(like, run, subject.device)
         if old.places is not None and (subject.center is not None or subject.zoom is not None):
             raise UserError(f"--center and --zoom do nothing with '{like}', which has a view for each latent")

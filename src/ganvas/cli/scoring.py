@@ -12,7 +12,9 @@ from ganvas.cli.common import (
     DataDir,
     Device,
     EvaluatorName,
+    Json,
     RunFolder,
+    RunFolders,
     Words,
     app,
     cell,
@@ -21,12 +23,14 @@ from ganvas.cli.common import (
     line,
     note,
     out,
+    print_json,
     progress,
     section,
 )
 from ganvas.core import files, seeds
 from ganvas.core.errors import UserError
 
+STDOUT = Path("-")
 LINES, QUIET_SECONDS = 20, 10  # lines of progress in equal parts, and the longest time without one, if there is no bar
 
 
@@ -42,7 +46,7 @@ def evaluate(
     fid_infinity: Annotated[bool, Parameter(negative=())] = False,
     data_dir: DataDir = None,
     device: Device = "auto",
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    json_file: Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
 ) -> None:
     """Score a run: FID, KID, inception score, precision, recall, diversity, classes, copies, each with its uncertainty.
 
@@ -59,13 +63,13 @@ def evaluate(
     fid_infinity
         Add FID extrapolated to infinitely many samples.
     json_file
-        Also write the result to this file.
+        Also write the result to this file; -: print only that.
     """
     from ganvas.evaluation.document import to_file
     from ganvas.evaluation.evaluate import evaluate as evaluate_run
     from ganvas.evaluation.report.terminal import rich_evaluation
 
-    if json_file:
+    if json_file and json_file != STDOUT:
         files.check_output(json_file)
     found = evaluate_run(
         run,
@@ -78,6 +82,9 @@ def evaluate(
         data_dir=data_dir,
         device=device,
     )
+    if json_file == STDOUT:
+        out.file.write(to_file(found).decode())
+        return
     if json_file:
         files.write(json_file, to_file(found))
     for part in rich_evaluation(found, out.width):
@@ -97,6 +104,7 @@ def neighbours(
     data_dir: DataDir = None,
     device: Device = "auto",
     out_path: Annotated[Path, Parameter(name="--out")] = Path("neighbours.png"),
+    as_json: Json = False,
 ) -> None:
     """Show samples next to the nearest training images, to see whether the run has memorised them.
 
@@ -121,6 +129,9 @@ def neighbours(
     with err.status(f"finding the neighbours of {n:,} samples"):
         found = find_neighbours(run, checkpoint, n=n, seed=seed, evaluator=evaluator, data_dir=data_dir, device=device)
         images.save_png(out_path, found.sheet(), found.recipe())
+    if as_json:
+        print_json("neighbours", [{**found.figures, "samples": len(found.samples.images), "sheet": str(out_path)}])
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, figure, what in found.rows():
         table.add_row(name, figure, cell(what))
@@ -130,13 +141,13 @@ def neighbours(
 
 @app.command
 def compare(
-    *runs: Path,
+    *runs: RunFolders,
     at_images: int | None = None,
     at_seconds: float | None = None,
     html: Path | None = None,
     csv: Path | None = None,
     markdown: Path | None = None,
-    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    json_file: Annotated[Path | None, Parameter(name="--json", allow_leading_hyphen=True)] = None,
 ) -> None:
     """Compare evaluated runs in a table (one per protocol, as other scores cannot be compared), or as a report.
 
@@ -155,17 +166,17 @@ def compare(
     markdown
         Write the table as Markdown.
     json_file
-        Write everything, with provenance, as JSON.
+        Write everything, with provenance, as JSON; -: print only that.
     """
     from ganvas.evaluation.compare import compare as compare_runs
     from ganvas.evaluation.report.export import to_csv, to_json, to_markdown
     from ganvas.evaluation.report.terminal import rich_tables
 
     for output in (html, csv, markdown, json_file):
-        if output:
+        if output and output != STDOUT:
             files.check_output(output)
     compared = compare_runs(runs, at_images, at_seconds)
-    for part in rich_tables(compared, out.width):
+    for part in rich_tables(compared, out.width) if json_file != STDOUT else ():
         out.print(part)
     written = {csv: to_csv, markdown: to_markdown, json_file: to_json}
     if html:  # matplotlib takes a second
@@ -173,9 +184,11 @@ def compare(
 
         written = {html: to_html, **written}
     for file, text in written.items():
-        if file:
+        if file and file == json_file == STDOUT:
+            out.file.write(text(compared))
+        elif file:
             files.write(file, text(compared).encode())
-            line(str(file))
+            (line if json_file != STDOUT else note)(str(file))
 
 
 @evaluator_app.command(name="train")
@@ -217,10 +230,14 @@ def train_evaluator(
 
 
 @evaluator_app.command(name="list")
-def list_evaluators() -> None:
+def list_evaluators(*, as_json: Json = False) -> None:
     """List the available evaluators."""
     from ganvas.evaluation import evaluators
 
+    if as_json:
+        rows = [{"name": name, "description": what, "where": where} for name, what, where in evaluators.available()]
+        print_json("evaluator list", rows)
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, what, where in evaluators.available():
         table.add_row(cell(name, "bold"), cell(what), cell(where, "dim"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.table import Column, Table
 
-from ganvas.cli.common import DataDir, Device, Words, app, cell, err, line, load_recipe, note, out, say
+from ganvas.cli.common import DataDir, Device, RecipeName, Words, app, cell, err, line, load_recipe, note, out, say
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @app.command
 def sweep(
-    recipe: str,
+    recipe: RecipeName,
     *,
     grid: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=(), metavar="KEY=V1,V2")] = None,
     search: Annotated[list[str] | None, Parameter(consume_multiple=True, negative=(), metavar="KEY=LOW..HIGH")] = None,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ganvas.cli.common import DataDir, Device, Words, app, line, load_recipe, note, progress, say_if_slow
+from ganvas.cli.common import DataDir, Device, RecipeName, Words, app, line, load_recipe, note, progress, say_if_slow
 
 if TYPE_CHECKING:
     from ganvas.runs.log import Record
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @app.command
 def train(
-    recipe: str,
+    recipe: RecipeName,
     *,
     data: str | None = None,
     data_dir: DataDir = None,

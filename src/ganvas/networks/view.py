@@ -9,6 +9,7 @@ from torch import Tensor
 from ganvas.core.errors import UserError
 
 MOST_SAMPLES = 32  # per side of a pixel
+RING = 2  # the radius of a torus, in radii of its tube; with 1 its hole would be a point
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class View:
     zoom: float = 1.0
     supersample: int = 1
     """N: each pixel is the mean of a grid of N×N samples"""
+    tile: bool = False
+    """bend the plane into a torus, so that opposite edges of the image meet"""
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1:
@@ -45,7 +48,8 @@ class View:
         """x, y and r of the samples of every pixel from `start` to `stop`: [pixels * supersample², 3].
 
         Pixels are numbered row by row from the top left; the samples of a pixel are adjacent. Computed in float64 and
-        rounded at the end, so that coordinates which `dtype` can distinguish stay distinct.
+        rounded at the end, so that coordinates which `dtype` can distinguish stay distinct. Those of a tile are the
+        three coordinates of a torus in space (`_torus`).
         """
         x = torch.arange(start, self.height * self.width if stop is None else stop, dtype=torch.float64)
         y = (x / self.width).floor_()  # rows, exact up to 2**52 pixels
@@ -53,9 +57,27 @@ class View:
         if (n := self.supersample) > 1:
             within = (torch.arange(n, dtype=torch.float64) + 0.5) / n - 0.5
             x, y = (x[:, None] + within.repeat(n)).flatten(), (y[:, None] + within.repeat_interleave(n)).flatten()
+        if self.tile:
+            return self._torus(x / self.width, y / self.height).to(dtype)
         for axis, side, middle in ((x, self.width, self.center[0]), (y, self.height, self.center[1])):
             axis.sub_((side - 1) / 2).mul_(self.step).add_(middle)
         result = torch.empty(len(x), 3, dtype=dtype)
         result[:, 0], result[:, 1] = x, y
         result[:, 2] = x.square_().addcmul_(y, y).sqrt_()  # in place: new memory would cost more than the arithmetic
         return result
+
+    def _torus(self, x: Tensor, y: Tensor) -> Tensor:
+        """x, y and r on a torus, for shares of the width and the height [N]: [N, 3] of period 1 in both, bit for bit.
+
+        A torus in the plane would have folds, along which the image is mirrored. So it is one in space: r is a third
+        coordinate here, not √(x² + y²). The longer side of the image goes around the torus, and the shorter one around
+        its tube, which has the circumference that the shorter side would have in the plane.
+        """
+        long, short = (x, y) if self.width >= self.height else (y, x)
+        around, tube = (2 * math.pi * share.remainder(1) for share in (long, short))
+        radius = self.scale / self.zoom / math.pi
+        ring = RING * radius * max(self.height, self.width) / min(self.height, self.width)
+        distance = ring + radius * tube.cos()
+        place = torch.stack([distance * around.cos(), distance * around.sin(), radius * (1 + tube.sin())], 1)
+        place[:, :2] += torch.tensor(self.center, dtype=place.dtype)
+        return place

@@ -12,7 +12,8 @@ import numpy as np
 
 from ganvas.core import files
 from ganvas.core.errors import UserError
-from ganvas.painting.formats import deep_zoom, png, tiff, webp
+from ganvas.painting.formats import deep_zoom, pdf, png, tiff, webp
+from ganvas.painting.formats.printing import Print
 from ganvas.painting.formats.strips import Shape, strips
 from ganvas.painting.palette import Bits
 
@@ -27,18 +28,21 @@ class _Format(NamedTuple):
     """maximum side in pixels"""
     bits: Bits = 16
     """maximum number of bits"""
+    prints: bool = True
+    """whether it has a physical size"""
 
 
 FORMATS = {
     ".png": _Format(png.write, png.read, side=2**31 - 1),
     ".tif": _Format(tiff.write, tiff.read, side=2**31 - 1),
     ".tiff": _Format(tiff.write, tiff.read, side=2**31 - 1),
-    ".webp": _Format(webp.write, webp.read, side=16_383, bits=8),
-    ".dzi": _Format(deep_zoom.write, deep_zoom.read, side=1_000_000, bits=8),
+    ".pdf": _Format(pdf.write, pdf.read, side=2**31 - 1),
+    ".webp": _Format(webp.write, webp.read, side=16_383, bits=8, prints=False),
+    ".dzi": _Format(deep_zoom.write, deep_zoom.read, side=1_000_000, bits=8, prints=False),
 }
 
 
-def check(path: Path, height: int, width: int, bits: Bits) -> None:
+def check(path: Path, height: int, width: int, bits: Bits, print: Print | None = None) -> None:
     """Raise UserError if such an image cannot be written to `path`. Call this before any work is done."""
     format = _format(path)
     if min(height, width) < 1:
@@ -48,6 +52,9 @@ def check(path: Path, height: int, width: int, bits: Bits) -> None:
         instead = f"choose a name that ends in {', '.join(fit)}" if fit else "choose a smaller size"
         most = f"a {path.suffix} image has at most {format.side} pixels a side and {format.bits} bits"
         raise UserError(f"{most}, not {width}x{height} and {bits} bits: {instead}")
+    if print and not format.prints:
+        names = ", ".join(name for name, other in FORMATS.items() if other.prints)
+        raise UserError(f"a {path.suffix} image has no physical size: to print, choose a name that ends in {names}")
     if width > WIDEST:
         raise UserError(f"a row of {width:,} pixels does not fit into memory: choose {WIDEST:,} or fewer")
     files.check_output(path)
@@ -57,15 +64,24 @@ def check(path: Path, height: int, width: int, bits: Bits) -> None:
 
 
 def save(
-    path: Path, bands: Iterable[np.ndarray], height: int, width: int, channels: int, bits: Bits, recipe: str
+    path: Path,
+    bands: Iterable[np.ndarray],
+    height: int,
+    width: int,
+    channels: int,
+    bits: Bits,
+    recipe: str,
+    print: Print | None = None,
 ) -> None:
-    """Write an image atomically, in the format given by the extension of `path`; `recipe` is ASCII.
+    """Write an image atomically, in the format given by the extension of `path`.
+
+    `recipe` is ASCII, and `print` the size on paper.
 
     `bands` are uint8 or uint16 (by `bits`) [any rows, width, channels] from the top. Raises UserError as `check` does,
     and ValueError if the bands do not match the size and type.
     """
-    check(path, height, width, bits)
-    shape = Shape(height, width, channels, bits)
+    check(path, height, width, bits, print)
+    shape = Shape(height, width, channels, bits, print)
     _format(path).write(path, shape, strips(bands, shape), recipe)
 
 

@@ -16,9 +16,10 @@ from ganvas.core import images
 from ganvas.core.errors import UserError
 from ganvas.networks.view import View
 from ganvas.painting import image_files, video_files
+from ganvas.painting.formats.printing import Print
 from ganvas.painting.painter import Painter, find_painter, rows_at_once
 from ganvas.painting.palette import Bits, Palette
-from ganvas.painting.recipes import PaintingFields, PaintingRecipe, SubjectRecipe, ViewRecipe
+from ganvas.painting.recipes import PaintingFields, PaintingRecipe, PrintRecipe, SubjectRecipe, ViewRecipe
 from ganvas.painting.subjects import Subject
 
 GAP = 24  # the gap between the images of a sheet is their shorter side divided by this
@@ -37,6 +38,8 @@ class Painting:
     palette: str = "auto"
     bits: Bits = 8
     columns: int = 1
+    print: Print | None = None
+    """its size on paper, for files that have one; the view has as many pixels"""
 
     @cached_property
     def colours(self) -> Palette:
@@ -92,17 +95,22 @@ class Painting:
         ]
         view = ViewRecipe(**asdict(self.view))
         fields = PaintingFields(
-            subjects=subjects, view=view, palette=self.palette, bits=self.bits, columns=self.columns
+            subjects=subjects,
+            view=view,
+            palette=self.palette,
+            bits=self.bits,
+            columns=self.columns,
+            print=None if self.print is None else PrintRecipe(**asdict(self.print)),
         )
         return PaintingRecipe(painting=fields)
 
     def save(self, out: Path, progress: Progress = lambda done, total: None) -> None:
-        """Paint into a PNG, TIFF, WebP or DZI file (by the file extension), atomically.
+        """Paint into a PNG, TIFF, PDF, WebP or DZI file (by the file extension), atomically.
 
         `progress` is called with the number of painted rows and of all rows. Raises UserError for an image that the
         format does not support.
         """
-        image_files.check(out, self.height, self.width, self.bits)
+        image_files.check(out, self.height, self.width, self.bits, self.print)
 
         def painted() -> Iterator[np.ndarray]:
             done = 0
@@ -112,7 +120,8 @@ class Painting:
                 progress(done, self.height)
 
         recipe = self.recipe().to_json()
-        image_files.save(out, painted(), self.height, self.width, self.colours.channels, self.bits, recipe)
+        shape = self.height, self.width, self.colours.channels, self.bits
+        image_files.save(out, painted(), *shape, recipe, self.print)
 
 
 def load_painting(file: Path, run: Path | None = None, device: str = "auto") -> Painting:
@@ -134,4 +143,6 @@ def load_painting(file: Path, run: Path | None = None, device: str = "auto") -> 
                 f"'{file}' has a latent of {len(each.latent)} numbers: its network needs {painter.latent_size}"
             )
         subjects.append(Subject(painter, torch.tensor(each.latent), each.source))
-    return Painting(subjects, View(**recipe.view.model_dump()), recipe.palette, recipe.bits, recipe.columns)
+    view = View(**recipe.view.model_dump())
+    size = None if recipe.print is None else Print(**recipe.print.model_dump())
+    return Painting(subjects, view, recipe.palette, recipe.bits, recipe.columns, size)

@@ -77,6 +77,7 @@ class ViewRecipe(Part):
     center: tuple[float, float] = Field(strict=False)  # a list in JSON
     zoom: float
     supersample: Side
+    tile: bool = False
 
 
 class PlaceRecipe(Part):
@@ -93,12 +94,23 @@ class SubjectRecipe(Part):
     latent: Latent
 
 
+class PrintRecipe(Part):
+    """The fields of `Print`."""
+
+    width: float
+    height: float
+    dpi: float
+    bleed: float
+
+
 class PaintingFields(Part):
     subjects: list[SubjectRecipe] = Field(validation_alias=AliasChoices("subjects", "pictures"), min_length=1)
     view: ViewRecipe
     palette: str
     bits: Literal[8, 16]
     columns: Side
+    print: PrintRecipe | None = None
+    """its size on paper"""
 
 
 class MorphFields(Part):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ganvas.core import files
 from ganvas.core.images import RECIPE_KEY
+from ganvas.painting.formats.printing import INCH
 from ganvas.painting.formats.strips import LEVEL, Shape, steps_across
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -22,15 +23,18 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
     with files.atomic(path) as file:
         file.write(PNG_SIGNATURE)
         _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", shape.width, shape.height, shape.bits, colour, 0, 0, 0))
+        if shape.print:
+            metre = round(shape.print.dpi / INCH * 1000)  # pixels
+            _write_chunk(file, b"pHYs", struct.pack(">IIB", metre, metre, 1))
         _write_chunk(file, b"tEXt", f"{RECIPE_KEY}\0{recipe}".encode())
-        for rows in _filtered(strips):
+        for rows in filtered(strips):
             if packed := packer.compress(rows.tobytes()):
                 _write_chunk(file, b"IDAT", packed)
         _write_chunk(file, b"IDAT", packer.flush())
         _write_chunk(file, b"IEND", b"")
 
 
-def _filtered(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+def filtered(strips: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
     """Strips in PNG's format, uint8 [rows, 1 + bytes of a row]: the number of the filter, then the filtered row.
 
     8-bit rows are stored as differences from the left neighbour, 16-bit rows as differences from the row above: filters

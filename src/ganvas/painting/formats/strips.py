@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from ganvas.painting.formats.printing import Print
 from ganvas.painting.palette import Bits
 
 STRIP = 2**20  # bytes of a strip, which is compressed at once
@@ -19,6 +20,7 @@ class Shape(NamedTuple):
     width: int
     channels: int  # 1 or 3
     bits: Bits  # per channel
+    print: Print | None = None  # its size on paper
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -32,6 +32,8 @@ def write(path: Path, shape: Shape, strips: Iterator[np.ndarray], recipe: str) -
             description=describe(recipe),
             metadata=None,
             software="ganvas",
+            resolution=None if shape.print is None else (shape.print.dpi, shape.print.dpi),
+            resolutionunit=None if shape.print is None else "INCH",
         )
 
 
