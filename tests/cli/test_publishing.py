@@ -1,5 +1,6 @@
 """`ganvas models` and `ganvas push`."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from ganvas.cli import main
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import places
+from ganvas.runs.model import load
 from ganvas.training.train import train
 from tests.hub import Hub
 
@@ -36,6 +38,28 @@ def ganvas(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
 def test_models_lists_what_comes_with_ganvas(ganvas: Callable[..., tuple[int, str, str]]) -> None:
     code, text, _ = ganvas("models")
     assert code == 0 and all(name in text for name in places.names())
+
+
+def test_models_can_be_read_by_programs(ganvas: Callable[..., tuple[int, str, str]]) -> None:
+    code, text, _ = ganvas("models", "--json")
+    rows = {row["model"]: row for row in json.loads(text)["rows"]}
+    assert code == 0 and list(rows) == places.names()
+    assert 0 < rows["mnist-quick"]["scores"]["fid"]["value"] < 1
+    assert rows["mnist-quick"]["licence"] == "cc-by-sa-3.0" and len(rows["mnist-quick"]["sha256"]) == 64
+
+
+def test_all_models_together_are_small() -> None:
+    """They are part of every installation."""
+    files = [file for name in places.names() for file in places.built_in(name).rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 5_000_000
+
+
+@pytest.mark.parametrize("name", places.names())
+def test_every_model_draws_and_has_a_licence(name: str) -> None:
+    model = load(name, device="cpu")
+    images = model.sample(10).images
+    assert images.std() > 20 and model.run.info().licence
+    assert model.run.info().state == "published" and model.run.evaluation_files(model.nimg)
 
 
 def test_an_unknown_model_is_refused(ganvas: Callable[..., tuple[int, str, str]]) -> None:

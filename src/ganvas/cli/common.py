@@ -49,8 +49,11 @@ def _recipes(_: object) -> list[str]:
 
 
 def _runs(_: object) -> list[str]:
-    """The runs where they are by default; the shell itself completes other folders."""
-    return sorted(str(file.parent) for pattern in ("*", "*/*") for file in Path("runs").glob(f"{pattern}/run.json"))
+    """The runs where they are by default, and the models; the shell itself completes other folders."""
+    from ganvas.runs import places
+
+    found = (str(file.parent) for pattern in ("*", "*/*") for file in Path("runs").glob(f"{pattern}/run.json"))
+    return [*sorted(found), *places.names()]
 
 
 out = Console(highlight=False)

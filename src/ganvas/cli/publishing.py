@@ -6,19 +6,27 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.prompt import Prompt
 from rich.table import Table
 
-from ganvas.cli.common import Checkpoint, DataDir, Device, RunFolder, app, cell, err, line, out
+from ganvas.cli.common import Checkpoint, DataDir, Device, Json, RunFolder, app, cell, err, line, out, print_json
 from ganvas.core import files
 from ganvas.core.errors import UserError, nearest
 
+LISTED = ("fid", "label_accuracy", "redrawn_accuracy")  # the scores that the list shows
+
+
+def _models(_: object) -> list[str]:
+    from ganvas.runs import places
+
+    return places.names()
+
 
 @app.command
-def models(name: str | None = None) -> None:
+def models(name: Annotated[str | None, Parameter(completer=_models)] = None, *, as_json: Json = False) -> None:
     """List the trained models that come with ganvas, or show the card of one. Their names work wherever a run does.
 
     Parameters
@@ -26,30 +34,53 @@ def models(name: str | None = None) -> None:
     name
         The model whose card to show.
     """
-    from ganvas.evaluation import document
     from ganvas.evaluation.report.cells import metric_heading, number
     from ganvas.runs import places
-    from ganvas.runs.run import Run
 
     if name is not None:
         if name not in places.names():
             raise UserError(f"there is no model '{name}': {nearest(name, places.names())}")
         out.print((places.built_in(name) / "README.md").read_text("utf-8"), markup=False, soft_wrap=True)
         return
-    table = Table("model", "images", "seen", "scores", "size", "licence", box=None, header_style="bold", pad_edge=False)
-    for each in places.names():
-        run = Run.existing(places.built_in(each))
-        info, nimg = run.info(), run.checkpoints.available()[-1]
-        scores: list[str] = []
-        for file in run.evaluation_files(nimg):
-            found = document.read(file).scores
-            shown = [metric for metric in ("fid", "label_accuracy", "redrawn_accuracy") if metric in found]
-            scores += [f"{metric_heading(metric)[:-2]} {number(found[metric])}" for metric in shown]
-        size = files.say_size(sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()))
-        row = (info.data.name, f"{nimg:,}", ", ".join(scores) or "-", size, info.licence or "-")
-        table.add_row(cell(each, "bold"), *map(cell, row))
+    found = [_facts(each) for each in places.names()]
+    if as_json:
+        rows = [
+            {**facts, "scores": {key: value._asdict() for key, value in facts["scores"].items()}} for facts in found
+        ]
+        print_json("models", rows)
+        return
+    columns = ("model", "images", "seen", "scores", "size", "licence")
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for facts in found:
+        scores = [
+            f"{metric_heading(key)[:-2]} {number(facts['scores'][key])}" for key in LISTED if key in facts["scores"]
+        ]
+        seen, size = f"{facts['nimg']:,}", files.say_size(facts["bytes"])
+        row = (facts["data"], seen, ", ".join(scores) or "-", size, facts["licence"] or "-")
+        table.add_row(cell(facts["model"], "bold"), *map(cell, row))
     out.print(table)
     line("For example: ganvas sample mnist-quick --label 3; ganvas paint mnist-residual-cppn-tamed --label 3")
+
+
+def _facts(name: str) -> dict[str, Any]:
+    """What the list says of a model."""
+    from ganvas.evaluation import document
+    from ganvas.runs import places
+    from ganvas.runs.run import Run
+
+    run = Run.existing(places.built_in(name))
+    info, nimg = run.info(), run.checkpoints.available()[-1]
+    scores = [document.read(file).scores for file in run.evaluation_files(nimg)]
+    return {
+        "model": name,
+        "recipe": info.recipe,
+        "data": info.data.name,
+        "nimg": nimg,
+        "scores": scores[0] if scores else {},
+        "bytes": sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file()),
+        "sha256": run.checkpoints.note(nimg).sha256,
+        "licence": info.licence,
+    }
 
 
 @app.command

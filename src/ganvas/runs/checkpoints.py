@@ -46,6 +46,10 @@ class Checkpoints:
         """The images seen of the checkpoint with this hash, if it still exists."""
         return next((nimg for nimg, note in self._notes().items() if note.sha256 == sha256), None)
 
+    def note(self, nimg: int) -> Note:
+        """The note of a checkpoint; raises Damaged."""
+        return checkpoint.note(self.folder, nimg)
+
     def _notes(self) -> dict[int, Note]:
         """The readable notes, by images seen."""
         found = {}

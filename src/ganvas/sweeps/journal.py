@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ganvas.core import files
-from ganvas.core.errors import UserError
 from ganvas.metrics import METRICS
 from ganvas.sweeps.plan import Plan
 
@@ -17,22 +16,15 @@ DIGITS = 4  # significant digits of a number from a range, which becomes part of
 REPEATS = 20  # known points that a search may propose in a row before it is given a new one
 
 
-def import_optuna() -> Any:
-    """The module optuna; raises UserError when it is not installed."""
-    try:
-        import optuna
-    except ModuleNotFoundError:
-        raise UserError("sweeps need the extra 'sweep': pip install 'ganvas[sweep]'") from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
 class Journal:
     """The trials of a plan. An entry is an Optuna trial with `name`, `point` and `seed` in its user_attrs."""
 
     def __init__(self, plan: Plan, file: Path, retry: bool = False) -> None:
         """Read the journal and add the trials that are missing; with `retry`, the failed ones are queued again."""
-        self.plan, self.optuna, self.exhausted = plan, import_optuna(), False
+        import optuna  # imported here: slow to import
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.plan, self.optuna, self.exhausted = plan, optuna, False
         self.states = self.optuna.trial.TrialState
         self.unsuccessful = self.states.PRUNED, self.states.FAIL
         for lock in file.parent.glob(f"{file.name}.lock*"):  # left by a killed process

@@ -20,7 +20,7 @@ from ganvas.metrics import Score
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import IN_USE, LOCK_SECONDS, Run
 from ganvas.sweeps.info import read_plan, write_plan
-from ganvas.sweeps.journal import Journal, import_optuna
+from ganvas.sweeps.journal import Journal
 from ganvas.sweeps.plan import Plan, assignments
 from ganvas.sweeps.processes import POLL_SECONDS, CommandRunner, StopSignal, command_runner, import_ray
 from ganvas.sweeps.results import Trial, write_results
@@ -64,7 +64,6 @@ class Sweep:
         Ctrl-C, SIGTERM and closing the iterator let the runs save a checkpoint; a second Ctrl-C kills their processes.
         The tables and the figure are written at the end. Raises UserError for problems that the caller can solve.
         """
-        import_optuna()
         if self.on == "ray":
             import_ray()
         for point in self.plan.examples():  # reports missing data before the first run, and decodes it only once
