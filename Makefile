@@ -14,7 +14,7 @@ TSC := build/node/node_modules/.bin/tsc
 .PHONY: demo test test-slow check page docs notebooks format bench clean
 
 demo: .venv/installed
-	$(BIN)/ganvas train strokes-cdcgan --out runs/demo
+	$(BIN)/ganvas train strokes-quick --out runs/demo
 	$(BIN)/ganvas sample runs/demo --n 100 --out runs/demo/samples.png
 
 test: .venv/installed

@@ -24,7 +24,8 @@ class Journal:
         import optuna  # imported here: slow to import
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.plan, self.optuna, self.exhausted = plan, optuna, False
+        self.optuna: Any = optuna  # its modules are loaded when they are first used
+        self.plan, self.exhausted = plan, False
         self.states = self.optuna.trial.TrialState
         self.unsuccessful = self.states.PRUNED, self.states.FAIL
         for lock in file.parent.glob(f"{file.name}.lock*"):  # left by a killed process
