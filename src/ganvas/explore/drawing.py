@@ -29,7 +29,8 @@ def facts_of(run: Run) -> dict[str, Any]:
     """What the page has to know of a run."""
     from ganvas.methods import METHODS, Method
 
-    recipe, data = run.recipe(), run.info().data
+    recipe, info = run.recipe(), run.info()
+    data = info.data
     method, kind = recipe.method, METHODS[recipe.method.name]
     return {
         "classes": list(data.classes) if getattr(method, "conditional", False) else [],
@@ -38,7 +39,7 @@ def facts_of(run: Run) -> dict[str, Any]:
         "width": data.spec.width,
         "channels": data.spec.channels,
         "any_size": recipe.network.name == "cppn",
-        "averaged": method.ema_images > 0,
+        "averaged": method.ema_images > 0 and info.state != "published",  # these have no others
         "encoder": kind.encode is not Method.encode,
         "steps": getattr(method, "steps", 0),
         "small": data.images <= MOST_COMPARED,
