@@ -617,6 +617,52 @@ def test_what_strangers_write_is_shown_as_it_is(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_what_strangers_write_does_not_reach_a_terminal(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither as markup, in the progress bar of training, nor as what controls the terminal."""
+    said = io.StringIO()
+    monkeypatch.setattr(common, "err", Console(file=said, force_terminal=True, width=200, highlight=False))
+    (tmp_path / "recipe.toml").write_text('name = "[/][link=http://a.b]c\\u001b[31m"\n[network]\nname = "mlp"\n')
+    words = ["train", tmp_path / "recipe.toml", "--data", pictures, "--images", 20, "--device", "cpu", *NO_FIGURES]
+    assert ganvas(*words, "--out", tmp_path / "run", "--set", "train.batch_size=20") == 0
+    shown = said.getvalue()
+    assert "[/][link=http://a.b]c" in shown
+    assert "\x1b]8" not in shown and "c\x1b[31m" not in shown
+
+
+def test_names_of_classes_and_files_stay_on_their_line(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(pictures / "across", tmp_path / "set" / "a\x1b[31m\n[b]")
+    shutil.copytree(pictures / "down", tmp_path / "set" / "b")
+    (tmp_path / "set" / "b" / "c\x1b[31m\n.png").write_bytes(b"no image")
+    assert ganvas("data", "check", tmp_path / "set") == 0
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"a\x1b[31m\n[b] (20), b (20)" in shown
+    assert r"c\x1b[31m\n.png: not an image" in shown
+
+
+def test_a_damaged_run_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ganvas.cli.looking.out", Console(width=500, highlight=False))
+    make_run(tmp_path / "sound")
+    for name, content in (
+        ("a", "{"),
+        ("b", '{"started": "2026-11-22T10:00:00"}'),
+        ("c", "[" * 5000),
+        ("d", "9" * 5000),
+    ):
+        make_run(tmp_path / name).info_file.write_text(content)
+    make_run(tmp_path / "e").log.file.write_text('{"nimg": "many"}\n{}\n')
+    assert ganvas("runs", tmp_path) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    states = {Path(line.split()[0]).name: line.split()[-1] for line in lines}
+    assert states == {**dict.fromkeys("abcde", "damaged"), "sound": "unknown"}
+
+
 @pytest.mark.parametrize("name", ["../../x", "/abs/x", "..", "", "a\\nb"])
 def test_a_recipe_does_not_choose_a_folder_elsewhere(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -32,6 +32,17 @@ def test_pipes_and_devices_are_not_replaced(tmp_path: Path) -> None:
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK, "/dev/zero"])
+def test_pipes_sockets_and_devices_are_not_read(kind: int | str, tmp_path: Path) -> None:
+    path = tmp_path / "odd"
+    if isinstance(kind, int):
+        os.mknod(path, kind | 0o600)
+    else:
+        path.symlink_to(kind)
+    with pytest.raises(OSError, match="a pipe or a device"):
+        files.read(path)
+
+
 def test_what_can_never_be_written_is_known_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")

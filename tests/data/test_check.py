@@ -88,6 +88,12 @@ def test_unreadable_files_are_reported_however_many(folder):
     assert line.startswith("unreadable: 5 (33.3%, training refuses more than 1%); ") and "bad0.jpg" in line
 
 
+def test_the_range_of_images_with_more_than_8_bits(tmp_path):
+    for i, value in enumerate((0.0, 0.5, 1.02)):
+        Image.new("F", (8, 8), value).save(tmp_path / f"{i}.tiff")
+    assert "3 images of mode F hold values from 0 to 1.02: white is 1" in report_on(tmp_path).lines()
+
+
 def test_nothing_readable_at_all(tmp_path):
     (tmp_path / "bad.png").touch()
     assert "unreadable: 1 (100.0%" in "\n".join(report_on(tmp_path).lines())

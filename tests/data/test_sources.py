@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import stat
 import struct
 import tracemalloc
 import zlib
@@ -20,6 +21,7 @@ import ganvas.data
 from ganvas.core.errors import UserError
 from ganvas.core.settings import parse
 from ganvas.data import DataSettings, ImageSet, ImageSpec, decoding, load, load_unseen, strokes
+from ganvas.data.check import check
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -486,9 +488,20 @@ def test_a_folder_with_the_name_of_a_set_is_told_apart(tmp_path, monkeypatch):
     assert load_from("./strokes").notes == ()
 
 
+def test_a_folder_with_the_name_of_a_downloaded_set_is_told_apart(mnist, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fill(Path("mnist"), 2)
+    data = load_from("mnist", data_dir=mnist)
+    assert len(data) == 5 and len(load_from("./mnist")) == 2
+    assert data.notes == ("'mnist' is the built-in set, not the folder of images of that name here: that is './mnist'",)
+
+
 def test_pipes_are_passed_over_and_links_to_nothing_are_listed(tmp_path):
     fill(tmp_path, 100)
     os.mkfifo(tmp_path / "pipe.png")
+    os.mknod(tmp_path / "socket.png", stat.S_IFSOCK)
+    (tmp_path / "device.png").symlink_to("/dev/zero")
     (tmp_path / "zzz.png").symlink_to(tmp_path / "nothing.png")
     data = load_from(tmp_path)
     assert len(data) == 100 and data.skipped == (f"{tmp_path}/zzz.png: No such file or directory",)
@@ -639,9 +652,13 @@ def test_idx_pictures_are_fitted_like_others(mnist):
     assert load_from("mnist", data_dir=mnist, limit=2, channels=3).spec == ImageSpec(3, 28, 28, 10)
 
 
-def test_idx_labels_of_another_set_are_refused(mnist):
-    (mnist / "train-labels-idx1-ubyte").write_bytes(idx(np.array([1, 2, 3, 26, 5])))
-    assert "labels from 1 to 26 do not fit its 10 classes" in refusal("mnist", data_dir=mnist)
+@pytest.mark.parametrize("label", [26, 200])  # the letters of EMNIST, and damage
+def test_idx_labels_of_another_set_are_refused(mnist, label):
+    (mnist / "train-labels-idx1-ubyte").write_bytes(idx(np.array([1, 2, 3, label, 5])))
+    line = f"labels from 1 to {label} do not fit its 10 classes"
+    assert line in refusal("mnist", data_dir=mnist)
+    with pytest.raises(UserError, match=line):
+        check(DataSettings(name="mnist"), data_dir=mnist)
 
 
 def test_idx_pictures_may_be_oblong(mnist):
@@ -818,10 +835,11 @@ def test_parquet_files_with_other_classes_are_refused(tmp_path):
     assert "list their classes in different orders" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("path", ["../outside.png", "{tmp}/outside.png", "pipe.png", "nothing.png"])
+@pytest.mark.parametrize("path", ["../outside.png", "{tmp}/outside.png", "link.png", "pipe.png", "nothing.png"])
 def test_parquet_opens_only_files_beside_it(tmp_path, path):
     Image.new("L", (8, 8)).save(tmp_path / "outside.png")
     (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "link.png").symlink_to(tmp_path / "outside.png")
     os.mkfifo(tmp_path / "set" / "pipe.png")
     rows = [{"bytes": None, "path": path.format(tmp=tmp_path)}]
     pq.write_table(pa.table({"image": rows}), tmp_path / "set" / "a.parquet")

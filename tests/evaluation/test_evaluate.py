@@ -305,6 +305,17 @@ def test_a_test_split_of_a_few_images_is_no_hindrance(run: Path, folder: Path, c
     assert {"kid", "vendi"} <= found.scores.keys()
 
 
+@pytest.mark.parametrize("count", [1, 8])
+def test_training_evaluates_with_a_test_split_of_a_few_images(
+    tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, count: int
+) -> None:
+    for file in sorted((folder / "test").rglob("*.png"))[count:]:
+        file.unlink()
+    train_settings = {"images": 40, "eval_every": 40, "eval_samples": 100}
+    records = list(train(tiny(data={"name": str(folder)}, train=train_settings), tmp_path / "run", device="cpu"))
+    assert np.isfinite([records[-1]["kid"], records[-1]["vendi"]]).all()
+
+
 def test_the_training_images_are_found_from_anywhere(
     tiny: Callable[..., Recipe], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

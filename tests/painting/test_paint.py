@@ -17,7 +17,7 @@ from ganvas.networks.view import View
 from ganvas.painting import image_files, paint
 from ganvas.painting.paint import Painting, load_painting
 from ganvas.painting.painter import Painter, random_network, trained_network
-from ganvas.painting.subjects import Subject, choose_subjects, encode_files, random_latent, seed_latent
+from ganvas.painting.subjects import Subject, choose_subjects, encode_files, open_files, random_latent, seed_latent
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.class_latents import encode_class
 from ganvas.runs.model import Model, load
@@ -310,6 +310,20 @@ def test_latents_of_pictures_and_files(model: Model, pictures: Path, tmp_path: P
     np.save(tmp_path / "z.npy", found.z.numpy())
     (read,) = choose_subjects(model, z=tmp_path / "z.npy")
     assert torch.equal(read.z, found.z)
+
+
+def test_pictures_with_more_than_8_bits_have_the_white_of_the_training_images(
+    tiny: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    for i, value in enumerate((0.0, 51.0, 255.0, 0.9)):
+        place = tmp_path / "set" / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("F", (8, 8), value).save(place / f"{i}.tiff")
+    recipe = tiny(**RESIDUAL, data={"name": str(tmp_path / "set")}, train={"images": 20, "batch_size": 4})
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    model = load(tmp_path / "run", device="cpu")
+    for i, seen in enumerate((0, 51, 255, 1)):
+        assert (open_files(model, [tmp_path / "set" / "ab"[i % 2] / f"{i}.tiff"]) == seen).all()
 
 
 def test_a_conditional_network_paints_its_classes(conditional: Model) -> None:

@@ -51,7 +51,9 @@ def test_changes_are_laid_over_a_recipe_from_a_file(tmp_path: Path) -> None:
     assert (recipe.name, recipe.train.epochs, recipe.train.seed, recipe.network.name) == ("mine", 7, 5, "mlp")
 
 
-@pytest.mark.parametrize("text", ["[train\n", "trian = 1\n", "[train]\nepocs = 1\n", "\xff"])
+@pytest.mark.parametrize(
+    "text", ["[train\n", "trian = 1\n", "[train]\nepocs = 1\n", "\xff", f"x = {'[' * 5000}", f"x = {'9' * 5000}"]
+)
 def test_a_broken_file_is_one_line(tmp_path: Path, text: str) -> None:
     file = tmp_path / "broken.toml"
     file.write_bytes(text.encode("latin-1"))

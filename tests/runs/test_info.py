@@ -24,6 +24,9 @@ OLD: dict[str, Any] = {  # as ganvas 0.1 wrote it
 }
 
 
+WITHOUT_ZONE = {**OLD, "started": "2026-11-22T10:00:00"}
+
+
 def run_with(tmp_path: Path, content: Any) -> Run:
     run = Run(tmp_path)
     run.info_file.write_text(content if isinstance(content, str) else json.dumps(content))
@@ -43,7 +46,16 @@ def test_a_run_of_an_earlier_version_is_read_and_changed(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "{}", {**OLD, "started": "yesterday"}, {**OLD, "data": {"name": "x"}}, {**OLD, "version": 99}],
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        {**OLD, "started": "yesterday"},
+        WITHOUT_ZONE,
+        {**OLD, "data": {"name": "x"}},
+        {**OLD, "version": 99},
+    ],
 )
 def test_a_damaged_one_is_one_message(content: Any, tmp_path: Path) -> None:
     with pytest.raises(

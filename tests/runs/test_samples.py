@@ -72,6 +72,8 @@ def test_files_are_named_after_their_classes(tmp_path: Path) -> None:
         (tmp_path / "have.dot").mkdir(exist_ok=True)
         written = save(samples([0, 1]), folder, PROVENANCE)
         assert written == [folder / "000005-T-shirt-top.png", folder / "000006-...png"]
+    numbered = [file.name for file in save(samples([2, 2]), tmp_path / "numbers", PROVENANCE)]
+    assert numbered == ["000005-10.png", "000006-10.png"]  # its name, not its number
     save(samples([2, 2]), tmp_path / "a.NPZ", PROVENANCE)
     with np.load(tmp_path / "a.NPZ") as arrays:
         assert [arrays["classes"][label] for label in arrays["labels"]] == ["10", "10"]

@@ -137,14 +137,22 @@ def progress(unit: str = "images") -> "Progress":
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
+        Task,
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
 
+    class Description(ProgressColumn):
+        """What is made; it may be a name that a stranger chose."""
+
+        def render(self, task: Task) -> Text:
+            return Text(printable(task.description))
+
     return Progress(
-        TextColumn("{task.description}", markup=False),
+        Description(),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),

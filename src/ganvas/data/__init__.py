@@ -108,18 +108,28 @@ def load(
     )
 
 
-def load_files(paths: Sequence[Path], settings: DataSettings, spec: ImageSpec) -> np.ndarray:
-    """Decode image files to the shape of a set: uint8 [n, C, H, W]. Raises UserError if one cannot be read."""
-    return load_opened([partial(open_image, path) for path in paths], [str(path) for path in paths], settings, spec)
+def load_files(
+    paths: Sequence[Path], settings: DataSettings, spec: ImageSpec, whites: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """Decode image files to the shape of a set, with its `whites`: uint8 [n, C, H, W].
+
+    Raises UserError if one cannot be read.
+    """
+    opened = [partial(open_image, path) for path in paths]
+    return load_opened(opened, [str(path) for path in paths], settings, spec, whites)
 
 
 def load_opened(
-    images: Sequence[Callable[[], Image.Image]], names: Sequence[str], settings: DataSettings, spec: ImageSpec
+    images: Sequence[Callable[[], Image.Image]],
+    names: Sequence[str],
+    settings: DataSettings,
+    spec: ImageSpec,
+    whites: Mapping[str, float] | None = None,
 ) -> np.ndarray:
     """As `load_files`, for functions that open images; `names` are those of the images in messages."""
     source = Source("images", len(images), lambda i: images[i](), lambda i: names[i])
     side = spec.height if settings.random_crop is None else settings.size or spec.height
-    decoded = decode(source, side, spec.channels, settings.fit)
+    decoded = decode(source, side, spec.channels, settings.fit, whites)
     if decoded.skipped:
         raise UserError(f"cannot read {decoded.skipped[0]}")
     edge = (side - spec.height) // 2  # for random crops: the central one

@@ -95,7 +95,8 @@ def _fitted(content: bytes, run: Run) -> np.ndarray:
         raise UserError(f"this is not an image that can be read: use {', '.join(FORMATS)}") from None
     if size > MOST_PIXELS:
         raise UserError(f"the image is too large: it may have {MOST_PIXELS / 1e6:.0f} million pixels")
-    images = load_opened([opened], ["the image"], run.recipe().data, run.info().data.spec)
+    data = run.info().data
+    images = load_opened([opened], ["the image"], run.recipe().data, data.spec, data.whites)
     return np.moveaxis(images, 1, -1)
 
 

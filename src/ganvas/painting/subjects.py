@@ -50,7 +50,7 @@ def open_files(model: Model, files: Sequence[Path], invert: bool = False) -> np.
 
     Raises UserError for a file that is not an image.
     """
-    images = load_files(files, model.run.recipe().data, model.method.spec)
+    images = load_files(files, model.run.recipe().data, model.method.spec, model.run.info().data.whites)
     return np.moveaxis(255 - images if invert else images, 1, -1)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
 
 from ganvas.core.documents import Document
 from ganvas.core.spec import ImageSpec
@@ -21,6 +21,8 @@ class DataFacts(BaseModel):
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     """files that could not be read"""
+    whites: dict[str, Annotated[float, Field(ge=1, allow_inf_nan=False)]] = {}
+    """the value that is white in images with more than 8 bits, by their Pillow mode"""
     place: str | None = None
     """the folder or file that held them; none: a named set, or one of the hub"""
 

@@ -165,6 +165,7 @@ class Run:
             "spec": data.spec,
             "classes": data.classes,
             "skipped": data.skipped,
+            "whites": dict(data.whites),
             "place": None if place is None else writable(place),
         }
         info = {

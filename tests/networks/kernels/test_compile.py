@@ -115,9 +115,9 @@ def test_no_place_for_the_cache(fresh: Path, monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")
-@pytest.mark.parametrize("open_to_all", ["folder", "file"])
+@pytest.mark.parametrize("why_not", ["open folder", "open file", "of another user"])
 def test_a_cache_that_others_can_write_to_is_not_used(
-    fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, open_to_all: str
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why_not: str
 ) -> None:
     log = tmp_path / "compilations"
     monkeypatch.setenv("CXX", str(compiler(tmp_path, f'echo x >> {log}; exec {real_compiler()} "$@"')))
@@ -125,7 +125,11 @@ def test_a_cache_that_others_can_write_to_is_not_used(
     assert loaded is not None
     (file,) = (fresh / "kernels").glob("*.so")
     assert file.stat().st_mode & 0o777 == file.parent.stat().st_mode & 0o777 == 0o700
-    (file if open_to_all == "file" else file.parent).chmod(0o777)
+    if why_not == "of another user":
+        user = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    else:
+        (file if why_not == "open file" else file.parent).chmod(0o777)
     file.write_bytes(b"what somebody else put there")
     compile.library.cache_clear()
     loaded, why = compile.library("layered")
