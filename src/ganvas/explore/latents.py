@@ -6,8 +6,6 @@ an image (training images, projections) has a thread of its own, so that picture
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal
 
 import anyio.to_thread
@@ -231,26 +229,12 @@ async def draw_steps(page: Connection, fields: dict[str, Any]) -> Frame:
 
 # -- training images ----------------------------------------------------------------------------------------------
 
-_sets: OrderedDict[str, ImageSet] = OrderedDict()  # by fingerprint; the most recently used two
-_reading = threading.Lock()
-
 
 async def _training_images(request: Request, asked: OfRun) -> ImageSet:
     """The training images of a run; raises UserError if they are missing or have changed."""
     studio = request.app.state.studio
     model: Model = await studio.compute(studio.model, asked)
-
-    def read() -> ImageSet:
-        key = model.run.info().data.sha256
-        with _reading:
-            if key not in _sets:
-                _sets[key] = model.data()
-                while len(_sets) > 2:
-                    _sets.popitem(last=False)
-            _sets.move_to_end(key)
-            return _sets[key]
-
-    return await anyio.to_thread.run_sync(read)
+    return await anyio.to_thread.run_sync(studio.training_images, model)
 
 
 async def nearest(request: Request) -> Response:

@@ -7,6 +7,7 @@ server stays free to answer.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,9 +20,11 @@ from ganvas.explore.folder import Folder
 from ganvas.explore.messages import OfRun
 
 if TYPE_CHECKING:
+    from ganvas.data import ImageSet
     from ganvas.runs.model import Model
 
 KEPT = 4  # models in memory
+KEPT_SETS = 2  # sets of training images in memory
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,6 +36,8 @@ class Studio:
     def __init__(self, folder: Folder, device: str = "auto") -> None:
         self.folder, self.device = folder, device
         self._models: OrderedDict[tuple[str, int, bool], Model] = OrderedDict()
+        self._sets: OrderedDict[str, ImageSet] = OrderedDict()  # by fingerprint
+        self._reading = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "studio")
 
     def warm_up(self) -> None:
@@ -65,6 +70,17 @@ class Studio:
                 self._models.popitem(last=False)
         self._models.move_to_end(key)
         return self._models[key]
+
+    def training_images(self, model: Model) -> ImageSet:
+        """The training images of a model, in any thread; raises UserError if they are missing or have changed."""
+        key = model.run.info().data.sha256
+        with self._reading:
+            if key not in self._sets:
+                self._sets[key] = model.data()
+                while len(self._sets) > KEPT_SETS:
+                    self._sets.popitem(last=False)
+            self._sets.move_to_end(key)
+            return self._sets[key]
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
