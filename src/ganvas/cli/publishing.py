@@ -59,7 +59,7 @@ def models(name: Annotated[str | None, Parameter(completer=_models)] = None, *, 
         row = (facts["data"], seen, ", ".join(scores) or "-", size, facts["licence"] or "-")
         table.add_row(cell(facts["model"], "bold"), *map(cell, row))
     out.print(table)
-    line("For example: ganvas sample mnist-quick --label 3; ganvas paint mnist-residual-cppn-tamed --label 7")
+    line("For example: ganvas sample mnist-quick --label 3; ganvas paint mnist-residual-cppn-tamed --label 3")
 
 
 def _facts(name: str) -> dict[str, Any]:
