@@ -179,6 +179,20 @@ def test_panoramas_are_read_and_limits_are_put_back(tmp_path):
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+@pytest.mark.parametrize("large", [True, False])
+def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch, large):
+    to_8_bit, alone = decoding._to_8_bit, []
+
+    def watched(image, whites):
+        alone.append(decoding._ONE_LARGE.locked())
+        return to_8_bit(image, whites)
+
+    monkeypatch.setattr(decoding, "_to_8_bit", watched)
+    monkeypatch.setattr(decoding, "LARGE_PIXELS", 63 if large else 64)
+    assert len(load_from(fill(tmp_path, 20))) == 20
+    assert alone == [large] * 20
+
+
 def test_animations_give_their_first_frame(tmp_path):
     Image.new("RGB", (8, 8), RED).save(
         tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (8, 8), BLUE)], duration=100
