@@ -12,6 +12,7 @@ import pytest
 
 from ganvas.recipes import library
 from ganvas.recipes.recipe import Recipe
+from ganvas.runs import places
 from ganvas.training.train import train
 from tests.cli.test_cli import ganvas
 
@@ -107,7 +108,9 @@ def test_recipes_and_runs_are_completed(run: Path) -> None:
     above = run.parent.parent
     assert completions("train", "", cwd=above) == KNOWN
     assert completions("recipes", "", cwd=above) == KNOWN
-    assert completions("paint", "", cwd=above) == completions("compare", "", cwd=above) == ["runs/tiny"]
+    expected = ["runs/tiny", *places.names()]
+    assert completions("paint", "", cwd=above) == completions("compare", "", cwd=above) == expected
+    assert completions("models", "", cwd=above) == places.names()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -26,7 +26,7 @@ from ganvas.explore.subjects import Ending, FilmEnding, OfNetwork, OfPicture, Of
 if TYPE_CHECKING:
     from ganvas.painting.palette import Palette
 
-AT_ONCE = 2**18  # samples that are painted before looking whether the page still wants the rest
+AT_ONCE = 2**17  # samples that are painted before looking whether the page still wants the rest
 MOST_SAMPLES = 2**32  # of a saved image
 MOST_SIDE = 200_000  # pixels of a saved image
 MOST_IN_MEMORY = 2**26  # pixels of a WebP image, and of a frame of a film
