@@ -569,6 +569,7 @@ def test_mistakes_in_painting(
         (["morph", run, "--seeds", "1,2", "--steps", 2], "draws an image in one step"),
         (["morph", run, "--image", pictures / "down" / "00.png"], "`ganvas encode` searches for them"),
         (["morph", run, "--training", "--seed", 1], "--seed does nothing with --training"),
+        (["morph", run, "--training", "--tile"], "--tile does nothing with --training"),
         (["morph", run, "--training", "--ease", "sine"], "--ease does nothing with --training"),
         (["morph", "--training"], "name the folder of the run"),
         (["sample", run, "--z", "z.npz", "--seed", 0], "do nothing with --z"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ganvas.cli import main
+from ganvas.cli import common, main
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import places
 from ganvas.runs.model import load
@@ -35,7 +35,10 @@ def ganvas(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, 
     return call
 
 
-def test_models_lists_what_comes_with_ganvas(ganvas: Callable[..., tuple[int, str, str]]) -> None:
+def test_models_lists_what_comes_with_ganvas(
+    ganvas: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common.out, "width", 80)
     code, text, _ = ganvas("models")
     assert code == 0 and all(name in text for name in places.names())
 
@@ -81,8 +84,8 @@ def test_push_uploads(
 ) -> None:
     hub.token = "hf_secret"
     monkeypatch.setenv("HF_TOKEN", hub.token)
-    code, text, _ = ganvas("push", run, "me/bars", "--license", "cc0-1.0")
-    assert code == 0 and "hub:me/bars" in text
+    code, text, _ = ganvas("push", run, "hub:me/bars", "--license", "cc0-1.0")
+    assert code == 0 and "others use it as hub:me/bars\n" in text
     assert b"# bars" in hub.repos["me/bars"]["main"]["README.md"]
 
 
@@ -92,6 +95,7 @@ def test_push_uploads(
         ([], "nowhere to publish"),
         (["me/bars"], "under which licence"),
         (["bars", "--licence", "mit"], "write it as hub:owner/name"),
+        (["me/bars@v2", "--licence", "mit"], "cannot upload to a revision: write me/bars"),
         (["me/bars", "--licence", " "], "needs a licence"),
         (["--licence", "mit\nx", "--out", "model"], "needs a licence"),
     ],

@@ -48,8 +48,10 @@ def test_a_folder_of_the_user_comes_first(
 
 
 def test_an_unknown_name_is_refused(models: Path) -> None:
-    with pytest.raises(UserError, match="'stripes' does not exist"):
+    with pytest.raises(UserError, match="'stripes' does not exist: name a folder"):
         Run.existing("stripes")
+    with pytest.raises(UserError, match="'barz' does not exist: did you mean the model 'bars'"):
+        Run.existing("barz")
 
 
 def test_a_painting_knows_the_name_of_its_model(models: Path, tmp_path: Path) -> None:

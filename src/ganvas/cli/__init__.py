@@ -1,6 +1,7 @@
 """The command line. Every command is a few lines; the same can be done from Python."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -49,6 +50,7 @@ def main(words: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):  # file names may not be valid text
         with suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # no lines for each retry: the last error is told in one
     logging.getLogger("ganvas").addHandler(_WARNINGS)
     warnings.showwarning = lambda message, *_, **__: say("[yellow]warning:[/]", str(message))
     try:

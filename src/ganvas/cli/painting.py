@@ -206,7 +206,7 @@ class SubjectOptions:
 
     def refuse_all(self, why: str) -> None:
         """Raise UserError for any option but the device."""
-        self.refuse(*OF_WHAT, "palette", "size", "scale", "center", "zoom", "supersample", why=why)
+        self.refuse(*OF_WHAT, "palette", "size", "scale", "center", "zoom", "supersample", "tile", why=why)
 
     def refuse(self, *names: str, why: str) -> None:
         """Raise UserError for any of these options that is given."""

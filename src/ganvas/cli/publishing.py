@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.prompt import Prompt
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from ganvas.cli.common import Checkpoint, DataDir, Device, Json, RunFolder, app, cell, err, line, out, print_json
 from ganvas.core import files
@@ -49,17 +50,16 @@ def models(name: Annotated[str | None, Parameter(completer=_models)] = None, *, 
         ]
         print_json("models", rows)
         return
-    columns = ("model", "images", "seen", "scores", "size", "licence")
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    longest = max(len(facts["model"]) for facts in found)  # a name that is cut short cannot be used
+    columns = ("scores", "size", "licence")
+    table = Table(Column("model", min_width=longest), *columns, box=None, header_style="bold", pad_edge=False)
     for facts in found:
-        scores = [
-            f"{metric_heading(key)[:-2]} {number(facts['scores'][key])}" for key in LISTED if key in facts["scores"]
-        ]
-        seen, size = f"{facts['nimg']:,}", files.say_size(facts["bytes"])
-        row = (facts["data"], seen, ", ".join(scores) or "-", size, facts["licence"] or "-")
-        table.add_row(cell(facts["model"], "bold"), *map(cell, row))
+        listed = {key: facts["scores"][key] for key in LISTED if key in facts["scores"]}
+        scores = Text("\n".join(f"{metric_heading(key)[:-2]} {number(score)}" for key, score in listed.items()))
+        size, licence = files.say_size(facts["bytes"]), facts["licence"] or "-"
+        table.add_row(cell(facts["model"], "bold"), scores, cell(size), cell(licence))
     out.print(table)
-    line("For example: ganvas sample mnist-quick --label 3; ganvas paint mnist-residual-cppn-tamed --label 3")
+    line("ganvas models NAME shows the card of one: its images, settings and limits.")
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -125,7 +125,10 @@ def push(
     if repo is None and out_dir is None:
         raise UserError("nowhere to publish: name OWNER/NAME on the hub, or --out FOLDER")
     if repo is not None:
-        places.repo(repo)
+        given = repo
+        repo, revision = places.repo(repo)  # without hub:
+        if revision:
+            raise UserError(f"cannot upload to a revision: write {repo} instead of '{given}'")
     if licence is None:
         if not (sys.stdin.isatty() and err.is_terminal):
             raise UserError("under which licence may others use it? Name one: --licence cc-by-4.0, say")

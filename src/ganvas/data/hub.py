@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from ganvas.core import hub
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError
 from ganvas.core.files import expanded
@@ -55,12 +56,12 @@ def named(name: str, published: Published, split: Split, data_dir: Path | None) 
 
     remote = f"{published.folder}/{parquet_file}"
     try:
-        file = Path(hf_hub_download(published.repo, remote, repo_type="dataset", local_dir=home, endpoint=_endpoint()))
+        found = hf_hub_download(published.repo, remote, repo_type="dataset", local_dir=home, endpoint=hub.endpoint())
     except Exception as error:  # no network, server errors, a full disk: the library raises many kinds of errors
         official = " and ".join(f"{stem}.gz" for stem in idx.stems(split))
         files = f"{official}, or {parquet_file}," if published.idx else parquet_file
-        raise UserError(f"cannot download '{name}' ({_first_line(error)}): put {files} into {home}") from None
-    return _from_parquet(name, published, file)
+        raise UserError(f"cannot download '{name}' ({hub.first_line(error)}): put {files} into {home}") from None
+    return _from_parquet(name, published, Path(found))
 
 
 def _from_parquet(name: str, published: Published, path: Path) -> Source:
@@ -102,7 +103,7 @@ def by_id(name: str, split: Split) -> Source:
     except RepositoryNotFoundError:
         raise UserError(f"'{name}' is neither a folder here nor a public set on the hub: check it") from None
     except Exception as error:  # no network, server errors, a full disk: the library raises many kinds of errors
-        raise Unreachable(f"no folder '{name}' here, and the hub download failed: {_first_line(error)}") from None
+        raise Unreachable(f"no folder '{name}' here, and the hub download failed: {hub.first_line(error)}") from None
     return parquet.from_files(name, [folder / file for file in chosen])
 
 
@@ -140,7 +141,7 @@ def _listed(repo: str, revision: str) -> list[Path]:
     from huggingface_hub import get_cached_repo_tree
 
     _download(repo, revision, [".gitattributes"])  # a small file that every set has; the listing is cached with it
-    tree = get_cached_repo_tree(repo, repo_type="dataset", revision=revision, cache_dir=_cache())
+    tree = get_cached_repo_tree(repo, repo_type="dataset", revision=revision, cache_dir=hub.cache())
     return sorted(Path(file.path) for file in tree if file.path.endswith(".parquet"))
 
 
@@ -154,20 +155,7 @@ def _download(repo: str, revision: str, files: list[str]) -> Path:
             repo_type="dataset",
             revision=revision,
             allow_patterns=files,
-            cache_dir=_cache(),
-            endpoint=_endpoint(),
+            cache_dir=hub.cache(),
+            endpoint=hub.endpoint(),
         )
     )
-
-
-def _cache() -> Path:
-    return cache_dir() / "hub"
-
-
-def _endpoint() -> str | None:
-    """Another server with the hub's interface; None: the hub itself."""
-    return os.environ.get("HF_ENDPOINT")
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

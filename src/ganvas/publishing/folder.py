@@ -1,8 +1,8 @@
 """A published model: a run directory with what sampling, painting and scoring need, and nothing of its machine.
 
 It has the recipe, the facts of the run, one checkpoint without what only training needs, the latents of some training
-images of each class if there is an encoder, the evaluations of that checkpoint, samples, and a model card. Everything
-that works on a run works on it, except training.
+images of each class if there is an encoder, the evaluations of that checkpoint, samples, and a model card. It works
+wherever a run does, but it cannot be trained further, and it has no records whose curves could be drawn.
 """
 
 from pathlib import Path

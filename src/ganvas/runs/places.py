@@ -1,12 +1,10 @@
 """Where a run is: in a folder of the user, among the models that come with ganvas, or on the Hugging Face hub."""
 
-import os
 import re
 from importlib import resources
 from pathlib import Path
 
-from ganvas.core import files
-from ganvas.core.cache import cache_dir
+from ganvas.core import files, hub
 from ganvas.core.errors import UserError
 
 HUB = "hub:"
@@ -50,11 +48,6 @@ def repo(name: str) -> tuple[str, str | None]:
     return place, revision or None
 
 
-def endpoint() -> str | None:
-    """Another server with the hub's interface; None: the hub itself."""
-    return os.environ.get("HF_ENDPOINT")
-
-
 def _models() -> Path:
     return Path(str(resources.files("ganvas.runs"))) / "models"
 
@@ -71,8 +64,8 @@ def _download(name: str) -> Path:
                 place,
                 revision=revision,
                 allow_patterns=list(PUBLISHED),
-                cache_dir=cache_dir() / "hub",
-                endpoint=endpoint(),
+                cache_dir=hub.cache(),
+                endpoint=hub.endpoint(),
             )
         )
     except GatedRepoError:
@@ -80,8 +73,7 @@ def _download(name: str) -> Path:
     except (RepositoryNotFoundError, RevisionNotFoundError):
         raise UserError(f"there is no public model '{name}' on the hub: check its name") from None
     except Exception as error:  # no network, server errors, a full disk: the library raises many kinds of errors
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"cannot download '{name}': {reason}") from None
+        raise UserError(f"cannot download '{name}': {hub.first_line(error)}") from None
     if not (folder / "run.json").is_file():
         raise UserError(f"'{name}' is no model of ganvas: it has no run.json")
     return folder

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,8 @@ class Run:
         run = cls(place, None if place == files.expanded(path) else str(path))
         if not run.is_run():
             what = "holds no run" if run.path.is_dir() else "does not exist"
+            if similar := get_close_matches(str(path), places.names(), n=1):
+                raise UserError(f"'{path}' {what}: did you mean the model '{similar[0]}'?")
             raise UserError(
                 f"'{path}' {what}: name a folder that `ganvas train` has made (`ganvas runs` lists them), "
                 "or a model (`ganvas models`)"
