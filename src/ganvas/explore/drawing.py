@@ -27,11 +27,11 @@ Class = Annotated[int, Field(ge=0, lt=100_000)]
 
 def facts_of(run: Run) -> dict[str, Any]:
     """What the page has to know of a run."""
-    from ganvas.methods import METHODS, Method
+    from ganvas.methods import METHODS
 
     recipe, info = run.recipe(), run.info()
     data = info.data
-    method, kind = recipe.method, METHODS[recipe.method.name]
+    method = recipe.method
     return {
         "classes": list(data.classes) if getattr(method, "conditional", False) else [],
         "latent": method.latent_size,
@@ -40,7 +40,7 @@ def facts_of(run: Run) -> dict[str, Any]:
         "channels": data.spec.channels,
         "any_size": recipe.network.name == "cppn",
         "averaged": method.ema_images > 0 and info.state != "published",  # these have no others
-        "encoder": kind.encode is not Method.encode,
+        "encoder": METHODS[method.name].has_encoder(),
         "steps": getattr(method, "steps", 0),
         "small": data.images <= MOST_COMPARED,
         "images": data.images,

@@ -159,9 +159,10 @@ class Method(ABC):
         """The numbers of a latent, followed by those of its one-hot class if `decode` needs labels."""
         return self.settings.latent_size + (self.spec.num_classes if self.conditional else 0)
 
-    @property
-    def has_encoder(self) -> bool:
-        return type(self).encode is not Method.encode
+    @classmethod
+    def has_encoder(cls) -> bool:
+        """Whether `encode` turns images into latents."""
+        return cls.encode is not Method.encode
 
     def encode(self, images: Tensor) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] -> latents [B, latent]; raises UserError for a method without an encoder."""

@@ -55,7 +55,7 @@ def encode(
     """
     if label is not None:
         model.labels(label, 1)  # refuses a run that is not conditional
-    if search is None and model.method.has_encoder:
+    if search is None and model.method.has_encoder():
         found = Encoded(model.encode(originals).cpu(), None, originals, originals)
     else:
         found = _searched(model, originals, label, STEPS if search is None else search, progress)

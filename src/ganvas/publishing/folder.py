@@ -11,7 +11,6 @@ from ganvas.core import files
 from ganvas.core.errors import UserError
 from ganvas.core.settings import to_toml
 from ganvas.evaluation import document
-from ganvas.methods.encoding import EncodingMethod
 from ganvas.publishing import card
 from ganvas.runs import checkpoint, class_latents, samples
 from ganvas.runs.info import RunInfo
@@ -57,7 +56,7 @@ def publish(
 
 def _latents(model: Model, data_dir: Path | None) -> dict[int, class_latents.ClassLatents]:
     """The latents of every class by number, for a run with an encoder."""
-    if not isinstance(model.method, EncodingMethod) or not model.classes:
+    if not (model.method.has_encoder() and model.classes):
         return {}
     encoded = class_latents.LatentsOfClasses(model, data_dir)
     return {index: encoded(name) for index, name in enumerate(model.classes)}

@@ -86,7 +86,7 @@ def projecting(
         apart = torch.stack([(decoded - one).flatten(1).square().mean(1) for one in target])  # [N, draws]
     nearest = apart.topk(starts, largest=False)
     first, least = drawn[nearest.indices], nearest.values  # [N, starts, latent], [N, starts]
-    if method.has_encoder:  # in place of the last start
+    if method.has_encoder():  # in place of the last start
         first[:, -1] = model.encode(pixels)
         with deterministic():
             least[:, -1] = (method.decode(first[:, -1]) - target).flatten(1).square().mean(1)
