@@ -71,11 +71,6 @@ class MethodSettings(Settings):
     ema_images: Annotated[NonNegativeInt, BuildTime()] = 0
     """half-life of the moving average of G's weights, in images seen (shorter early in a run); 0 = none"""
 
-    @property
-    def unfit_evaluators(self) -> tuple[str, ...]:
-        """Names of the evaluators whose features the method trains on, and which therefore do not rank its runs."""
-        return ()
-
     def images_at_once(self, batch: int) -> int:
         """How many images a step holds at the same time, with batches of `batch`."""
         return batch
