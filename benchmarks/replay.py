@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 from ganvas.compute.device import choose, deterministic
+from ganvas.core.spec import Sides
 from ganvas.data import Batches, ImageSet
 from ganvas.recipes import library
 
@@ -22,11 +23,11 @@ RECIPES = (
 )
 
 
-def noise_like(name: str, side: int | None) -> ImageSet:
+def noise_like(name: str, sides: Sides | None) -> ImageSet:
     """Images of the size and number of classes of a data set, which need not be here."""
-    channels, size = (1, 28) if name in ("mnist", "strokes") else (3, 32)
-    size = side or size
-    pixels = np.random.default_rng(0).integers(0, 256, (2048, channels, size, size), dtype=np.uint8)
+    channels, side = (1, 28) if name in ("mnist", "strokes") else (3, 32)
+    height, width = sides or (side, side)
+    pixels = np.random.default_rng(0).integers(0, 256, (2048, channels, height, width), dtype=np.uint8)
     return ImageSet("noise", pixels, np.arange(2048) % 10, tuple(map(str, range(10))))
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     for name in args.recipes.split(","):
         recipe = library.load(name)
         compute = choose(args.device, recipe.train.precision)
-        data = noise_like(recipe.data.name, recipe.data.size)
+        data = noise_like(recipe.data.name, recipe.data.sides)
         speeds = {False: 0.0, True: 0.0}
         for replay in (False, True, False, True):
             method = recipe.build(data.spec, compute)

@@ -113,7 +113,7 @@ def test_without_shuffling_every_epoch_is_in_the_order_of_the_set() -> None:
 def test_random_crops_are_crops_of_their_image_and_others_each_epoch() -> None:
     """Pixels count from 0 to 24, so that the first pixel of a crop tells where it begins."""
     whole = np.arange(25, dtype=np.uint8).reshape(1, 1, 5, 5).repeat(300, 0)
-    data = ImageSet("crops", random_crops(whole, 3), np.arange(300), ("one",) * 300, whole=whole)
+    data = ImageSet("crops", random_crops(whole, (3, 3)), np.arange(300), ("one",) * 300, whole=whole)
     batches, epochs = Batches(data, 300, seed=3), []
     for _ in range(2):
         images, labels = batches.next()
@@ -128,7 +128,7 @@ def test_random_crops_are_crops_of_their_image_and_others_each_epoch() -> None:
 
 def test_random_crops_resume_anywhere() -> None:
     whole = np.random.default_rng(0).integers(0, 256, (9, 1, 6, 6), np.uint8)
-    data = ImageSet("crops", random_crops(whole, 4), whole=whole)
+    data = ImageSet("crops", random_crops(whole, (4, 4)), whole=whole)
     stream, resumed = Batches(data, 4, seed=1), Batches(data, 4, seed=1)
     images = [stream.next().images for _ in range(5)]
     resumed.nimg = 12
@@ -136,5 +136,18 @@ def test_random_crops_resume_anywhere() -> None:
 
 
 def test_a_crop_larger_than_the_images_is_refused() -> None:
-    with pytest.raises(UserError, match=r"larger than the images: lower data\.random_crop"):
-        random_crops(np.zeros((2, 1, 5, 6), np.uint8), 6)
+    images = np.zeros((2, 1, 5, 6), np.uint8)
+    for sides in ((6, 6), (6, 5), (5, 7)):
+        with pytest.raises(UserError, match=r"larger than the images of 6x5: lower data\.random_crop"):
+            random_crops(images, sides)
+    assert random_crops(images, (5, 6)).shape == images.shape
+
+
+def test_random_crops_of_any_shape() -> None:
+    """Pixels count from 0 to 34, row by row: a crop of 2 rows and 4 columns begins in rows 0 to 3, columns 0 to 3."""
+    whole = np.arange(35, dtype=np.uint8).reshape(1, 1, 5, 7).repeat(300, 0)
+    data = ImageSet("crops", random_crops(whole, (2, 4)), whole=whole)
+    drawn = ((Batches(data, 300, seed=3).next().images + 1) * 127.5).round().int()[:, 0]
+    for crops in (drawn, torch.from_numpy(data.images[:, 0].astype(np.int32))):
+        assert (crops - crops[:, :1, :1] == torch.tensor([[0, 1, 2, 3], [7, 8, 9, 10]])).all()
+        assert set(crops[:, 0, 0].tolist()) == {7 * row + column for row in range(4) for column in range(4)}

@@ -33,7 +33,7 @@ def report_on(folder, **settings):
 
 def test_a_sound_folder(folder):
     report = report_on(folder)
-    assert report.count == 10 and (report.size, report.channels) == (64, 3)
+    assert report.count == 10 and (report.size, report.sides, report.channels) == (64, (64, 64), 3)
     assert report.classes == {"cats": 5, "dogs": 5}
     assert (report.exact, report.near, report.skipped) == (0, 0, ())
     assert report.megabytes == 10 * 3 * 64 * 64 / 1e6
@@ -53,6 +53,20 @@ def test_sizes_and_modes_are_those_before_fitting(folder):
         "originals: 20 to 64 (median 64) wide, 64 to 300 (median 64) high, Pillow modes RGB (10), L (1)"
         in report.lines()
     )
+
+
+def test_images_of_any_shape_are_compared_in_all_their_parts(folder):
+    """Two that differ only in the last columns of a wide image are no near duplicates."""
+    for name, last in (("x", 0), ("y", 255)):
+        pixels = np.asarray(scene(50).resize((48, 16))).copy()
+        pixels[:, 36:] = last
+        Image.fromarray(pixels).save(folder / "cats" / f"{name}.png")
+    report = report_on(folder, size="48x16")
+    assert (report.size, report.sides, report.near) == ("48x16", (16, 48), 0)
+    assert report.lines()[0].endswith("12 images, used as 48 x 16 colour pixels")
+    scene(50).resize((48, 16)).save(folder / "cats" / "z.png")
+    scene(50).resize((480, 160)).save(folder / "dogs" / "z.png")
+    assert report_on(folder, size="48x16").near == 1
 
 
 def test_exact_duplicates_are_named(folder):

@@ -261,6 +261,51 @@ def test_letterbox_keeps_everything_on_black(tmp_path, size):
     assert [pixels[:, 15, x].tolist() for x in (3, 15, 26)] == [list(RED), list(GREEN), list(BLUE)]
 
 
+@pytest.mark.parametrize("size", [(90, 30), (30, 90)])
+def test_crop_covers_any_shape(tmp_path, size):
+    """A shape of the same proportions keeps all three stripes; a wider or narrower one cuts the centre out."""
+    folder = three_stripes(tmp_path, size)
+    width, height = (side // 3 for side in size)
+    whole = only(folder, size=f"{width}x{height}")
+    assert whole.shape == (3, height, width)
+    long = whole if width > height else whole.transpose(0, 2, 1)
+    assert [long[:, 5, x].tolist() for x in (3, 15, 26)] == [list(RED), list(GREEN), list(BLUE)]
+    tall = only(folder, size="10x40") if width > height else only(folder, size="40x10").transpose(0, 2, 1)
+    assert (tall[:, :, 1:-1] == np.array(GREEN).reshape(3, 1, 1)).all()
+
+
+@pytest.mark.parametrize("size", [(90, 30), (30, 90)])
+def test_letterbox_fills_any_shape_with_black(tmp_path, size):
+    """Stripes of 90 x 30 fill 60 x 20 of 60 x 30 pixels, and those of 30 x 90 fill 10 x 30 of them."""
+    pixels = only(three_stripes(tmp_path, size), size="60x30", fit="letterbox")
+    assert pixels.shape == (3, 30, 60)
+    seen = np.argwhere(pixels.any(0))
+    box = seen.min(0).tolist() + (seen.max(0) + 1).tolist()
+    assert box == ([5, 0, 25, 60] if size == (90, 30) else [0, 25, 30, 35])
+
+
+def test_a_large_photograph_on_its_side_keeps_its_detail(tmp_path):
+    """JPEGs are decoded smaller if they stay large enough, also where width and height change places."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lines = np.zeros((400, 1600), np.uint8)
+    lines[:, ::2] = 255  # columns of the file, rows of the photograph
+    lines[:200] = 255
+    Image.fromarray(lines).save(tmp_path / "a.jpg", quality=95, exif=exif)
+    pixels = only(tmp_path, size="20x80")[0].astype(int)
+    assert pixels.shape == (80, 20)
+    assert (pixels[:, 11:] >= 250).all() and (abs(pixels[:, :9] - 127) <= 12).all()
+
+
+@pytest.mark.parametrize("size", ["64x32", "32x64"])
+@pytest.mark.parametrize("own", [(400, 1), (1, 400)])
+def test_letterbox_keeps_a_line_in_any_shape(tmp_path, own, size):
+    Image.new("L", own, 200).save(tmp_path / "a.png")
+    width, height = map(int, size.split("x"))
+    pixels = only(tmp_path, size=size, fit="letterbox")[0]
+    assert (pixels == 200).sum() == (width if own[0] > 1 else height)
+
+
 @pytest.mark.parametrize("size", [(400, 1), (1, 400)])
 def test_letterbox_keeps_a_line(tmp_path, size):
     Image.new("L", size, 200).save(tmp_path / "a.png")
@@ -273,6 +318,7 @@ def test_pad_centres_without_scaling(tmp_path):
     pixels = only(tmp_path, size=8, fit="pad")[0]
     assert np.argwhere(pixels).tolist() == [[y, x] for y in (3, 4) for x in (2, 3, 4, 5)]
     assert only(tmp_path, size=2, fit="pad").tolist() == [[[255, 255], [255, 255]]]
+    assert only(tmp_path, size="6x1", fit="pad").tolist() == [[[0, 255, 255, 255, 255, 0]]]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])  # large JPEGs take a short cut
@@ -305,6 +351,24 @@ def test_limit_takes_the_first(tmp_path):
     fill(tmp_path, 5)
     assert load_from(tmp_path, limit=2).images[:, 0, 0, 0].tolist() == [0, 1]
     assert len(load_from(tmp_path, limit=99)) == 5
+
+
+@pytest.mark.parametrize("given", [64, "64", "64x64", 64.0])
+def test_one_size_is_one_setting(given):
+    assert parse(DataSettings, {"size": given}, "data").size == 64
+
+
+def test_a_size_is_width_by_height():
+    settings = parse(DataSettings, {"size": "192x128", "random_crop": "9x8"}, "data")
+    assert (settings.size, settings.sides, settings.crop_sides) == ("192x128", (128, 192), (8, 9))
+
+
+@pytest.mark.parametrize(
+    "size", [0, -8, True, 1.5, "8x", "x8", "0x8", "8x0", "8 x 8", "8x8x8", "wide", "9" * 20, [8, 8]]
+)
+def test_what_is_no_size_is_refused(size):
+    with pytest.raises(UserError, match=r"'data\.size' is .*: write the side of a square .*, such as 192x128$"):
+        parse(DataSettings, {"size": size}, "data")
 
 
 @pytest.mark.parametrize("setting", [{"size": 0}, {"limit": 0}, {"channels": 2}, {"fit": "stretch"}, {"name": ""}])
@@ -579,7 +643,9 @@ def test_more_unreadable_pictures_are_refused(tmp_path):
     line = refusal(tmp_path)
     assert line.startswith("5 of 100 images") and "more than 1%: repair or remove them" in line
     assert "a.png: " in line and "b.gif: " in line and line.endswith("...)")
-    assert "bomb" in " ".join(decoding.decode(ganvas.data.find(DataSettings(name=str(tmp_path))), 8, 3, "crop").skipped)
+    assert "bomb" in " ".join(
+        decoding.decode(ganvas.data.find(DataSettings(name=str(tmp_path))), (8, 8), 3, "crop").skipped
+    )
 
 
 # Names
@@ -662,6 +728,11 @@ def test_idx_pictures_are_fitted_like_others(mnist):
     assert (padded[4, 0, 2:30, 2:30] == 4).all() and padded[4].sum() == 4 * 28 * 28
     by_pillow = load_from("mnist", data_dir=mnist, size=33, fit="pad", channels=3).images
     assert (by_pillow == load_from("mnist", data_dir=mnist, size=33, fit="pad").images).all()
+    wide = load_from("mnist", data_dir=mnist, size="41x30", fit="pad").images
+    assert wide.shape == (5, 1, 30, 41)
+    assert (wide == load_from("mnist", data_dir=mnist, size="41x30", fit="pad", channels=3).images[:, :1]).all()
+    cropped = load_from("mnist", data_dir=mnist, size="40x20", fit="pad").images[4, 0]
+    assert (cropped[:, 6:34] == 4).all() and cropped.sum() == 4 * 20 * 28
     assert (load_from("mnist", data_dir=mnist, size=14, limit=2).images[1] == 1).all()
     assert load_from("mnist", data_dir=mnist, limit=2, channels=3).spec == ImageSpec(3, 28, 28, 10)
 
@@ -1036,3 +1107,17 @@ def test_random_crops_are_of_whole_pictures_and_unseen_ones_are_cropped_alike(tm
     file = next((tmp_path / "train").rglob("*.png"))
     given = ganvas.data.load_files([file], settings, data.spec)  # the middle, not the whole made smaller
     assert (given[0] == np.moveaxis(np.asarray(Image.open(file)), -1, 0)[:, 1:7, 1:7]).all()
+
+
+def test_unseen_and_given_images_get_the_shape_of_the_training_images(tmp_path: Path) -> None:
+    for crop, shape, rows, columns in (
+        (None, (6, 8), slice(1, 7), slice(0, 8)),
+        ("6x2", (2, 6), slice(3, 5), slice(1, 7)),
+    ):
+        settings = DataSettings(name=str(in_splits(tmp_path)), size="8x6", random_crop=crop)
+        data = load(settings)
+        unseen = ganvas.data.load_unseen(settings, data)
+        assert data.images.shape[2:] == shape and unseen is not None and unseen.images.shape[2:] == shape
+        file = next((tmp_path / "train").rglob("*.png"))  # of 8 x 8 pixels
+        given = ganvas.data.load_files([file], settings, data.spec)
+        assert (given[0] == np.moveaxis(np.asarray(Image.open(file)), -1, 0)[:, rows, columns]).all()

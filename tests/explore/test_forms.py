@@ -37,14 +37,15 @@ def test_each_kind_of_setting_has_its_input() -> None:
     kinds = {key: found[key]["kind"] for key in ("data.name", "data.size", "data.flips", "data.fit", "train.schedule")}
     assert kinds == {
         "data.name": "text",
-        "data.size": "integer",
+        "data.size": "text",
         "data.flips": "boolean",
         "data.fit": "choice",
         "train.schedule": "toml",
     }
     assert found["data.fit"]["choices"] == ["crop", "letterbox", "pad"]
     assert found["data.channels"]["choices"] == [1, 3] and found["data.channels"]["optional"]
-    assert found["data.size"]["min"] == 1 and found["data.size"]["optional"]
+    assert found["data.size"]["optional"] and found["data.limit"]["kind"] == "integer"
+    assert found["data.limit"]["min"] == 1 and found["data.limit"]["optional"]
     assert found["train.batch_size"]["value"] == 64
     assert found["method.lr"]["help"].startswith("learning rate of G")
     assert all(field["help"] for field in found.values())
@@ -65,6 +66,11 @@ def test_the_main_settings_begin_with_images_and_length() -> None:
         "train.images",
         "train.seed",
     ]
+
+
+@pytest.mark.parametrize(("typed", "size"), [("48", 48), ("192x128", "192x128"), (None, None)])
+def test_a_size_is_typed_in_as_text(typed: str | None, size: int | str | None) -> None:
+    assert changed("strokes-cdcgan", words_of({"data.size": typed})).data.size == size
 
 
 @pytest.mark.parametrize(

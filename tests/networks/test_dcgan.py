@@ -5,6 +5,7 @@ from torch import nn
 
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
+from ganvas.core.spec import read_sides
 from ganvas.networks.dcgan import DCGAN
 
 FIRST_DRAWS = (0.01211026, 1.012908, 0.02326086, -0.02172039, 0.001938427, 0.0239295)  # of seed 0, in release 0.1
@@ -21,6 +22,20 @@ def test_any_size(size: tuple[int, int], channels: int, classes: int) -> None:
     assert images.shape == (2, channels, *size)
     assert images.abs().max() <= 1
     assert config.discriminator(spec, 2)(images, labels).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("sides", "near"),
+    [((30, 30), "24 or 32"), ((100, 190), "160x96 or 192x128"), ((12, 100), "112x16"), ((33, 32), "32 or 32x40")],
+)
+def test_kernel_4_names_the_sizes_nearby_that_it_can_halve(sides: tuple[int, int], near: str) -> None:
+    config = DCGAN(base=4, kernel=4)
+    with pytest.raises(UserError, match=f"network.kernel=5, or data.size={near}$"):
+        config.generator(ImageSpec(1, *sides, 0), 10)
+    for size in near.split(" or "):
+        height, width = read_sides(size)
+        images = config.generator(ImageSpec(1, height, width, 0), 10)(torch.randn(2, 10))
+        assert images.shape == (2, 1, height, width)
 
 
 def test_the_networks_of_mnist_have_the_published_sizes() -> None:

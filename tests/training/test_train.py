@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from ganvas.core.errors import RunFailed, UserError
 from ganvas.core.images import ImageSpec
 from ganvas.core.version import VERSION
 from ganvas.data import Batches
+from ganvas.evaluation.evaluate import evaluate
 from ganvas.methods.gan import GAN
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.model import load
@@ -46,6 +48,29 @@ def test_a_run_directory_explains_itself(tiny: Callable[..., Recipe], tmp_path: 
     ].keys()
     assert [record["nimg"] for record in records] == [40, 60, 80, 120, 160, 180, 200, 240]
     assert [record["nimg"] for record in records if "score" in record] == [60, 120, 180, 240]
+
+
+@pytest.mark.parametrize("network", [{"name": "dcgan", "base": 8}, {"name": "resnet", "base": 4}, {"name": "mlp"}])
+def test_images_that_are_not_square_are_trained_sampled_and_evaluated(
+    tiny: Callable[..., Recipe], tmp_path: Path, network: dict[str, Any]
+) -> None:
+    recipe = tiny(data={"size": "24x16"}, network=network, train={"images": 120})
+    assert 'size = "24x16"' in recipe.to_toml()
+    list(train(recipe, tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert run.recipe().data == recipe.data and run.info().data.spec[1:3] == (16, 24)
+    assert list(train(tiny(data={"size": "24x16"}, network=network, train={"images": 120}), run.path)) == []  # the same
+    sheet = images.load_png(run.sheets()[-1])[0]
+    classes = len(run.info().data.classes)
+    assert sheet.shape[:2] == (8 * (16 + 2) + 2, classes * (24 + 2) + 2)
+    strip = images.load_png(run.sheet_file)[0]
+    assert strip.shape[:2] == (len(run.sheets()) * (16 + 2), sheet.shape[1])
+    drawn = load(run.path, "last", "cpu").sample(8 * classes).images
+    assert drawn.shape[:3] == (8 * classes, 16, 24)
+    assert (images.grid(drawn, classes) == sheet).all()
+    found = evaluate(run.path, "last", n=100, device="cpu")
+    assert (found.protocol.data.height, found.protocol.data.width) == (16, 24)
+    assert found.protocol.evaluator.resize == "bilinear, antialiased, stretched to a square"
 
 
 def test_newest_and_best_checkpoints_are_kept(

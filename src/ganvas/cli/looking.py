@@ -251,7 +251,7 @@ def check(
         names = ("name", "count", "channels", "size", "classes", "exact", "near", "skipped", "notes", "megabytes")
         print_json("data check", [{key: getattr(report, key) for key in names}])
         return
-    spec = ImageSpec(report.channels, report.size, report.size, 0)
+    spec = ImageSpec(report.channels, *report.sides, 0)
     batch = max(8, min(128, PIXELS_TIMED_AT_ONCE // (spec.height * spec.width)))
     for text in report.lines():
         line(text)

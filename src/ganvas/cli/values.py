@@ -4,6 +4,7 @@ import math
 import re
 
 from ganvas.core.errors import UserError
+from ganvas.core.spec import Sides, read_sides
 
 MOST_NUMBERS = 10_000  # in a range
 LARGEST = 2**63 - 1
@@ -17,12 +18,12 @@ UNITS = {"mm": 1.0, "cm": 10.0, "in": 25.4}  # in millimetres
 NUMBER, UNIT = r"(\d{1,6}(?:\.\d{1,6})?)", r"(mm|cm|in)"
 
 
-def read_size(text: str) -> tuple[int, int]:
+def read_size(text: str) -> Sides:
     """Parse `1080` or `1920x1080` (width x height) into (height, width); raises UserError."""
-    found = re.fullmatch(r"(\d{1,10})(?:x(\d{1,10}))?", text.strip())
-    if found is None:
-        raise UserError(f"cannot read the size '{text}': write 1080, or 1920x1080 for width x height")
-    return int(found[2] or found[1]), int(found[1])
+    try:
+        return read_sides(text)
+    except ValueError as error:
+        raise UserError(f"cannot read the size '{text}': {error}") from None
 
 
 def read_length(text: str) -> float:

@@ -18,6 +18,7 @@ from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.images import ImageSpec
 from ganvas.core.settings import Settings
+from ganvas.core.spec import ImageSize, Sides, read_sides, written
 from ganvas.data import folder, hub, strokes
 from ganvas.data.decoding import Fit, Source, decode, from_array, open_image
 from ganvas.data.hub import Published
@@ -44,20 +45,21 @@ TOLERATED = 0.01  # largest share of unreadable images
 
 
 class DataSettings(Settings):
-    """Which images to use, and how to fit them into squares of one size."""
+    """Which images to use, and how to fit them into one shape."""
 
     name: str = Field("strokes", min_length=1)
     """a named set (strokes, mnist, fashion-mnist, cifar10), a folder of images, Parquet files, or a hub id; relative
     paths are also looked for in --data-dir and in $GANVAS_DATA"""
-    size: int | None = Field(None, ge=1)
-    """side of the square images in pixels; none: their own if all are squares of the same size, else 64"""
+    size: ImageSize | None = None
+    """size of the images in pixels: 64 is a square, 192x128 is width x height; none: their own if all are squares of
+    the same size, else 64"""
     channels: Literal[1, 3] | None = None
     """channels: 1 is grey, 3 is colour; none: 1 if all images are grey"""
     fit: Fit = "crop"
-    """crop: scale the shorter side, crop the centre; letterbox: scale the longer side, fill with black; pad: only fill
-    or crop"""
-    random_crop: int | None = Field(None, ge=1)
-    """side in pixels of random crops, drawn anew whenever training sees an image; sheets and scores use one fixed crop
+    """crop: scale until the image covers the size, crop the centre; letterbox: scale until it fits in, fill with black;
+    pad: only fill or crop"""
+    random_crop: ImageSize | None = None
+    """size in pixels of random crops, drawn anew whenever training sees an image; sheets and scores use one fixed crop
     of each image; none: whole images"""
     splits: Literal["train", "all"] = "train"
     """train: train on the training split; all: also on the test split, if there is one, which leaves no test images"""
@@ -69,6 +71,16 @@ class DataSettings(Settings):
     """maximum number of images: the first of each class in equal shares, or of the set (for folders: by path)"""
     flips: bool = False
     """mirror a random half of the images in each epoch of training"""
+
+    @property
+    def sides(self) -> Sides | None:
+        """Height and width of the fitted images, before random crops; None: those of the images."""
+        return None if self.size is None else read_sides(str(self.size))
+
+    @property
+    def crop_sides(self) -> Sides | None:
+        """Height and width of the random crops, if there are any."""
+        return None if self.random_crop is None else read_sides(str(self.random_crop))
 
 
 def load(
@@ -86,7 +98,7 @@ def load(
     source = find(settings, split, data_dir)
     if settings.splits == "all" and split == "train" and (test := _find_test(settings, data_dir)):
         source = source.and_then(test).first(settings.limit)
-    decoded = decode(source, settings.size, settings.channels, settings.fit, whites)
+    decoded = decode(source, settings.sides, settings.channels, settings.fit, whites)
     images, skipped = decoded.images, decoded.skipped
     if len(skipped) > TOLERATED * source.count:
         raise UserError(
@@ -94,8 +106,8 @@ def load(
             f"{TOLERATED:.0%}: repair or remove them ({'; '.join(skipped[:3])}{'; ...' if len(skipped) > 3 else ''})"
         )
     whole = None
-    if settings.random_crop is not None:
-        images, whole = random_crops(images, settings.random_crop), images
+    if settings.crop_sides is not None:
+        images, whole = random_crops(images, settings.crop_sides), images
     return ImageSet(
         name=source.name,
         images=images,
@@ -128,12 +140,13 @@ def load_opened(
 ) -> np.ndarray:
     """As `load_files`, for functions that open images; `names` are those of the images in messages."""
     source = Source("images", len(images), lambda i: images[i](), lambda i: names[i])
-    side = spec.height if settings.random_crop is None else settings.size or spec.height
-    decoded = decode(source, side, spec.channels, settings.fit, whites)
+    sides = spec.height, spec.width
+    whole = sides if settings.random_crop is None else settings.sides or sides
+    decoded = decode(source, whole, spec.channels, settings.fit, whites)
     if decoded.skipped:
         raise UserError(f"cannot read {decoded.skipped[0]}")
-    edge = (side - spec.height) // 2  # for random crops: the central one
-    return decoded.images[:, :, edge : edge + spec.height, edge : edge + spec.width]
+    top, left = ((all_of_it - part) // 2 for all_of_it, part in zip(whole, sides, strict=True))  # the central crop
+    return decoded.images[:, :, top : top + spec.height, left : left + spec.width]
 
 
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
@@ -143,8 +156,10 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
     """
     if settings.splits == "all":
         return None
-    side = (train.images if train.whole is None else train.whole).shape[2]
-    alike = settings.model_copy(update={"size": side, "channels": train.spec.channels, "limit": None})
+    height, width = (train.images if train.whole is None else train.whole).shape[2:]
+    alike = settings.model_copy(
+        update={"size": written((height, width)), "channels": train.spec.channels, "limit": None}
+    )
     if _find_test(alike, data_dir) is None:
         return None
     test = load(alike, "test", data_dir, train.whites)

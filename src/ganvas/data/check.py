@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ganvas.core.progress import progress
+from ganvas.core.spec import Sides, written
 from ganvas.data import TOLERATED, DataSettings, find
 from ganvas.data.decoding import Original, decode
 from ganvas.data.imageset import digest
@@ -28,7 +29,7 @@ class Report:
     name: str
     count: int  # readable images
     channels: int
-    size: int  # pixels, after fitting
+    sides: Sides  # pixels, after fitting
     classes: dict[str, int]  # images in each class, empty without classes
     originals: tuple[Original, ...]  # size and mode of each readable image before fitting
     exact: int  # images whose pixels after fitting equal those of an earlier one
@@ -39,12 +40,18 @@ class Report:
     notes: tuple[str, ...]  # what was taken as what, and what was left out
     megabytes: float  # of the decoded images
 
+    @property
+    def size(self) -> int | str:
+        """The size after fitting, as `data.size` is written."""
+        return written(self.sides)
+
     def lines(self) -> list[str]:
         """The report as text, one line per finding."""
         width, height = map(_spread, ([one.width for one in self.originals], [one.height for one in self.originals]))
+        size = f"{self.sides[1]} x {self.sides[0]}"
         modes = Counter(one.mode for one in self.originals).most_common()
         return [
-            f"{self.name}: {self.count:,} images, used as {self.size} x {self.size} {COLOURS[self.channels]} pixels",
+            f"{self.name}: {self.count:,} images, used as {size} {COLOURS[self.channels]} pixels",
             *self.notes,
             f"classes: {self._classes()}",
             f"originals: {width} wide, {height} high, Pillow modes {', '.join(f'{mode} ({n:,})' for mode, n in modes)}",
@@ -68,7 +75,7 @@ class Report:
 def check(settings: DataSettings, data_dir: Path | None = None) -> Report:
     """Check the training split. Raises UserError only if there is nothing to check."""
     source = find(settings, "train", data_dir)
-    decoded = decode(source, settings.size, settings.channels, settings.fit)
+    decoded = decode(source, settings.sides, settings.channels, settings.fit)
     images, kept = decoded.images, decoded.kept
     counts = [] if source.labels is None else np.bincount(source.labels[kept], minlength=len(source.classes)).tolist()
 
@@ -82,7 +89,7 @@ def check(settings: DataSettings, data_dir: Path | None = None) -> Report:
         name=source.name,
         count=len(images),
         channels=images.shape[1],
-        size=images.shape[2],
+        sides=(images.shape[2], images.shape[3]),
         classes=dict(zip(source.classes, counts, strict=True)),
         originals=decoded.originals,
         exact=len(copies),
@@ -145,14 +152,14 @@ def near_duplicates(images: np.ndarray, among: np.ndarray) -> tuple[int, list[tu
 
 def _thumbnails(images: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Grey means over a grid of at most THUMB x THUMB cells, minus the mean of the image: float32 [M, cells]."""
-    side = images.shape[-1]
-    starts = np.arange(min(THUMB, side)) * side // min(THUMB, side)
-    lengths = np.diff(np.append(starts, side))
-    thumbs = np.empty((len(among), len(starts) ** 2), np.float32)
+    sides = images.shape[2:]
+    rows, columns = (np.arange(cells) * side // cells for side in sides if (cells := min(THUMB, side)))
+    heights, widths = (np.diff(np.append(at, side)) for at, side in zip((rows, columns), sides, strict=True))
+    thumbs = np.empty((len(among), len(rows) * len(columns)), np.float32)
     for start in range(0, len(among), BLOCK):
         grey = images[among[start : start + BLOCK]].mean(axis=1, dtype=np.float32)
-        sums = np.add.reduceat(np.add.reduceat(grey, starts, axis=1), starts, axis=2)
-        thumbs[start : start + BLOCK] = (sums / np.outer(lengths, lengths)).reshape(len(grey), -1)
+        sums = np.add.reduceat(np.add.reduceat(grey, rows, axis=1), columns, axis=2)
+        thumbs[start : start + BLOCK] = (sums / np.outer(heights, widths)).reshape(len(grey), -1)
     thumbs -= thumbs.mean(axis=1, keepdims=True)
     return thumbs
 

@@ -20,10 +20,11 @@ from ganvas.core import files
 from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.progress import progress
+from ganvas.core.spec import Sides
 
 Fit = Literal["crop", "letterbox", "pad"]
 
-DEFAULT_SIZE = 64  # pixels, for sets whose images are not all of one square size
+DEFAULT_SIDE = 64  # pixels, of the squares for sets whose images are not all of one square size
 MEMORY_LIMIT_BYTES = 2 * 2**30  # larger sets are memory-mapped from a file in the cache folder
 MODE = {1: "L", 3: "RGB"}  # Pillow's modes by number of channels
 CHUNK = 8  # images per task: starting a task takes longer than decoding one small image
@@ -159,7 +160,7 @@ class Deep(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """images: uint8 [n, C, S, S], the n readable images; kept: int64 [n], their indices in the source."""
+    """images: uint8 [n, C, H, W], the n readable images; kept: int64 [n], their indices in the source."""
 
     images: np.ndarray
     kept: np.ndarray
@@ -169,22 +170,26 @@ class Decoded(NamedTuple):
     notes: tuple[str, ...]  # on the range of grey images with more than 8 bits
 
 
-def decode(source: Source, size: int | None, channels: int | None, fit: Fit, whites: Whites | None = None) -> Decoded:
-    """Decode every image once, in a thread pool, to `size` x `size` pixels and `channels` channels.
+def decode(
+    source: Source, sides: Sides | None, channels: int | None, fit: Fit, whites: Whites | None = None
+) -> Decoded:
+    """Decode every image once, in a thread pool, to `sides` (height and width) and `channels` channels.
 
-    size None: the images' own size if all are squares of the same size, else DEFAULT_SIZE.
+    sides None: the images' own if all are squares of the same size, else DEFAULT_SIDE.
     channels None: 1 if every pixel of every image is grey, else 3.
     whites: the white value of deep grey images (16 or 32 bits, floats), by mode; for other modes it is determined by
     the largest value of all images of that mode.
     """
-    whole = _at_once(source, size, channels, fit)
+    whole = _at_once(source, sides, channels, fit)
     if whole is not None:
         images, own = whole
         return Decoded(images, np.arange(source.count), (Original(own, own, "L"),) * source.count, (), {}, ())
 
     with warnings.catch_warnings(action="ignore"), _limits_for_own_files():  # Pillow warns of odd metadata
-        side = size or source.side or _own_side(source)
-        images = _allocate((source.count, channels or 3, side, side))
+        if sides is None:
+            own_side = source.side or _own_side(source)
+            sides = own_side, own_side
+        images = _allocate((source.count, channels or 3, *sides))
         results = _decode_all(images, source, range(source.count), fit, whites or {})
         waiting = {i: one for i, one in enumerate(results) if isinstance(one, Deep)}
         whites = {**_whites(waiting.values()), **(whites or {})}
@@ -249,20 +254,22 @@ def _ranges(images: Iterable[Deep], whites: Whites) -> tuple[str, ...]:
     )
 
 
-def _at_once(source: Source, size: int | None, channels: int | None, fit: Fit) -> tuple[np.ndarray, int] | None:
+def _at_once(source: Source, sides: Sides | None, channels: int | None, fit: Fit) -> tuple[np.ndarray, int] | None:
     """The pixels of a source that has decoded ones, and their side before padding; None if they have to be scaled."""
     if source.array is None or channels == 3:
         return None
     own = source.array.shape[-1]
-    margin = (size or own) - own
-    if margin and (margin < 0 or fit != "pad"):
+    margins = [side - own for side in sides or (own, own)]
+    if not any(margins):
+        return source.array, own
+    if min(margins) < 0 or fit != "pad":
         return None
-    before, after = (margin + 1) // 2, margin // 2
-    return np.pad(source.array, ((0, 0), (0, 0), (before, after), (before, after))) if margin else source.array, own
+    edges = [((margin + 1) // 2, margin // 2) for margin in margins]
+    return np.pad(source.array, ((0, 0), (0, 0), *edges)), own
 
 
 def _own_side(source: Source) -> int:
-    """The side of all readable images if they are squares of one size, else DEFAULT_SIZE; reads headers only."""
+    """The side of all readable images if they are squares of one size, else DEFAULT_SIDE; reads headers only."""
     side = None
     with progress(f"reading sizes of {source.name}", source.count) as advance:
         for i in range(source.count):
@@ -273,9 +280,9 @@ def _own_side(source: Source) -> int:
             except Exception:  # _decode_into reports it
                 continue
             if width != height or side not in (None, width):
-                return DEFAULT_SIZE
+                return DEFAULT_SIDE
             side = width
-    return side or DEFAULT_SIZE
+    return side or DEFAULT_SIDE
 
 
 def _allocate(shape: tuple[int, ...]) -> np.ndarray:
@@ -297,7 +304,7 @@ def _allocate(shape: tuple[int, ...]) -> np.ndarray:
 def _decode_all(
     images: np.ndarray, source: Source, places: Sequence[int], fit: Fit, whites: Whites
 ) -> list[Original | Deep | str]:
-    """Decode the images with the indices `places` into uint8 [N, C, S, S]; returns the results of `_decode_into`."""
+    """Decode the images with the indices `places` into uint8 [N, C, H, W]; returns the results of `_decode_into`."""
 
     def work(start: int) -> list[Original | Deep | str]:
         return [_decode_into(images[i], source, i, fit, whites) for i in places[start : start + CHUNK]]
@@ -311,17 +318,17 @@ def _decode_all(
 
 
 def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: Whites) -> Original | Deep | str:
-    """Decode image `i` into uint8 [C, S, S]; returns its original format, or the reason why it cannot be read.
+    """Decode image `i` into uint8 [C, H, W]; returns its original format, or the reason why it cannot be read.
 
     For a deep grey image whose white value is not in `whites`, only its range is returned.
     """
-    planes, side, _ = target.shape
+    planes, height, width = target.shape
     try:
         with source.open(i) as image, _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
-            width, height = image.size
-            mode = image.mode
-            if fit != "pad" and min(image.size) >= 6 * side:
-                image.draft(None, (3 * side, 3 * side))  # large JPEGs: skip detail that scaling would average out
+            own, mode = image.size, image.mode
+            least = max(height, width)  # in both directions, as the image may lie on its side
+            if fit != "pad" and min(image.size) >= 6 * least:
+                image.draft(None, (3 * least, 3 * least))  # large JPEGs: skip detail that scaling would average out
             image.load()
             if mode[0] in "IF" and mode not in whites:
                 values = _deep(image)
@@ -330,14 +337,14 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: W
                 return Deep(mode, float(low), float(high))
             turn = _turn(image)
             grey_or_colour = _to_8_bit(image, whites)
-            fitted = _fit(grey_or_colour if turn is None else grey_or_colour.transpose(turn), side, fit)
+            fitted = _fit(grey_or_colour if turn is None else grey_or_colour.transpose(turn), height, width, fit)
             pixels = np.asarray(fitted if len(fitted.getbands()) == planes else fitted.convert(MODE[planes]))
     except UnidentifiedImageError:
         return "not an image that Pillow can read"
     except Exception as error:  # a damaged file can make Pillow's readers raise any exception
         return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-    target[:] = pixels.reshape(side, side, planes).transpose(2, 0, 1)
-    return Original(height, width, mode) if turn in SIDEWAYS else Original(width, height, mode)
+    target[:] = pixels.reshape(height, width, planes).transpose(2, 0, 1)
+    return Original(*(own[::-1] if turn in SIDEWAYS else own), mode)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -367,17 +374,20 @@ def _to_8_bit(image: Image.Image, whites: Whites) -> Image.Image:
     return image.convert("L" if grey else "RGB")
 
 
-def _fit(image: Image.Image, side: int, fit: Fit) -> Image.Image:
-    """L or RGB of any size -> `side` x `side` pixels; scaled with an antialiasing Lanczos filter."""
-    if image.size == (side, side):
+def _fit(image: Image.Image, height: int, width: int, fit: Fit) -> Image.Image:
+    """L or RGB of any size -> `width` x `height` pixels; scaled with an antialiasing Lanczos filter."""
+    if image.size == (width, height):
         return image
     if fit == "pad":  # Pillow's crop is black outside the image; larger images lose their border
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        return image.crop((left, top, left + side, top + side))
-    if fit == "letterbox" and round(min(image.size) / max(image.size) * side) < 1:  # thinner than a pixel: one pixel
-        image = image.resize((side, 1) if image.width > image.height else (1, side), Image.Resampling.LANCZOS)
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        return image.crop((left, top, left + width, top + height))
+    if fit == "letterbox":  # what would be thinner than a pixel has one
+        if round(image.height / image.width * width) < 1:
+            image = image.resize((width, 1), Image.Resampling.LANCZOS)
+        elif round(image.width / image.height * height) < 1:
+            image = image.resize((1, height), Image.Resampling.LANCZOS)
     scaled = ImageOps.fit if fit == "crop" else ImageOps.pad
-    return scaled(image, (side, side), Image.Resampling.LANCZOS)
+    return scaled(image, (width, height), Image.Resampling.LANCZOS)
 
 
 def _is_grey(images: np.ndarray) -> bool:

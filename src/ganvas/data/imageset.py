@@ -14,6 +14,7 @@ from torch import Tensor
 from ganvas.compute.device import to_device
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec, from_uint8
+from ganvas.core.spec import Sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +75,20 @@ def digest(image: np.ndarray) -> bytes:
     return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
 
 
-def random_crops(images: np.ndarray, side: int) -> np.ndarray:
-    """One square crop of each image, always the same: uint8 [N, C, H, W] -> [N, C, side, side]."""
-    if side > min(images.shape[2:]):
-        raise UserError(f"a random crop of {side} pixels is larger than the images: lower data.random_crop")
-    places = crop_places(images, side, np.random.default_rng(0))
-    return sliding_window_view(images, (side, side), (2, 3))[np.arange(len(images)), :, places[:, 0], places[:, 1]]
-
-
-def crop_places(images: np.ndarray, side: int, random: np.random.Generator) -> np.ndarray:
-    """A random position for a crop of `side` pixels in each image [N, C, H, W]: row and column, int64 [N, 2]."""
+def random_crops(images: np.ndarray, sides: Sides) -> np.ndarray:
+    """One crop of each image, always the same: uint8 [N, C, H, W] -> [N, C, *sides]."""
     height, width = images.shape[2:]
-    return random.integers(0, [height - side + 1, width - side + 1], (len(images), 2))
+    if sides[0] > height or sides[1] > width:
+        what, whole = f"{sides[1]}x{sides[0]}", f"{width}x{height}"
+        raise UserError(f"random crops of {what} pixels are larger than the images of {whole}: lower data.random_crop")
+    places = crop_places(images, sides, np.random.default_rng(0))
+    return sliding_window_view(images, sides, (2, 3))[np.arange(len(images)), :, places[:, 0], places[:, 1]]
+
+
+def crop_places(images: np.ndarray, sides: Sides, random: np.random.Generator) -> np.ndarray:
+    """A random position for a crop of `sides` in each image [N, C, H, W]: row and column, int64 [N, 2]."""
+    height, width = images.shape[2:]
+    return random.integers(0, [height - sides[0] + 1, width - sides[1] + 1], (len(images), 2))
 
 
 class Batch(NamedTuple):
@@ -151,10 +154,10 @@ class Batches:
         else:
             pixels = to_device(torch.from_numpy(self._pixels_here[drawn.positions]), self.device)
         if self.data.whole is not None:
-            side = self.data.spec.height
+            height, width = self.data.images.shape[2:]
             row, column = to_device(torch.from_numpy(drawn.places), self.device).unbind(1)
             each = torch.arange(len(pixels), device=self.device)
-            pixels = pixels.unfold(2, side, 1).unfold(3, side, 1)[each, :, row, column]
+            pixels = pixels.unfold(2, height, 1).unfold(3, width, 1)[each, :, row, column]
         if self.flips:
             flip = to_device(torch.from_numpy(drawn.mirrored), self.device)
             pixels = torch.where(flip[:, None, None, None], pixels.flip(3), pixels)
@@ -181,4 +184,5 @@ class Batches:
             self._order = random.permutation(len(self.data)) if self.shuffle else np.arange(len(self.data))
             self._mirrored = random.random(len(self.data)) < 0.5
             if self.data.whole is not None:
-                self._places = crop_places(self.data.whole, self.data.spec.height, random)
+                height, width = self.data.images.shape[2:]
+                self._places = crop_places(self.data.whole, (height, width), random)

@@ -73,14 +73,17 @@ def labels_of(model: Model, given: list[int | None]) -> Tensor | None:
 
 
 def decode(model: Model, z: Tensor, labels: Tensor | None, size: int | None = None) -> np.ndarray:
-    """uint8 [N, H, W, C]; `size` counts for pixel networks only."""
+    """uint8 [N, H, W, C]; `size`, the longer side in pixels, counts for pixel networks only."""
     from ganvas.compute.device import deterministic
     from ganvas.core.images import to_uint8
     from ganvas.networks.cppn import PixelGenerator
 
-    any_size = isinstance(model.method.for_decoding("G"), PixelGenerator)
+    sides = None
+    if size and isinstance(model.method.for_decoding("G"), PixelGenerator):
+        own = model.method.spec.height, model.method.spec.width
+        sides = max(1, round(own[0] * size / max(own))), max(1, round(own[1] * size / max(own)))
     with deterministic():
-        return to_uint8(model.method.decode(z, labels, (size, size) if size and any_size else None))
+        return to_uint8(model.method.decode(z, labels, sides))
 
 
 def sheet(images: np.ndarray, columns: int) -> Frame:

@@ -59,7 +59,9 @@ def _input(schema: Mapping[str, Any]) -> dict[str, Any]:
     """How a setting is typed in: kind, limits, choices, and whether it may have no value."""
     branches = schema.get("anyOf", [schema])
     optional = any(branch.get("type") == "null" for branch in branches)
-    branch = next(branch for branch in branches if branch.get("type") != "null")
+    branch, *others = (branch for branch in branches if branch.get("type") != "null")
+    if others:  # of two types, such as 64 or 192x128: typed in as text
+        return {"kind": "text", "optional": optional}
     choices = branch.get("enum")
     kind = "choice" if choices else PLAIN.get(branch.get("type", ""), "toml")
     limits = {"min": branch.get("minimum"), "max": branch.get("maximum")}

@@ -51,6 +51,7 @@ class Sized(Point):
     """A point to be painted, by pixel networks at any size."""
 
     size: int | None = Field(None, ge=1, le=2048)
+    """the longer side in pixels"""
 
 
 class Pin(Message):

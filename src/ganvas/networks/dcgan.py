@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
+from ganvas.core.spec import written
 from ganvas.networks.base import Generator, Networks
 from ganvas.networks.conditioning import LabelledConv
 from ganvas.networks.image_convolutions import FromImage, ToImage
@@ -78,8 +79,13 @@ class DCGAN(Networks):
             raise UserError(
                 f"images of {spec.width}x{spec.height} are too small for 'dcgan': it needs 8 pixels or more"
             )
-        if self.kernel == 4 and any(side % 2 for level in sides[:-1] for side in level):
-            raise UserError(f"kernel 4 cannot halve images of {spec.width}x{spec.height} evenly: set network.kernel=5")
+        step = 2 ** (len(sides) - 1)
+        if self.kernel == 4 and (spec.height % step or spec.width % step):
+            near = " or ".join(_multiples(spec, step))
+            raise UserError(
+                f"kernel 4 cannot halve images of {spec.width}x{spec.height} evenly, {len(sides) - 1} times: "
+                f"set network.kernel=5, or data.size={near}"
+            )
         return sides, [spec.channels, *(min(self.base << level, self.max_filters) for level in range(len(sides) - 1))]
 
 
@@ -169,6 +175,13 @@ class DCGANDiscriminator(nn.Module):
             features = F.leaky_relu(level(features, labels), SLOPE)
         logits: Tensor = self.head(features.flatten(1))
         return logits
+
+
+def _multiples(spec: ImageSpec, step: int) -> list[str]:
+    """The sizes below and above that of the images whose sides are multiples of `step`, as they are written."""
+    down = [side // step * step for side in (spec.height, spec.width)]
+    up = [-(-side // step) * step for side in (spec.height, spec.width)]
+    return [str(written((height, width))) for height, width in (down, up) if min(height, width)]
 
 
 def _norm_relu(filters: int, batch_norm: bool) -> list[nn.Module]:

@@ -75,6 +75,20 @@ def test_other_sizes_and_colours_are_brought_to_the_evaluators() -> None:
     assert evaluator.resize(ImageSpec(1, 56, 56, 0)) == "bilinear, antialiased"
 
 
+def test_images_of_other_proportions_are_stretched_to_the_evaluators_square() -> None:
+    """Nothing is cut off: an image is seen as its square shape, and as the same one at twice the width."""
+    evaluator = evaluators.load("digits", "cpu")
+    square = np.random.default_rng(0).integers(0, 256, (2, 1, 28, 28), dtype=np.uint8)
+    tall, wide = square.repeat(3, axis=2), square.repeat(2, axis=3)
+    expected = evaluator.measure(square).features
+    for images in (tall, wide):
+        apart = (evaluator.measure(images).features - expected).norm() / expected.norm()
+        assert apart < 0.2, apart
+        cut = images[:, :, :28, :28]
+        assert (evaluator.measure(cut).features - expected).norm() / expected.norm() > 2 * apart
+    assert evaluator.resize(ImageSpec(1, 28, 56, 0)) == "bilinear, antialiased, stretched to a square"
+
+
 def test_the_evaluator_is_chosen_by_the_data(pictures: Path) -> None:
     def chosen(channels: int, classes: tuple[str, ...], sha256: str = "0" * 64) -> str:
         return evaluators.choose_for(ImageSpec(channels, 28, 28, len(classes)), classes, sha256, "cpu").name

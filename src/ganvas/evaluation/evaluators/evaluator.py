@@ -57,7 +57,9 @@ class Evaluator:
 
     def resize(self, spec: ImageSpec) -> str:
         """How images of `spec` are scaled to the evaluator's size, as text."""
-        return "none" if (spec.height, spec.width) == (self.size, self.size) else self.scaling
+        if (spec.height, spec.width) == (self.size, self.size):
+            return "none"
+        return self.scaling if spec.height == spec.width else f"{self.scaling}, stretched to a square"
 
     def knows(self, classes: Sequence[str]) -> bool:
         """Whether the probabilities are of these classes."""

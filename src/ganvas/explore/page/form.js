@@ -225,8 +225,8 @@ function entered(field, input) {
   return text;
 }
 
-/** @param {any} a @param {any} b */
-const same = (a, b) => a === b;
+/** Whether two values are typed in alike: 64 and "64". @param {any} a @param {any} b */
+const same = (a, b) => a === b || (a !== null && b !== null && String(a) === String(b));
 
 /** A name that no run has. @param {string} name @param {(name: string) => boolean} taken */
 function free(name, taken) {
