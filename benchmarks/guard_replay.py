@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ganvas.core.errors import UserError
-from ganvas.methods import METHODS, Method
+from ganvas.methods import METHODS
+from ganvas.recipes.recipe import Recipe
 from ganvas.runs.log import Record
 from ganvas.runs.run import Run
 from ganvas.training import guard
@@ -25,9 +26,10 @@ def histories(run: Run) -> Iterator[list[Record]]:
     yield from reversed(found)
 
 
-def first_alarm(records: list[Record], method: type[Method]) -> str | None:
+def first_alarm(records: list[Record], recipe: Recipe) -> str | None:
+    classifies = METHODS[recipe.method.name].classifies
     for count in range(1, len(records) + 1):
-        if alarm := guard.check(records[:count], method.logistic, method.classifies):
+        if alarm := guard.check(records[:count], recipe.method.logistic, classifies):
             return f"after {records[count - 1]['nimg']:,} images {alarm.said}"
     return None
 
@@ -38,11 +40,11 @@ def main() -> None:
     quiet = alarms = 0
     for run in filter(Run.is_run, map(Run, parser.parse_args().runs)):
         try:
-            method = METHODS[run.recipe().method.name]
+            recipe = run.recipe()
         except UserError as error:
             print(f"{run.path.name}: left out: {error}")
             continue
-        found = next(filter(None, (first_alarm(records, method) for records in histories(run))), None)
+        found = next(filter(None, (first_alarm(records, recipe) for records in histories(run))), None)
         quiet, alarms = quiet + (found is None), alarms + (found is not None)
         if found:
             print(f"{run.path.name}: {found}")

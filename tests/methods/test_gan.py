@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -34,6 +36,34 @@ def test_one_step_equals_the_textbook(loss: str) -> None:
     (F.cross_entropy(on_fake, is_real) if loss == "non-saturating" else -F.cross_entropy(on_fake, generated)).backward()
     g_adam.step()
 
+    for name in ("G", "D"):
+        for key, value in plain.modules[name].state_dict().items():
+            torch.testing.assert_close(ours.modules[name].state_dict()[key], value, rtol=1e-4, atol=2e-6)
+
+
+def test_hinge_and_relativistic_losses() -> None:
+    real, fake = torch.tensor([2.0, -0.5]), torch.tensor([-3.0, 0.25])
+    hinge, pairs = make(loss="hinge"), make(loss="relativistic")
+    assert hinge.d_loss(real, fake).item() == pytest.approx((0 + 1.5) / 2 + (0 + 1.25) / 2)
+    assert hinge.g_loss(fake).item() == pytest.approx((3 - 0.25) / 2)
+    softplus = [math.log1p(math.exp(difference)) for difference in (-5.0, 0.75)]
+    assert pairs.d_loss(real, fake).item() == pytest.approx(sum(softplus) / 2)
+    assert pairs.g_loss(real, fake).item() == pytest.approx(sum(softplus) / 2)  # the sides have changed places
+
+
+def test_g_is_compared_with_real_images_as_d_sees_them_now() -> None:
+    """The relativistic step, restated: D learns from pairs; then G, from the pairs of the D that has learned."""
+    spec = ImageSpec(1, 8, 8, 0)
+    ours, plain = make(spec, loss="relativistic"), make(spec, loss="relativistic")
+    ours.step(Images(spec))
+    real, _ = Images(spec).next()
+    fake = plain.G(torch.randn(6, 5, generator=torch.Generator().manual_seed(0)))
+    optimizer = torch.optim.Adam(plain.D.parameters(), 2e-4, (0.5, 0.999))
+    F.softplus(plain.D(fake.detach()) - plain.D(real)).mean().backward()
+    optimizer.step()
+    optimizer = torch.optim.Adam(plain.G.parameters(), 2e-4, (0.5, 0.999))
+    F.softplus(plain.D(real) - plain.D(fake)).mean().backward()
+    optimizer.step()
     for name in ("G", "D"):
         for key, value in plain.modules[name].state_dict().items():
             torch.testing.assert_close(ours.modules[name].state_dict()[key], value, rtol=1e-4, atol=2e-6)

@@ -3,13 +3,13 @@ import torch
 from torch import nn
 
 from ganvas.core.errors import UserError
-from ganvas.methods.penalties import r1, refuse_batch_norm
+from ganvas.methods.penalties import refuse_batch_norm, squared_gradient
 
 
-def test_r1_is_the_squared_gradient() -> None:
+def test_the_squared_gradient() -> None:
     images = torch.randn(5, 2, 3, 3, requires_grad=True)
     weights = torch.randn(2, 3, 3)
-    penalty = r1((images * weights).sum((1, 2, 3)), images)
+    penalty = squared_gradient((images * weights).sum((1, 2, 3)), images)
     assert penalty.item() == pytest.approx(weights.square().sum().item(), rel=1e-5)
 
 

@@ -59,7 +59,7 @@ def test_a_recorded_step_that_reads_a_live_setting_is_refused() -> None:
 
 def test_a_change_of_what_a_recording_read_makes_it_be_recorded_again() -> None:
     method, replay = recorded(r1=0.1)
-    assert replay.asked == [("step", 0)]
+    assert replay.asked == [("penalised_step", 0)]
     method.change(lr=1e-4, beta1=0.5)
     assert replay.forgotten == 0
     method.change(r1=0.2)

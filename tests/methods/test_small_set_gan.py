@@ -54,6 +54,21 @@ def test_penalties_enter_d_alone() -> None:
         return gradient.flatten(1).norm(dim=1).mean().item()
 
     assert slope(trained(r1=30.0)) < slope(trained()) / 2
+    assert slope(trained(r2=30.0)) < slope(trained()) / 2
+
+
+def test_lazy_penalties_come_every_so_many_steps_with_so_many_times_the_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    method, batches = make(r1=2.0, r2=3.0, penalty_every=3), Images(make().spec)
+    plain, asked = method.small_set_step, []
+    monkeypatch.setattr(method, "small_set_step", lambda *given: (asked.append(given[1:]), plain(*given))[1])
+    for _ in range(5):
+        method.step(batches)
+    assert asked == [(2.0, 3.0), (), (), (2.0, 3.0), ()]
+    lazy, exact = make(r1=2.0, r2=3.0, penalty_every=3), make(r1=6.0, r2=9.0)
+    for each in (lazy, exact):
+        each.step(Images(each.spec))
+    for key, value in exact.D.state_dict().items():
+        torch.testing.assert_close(lazy.D.state_dict()[key], value)
 
 
 def test_r1_needs_a_d_that_sees_each_image_by_itself() -> None:

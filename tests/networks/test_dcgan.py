@@ -61,6 +61,19 @@ def test_a_labelled_convolution_equals_concatenated_one_hot_maps(kernel: int) ->
         torch.testing.assert_close(features, level.norm(plain))
 
 
+def test_a_projection_adds_the_weights_of_the_class() -> None:
+    spec = ImageSpec(1, 8, 8, 3)
+    discriminator = DCGAN(base=4, d_labels="projection").discriminator(spec).double()
+    images, labels = torch.randn(6, 1, 8, 8).double(), torch.tensor([2, 0, 1, 2, 0, 0])
+    features = F.leaky_relu(discriminator.levels[0](images), 0.2).flatten(1)
+    head = discriminator.head
+    weights = head.weight + head.by_class.weight.t()[labels]
+    torch.testing.assert_close(discriminator(images, labels), (weights * features).sum(1, keepdim=True) + head.bias)
+    assert not any("label_weight" in name for name, _ in discriminator.named_parameters())
+    with pytest.raises(ValueError, match="needs labels"):
+        discriminator(images)
+
+
 def test_the_start_is_that_of_the_paper() -> None:
     torch.manual_seed(0)
     generator = DCGAN().generator(ImageSpec(3, 64, 64, 0), 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ganvas.cli.common import DataDir, Device, RecipeName, Words, app, line, load_recipe, note, progress, say_if_slow
+from ganvas.core.text import duration
 
 if TYPE_CHECKING:
     from ganvas.runs.log import Record
@@ -74,10 +76,13 @@ def train(
     last: Record = {}
     with progress() as bar, _stop_on_signals() as stop:
         task = bar.add_task(chosen.name, total=None, losses="")
+        forecast = _Forecast()
 
         def tick(nimg: int, total: int) -> None:
             stop.training = True
             bar.update(task, completed=nimg, total=total)
+            if not bar.console.is_terminal and (left := forecast(nimg, total)):
+                note(left)
 
         for last in train_run(
             chosen,
@@ -92,6 +97,30 @@ def train(
             if not bar.console.is_terminal:
                 note(f"{last['nimg']:>10,} images  epoch {last['epoch']:.2f}  {_losses(last)}")
     return _report_end(run, bool(last))
+
+
+class _Forecast:
+    """Says once how long training will take, after its first seconds; a terminal shows that all the time."""
+
+    SETTLED, MEASURED = 2.0, 5.0  # seconds until the speed is steady, and until it is known
+
+    def __init__(self) -> None:
+        self.begun: float | None = None
+        self.since: tuple[int, float] | None = None
+        self.said = False
+
+    def __call__(self, nimg: int, total: int) -> str | None:
+        now = time.monotonic()
+        self.begun = now if self.begun is None else self.begun
+        if self.since is None:
+            if now - self.begun >= self.SETTLED:
+                self.since = nimg, now
+            return None
+        seen, seconds = nimg - self.since[0], now - self.since[1]
+        if self.said or seconds < self.MEASURED or not seen:
+            return None
+        self.said = True
+        return f"{total - nimg:,} images to go: about {duration((total - nimg) * seconds / seen)} on this machine"
 
 
 class _Stop:

@@ -21,3 +21,10 @@ def plain_cell(text: str) -> str:
 def plain_markdown(text: str) -> str:
     """The text on one line, with Markdown characters escaped."""
     return re.sub(r"([\\`*<|!\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def duration(seconds: float) -> str:
+    """A rough duration for people: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -10,6 +10,7 @@ import numpy as np
 
 from ganvas.core.progress import progress
 from ganvas.core.spec import Sides, written
+from ganvas.core.text import duration
 from ganvas.data import TOLERATED, DataSettings, find
 from ganvas.data.decoding import Original, decode
 from ganvas.data.imageset import digest
@@ -177,6 +178,4 @@ def _spread(values: Sequence[int]) -> str:
 
 def epoch_line(count: int, seconds_per_image: float) -> str:
     """How long an epoch of `count` images takes."""
-    seconds = count * seconds_per_image
-    amount, unit = (seconds, "s") if seconds < 90 else (seconds / 60, "min")
-    return f"one epoch: about {amount:.0f} {unit}, with a DCGAN of 64 base filters on this machine"
+    return f"one epoch: about {duration(count * seconds_per_image)}, with a DCGAN of 64 base filters on this machine"

@@ -68,8 +68,6 @@ class Method(ABC):
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     sampled: ClassVar[tuple[str, ...]] = ("G",)
     """the modules that `decode` and `encode` use: a published model has no others"""
-    logistic: ClassVar[bool] = True
-    """whether the losses are negative logarithms of probabilities"""
     classifies: ClassVar[bool] = False
     """whether D is a classifier, and G's images should be recognised as their class (`accuracy_generated`)"""
 

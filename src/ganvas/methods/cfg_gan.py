@@ -35,7 +35,7 @@ from torch.optim import Optimizer
 from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, Method, Scalars, evaluating, recordable
 from ganvas.methods.optim import descend, restart, rmsprop, set_rate
-from ganvas.methods.penalties import r1, refuse_batch_norm
+from ganvas.methods.penalties import refuse_batch_norm, squared_gradient
 from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows, Updates
 
 CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the number does not change the result
@@ -179,7 +179,9 @@ class CFGGAN(Method):
         real, fake = (images.detach().requires_grad_(s.penalty > 0) for images in (real, fake))
         d_real, d_fake = self.logit(self.D, real), self.logit(self.D, fake)
         d_loss = F.softplus(-d_real).mean() + F.softplus(d_fake).mean()
-        steepness = r1(d_real, real) + r1(d_fake, fake) if s.penalty else torch.zeros_like(d_loss)
+        steepness = (
+            squared_gradient(d_real, real) + squared_gradient(d_fake, fake) if s.penalty else torch.zeros_like(d_loss)
+        )
         descend(self.optimizers["D"], d_loss + s.penalty / 2 * steepness)
         d_real, d_fake = d_real.detach(), d_fake.detach()
         return {

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 from ganvas.compute.noise import Noise
 from ganvas.core import seeds
 from ganvas.core.errors import UserError
-from ganvas.methods.base import BatchSource, Scalars, TwoRates, frozen, recordable
+from ganvas.methods.base import BatchSource, Scalars, TwoRates, evaluating, frozen, recordable
 from ganvas.methods.optim import descend, sgd
 from ganvas.methods.settings import BuildTime, TwoRateSettings, Updates
 
@@ -34,14 +34,18 @@ class GANSettings(TwoRateSettings):
     """distribution of the numbers of a latent: N(0, 1), or uniform from -1 to 1"""
     conditional: bool = False
     """whether G and D get the label"""
-    loss: Literal["non-saturating", "minimax"] = "non-saturating"
-    """what G minimises: -log D(G(z)), or log(1 - D(G(z)))"""
+    loss: Literal["non-saturating", "minimax", "hinge", "relativistic"] = "non-saturating"
+    """the losses of G and D (see the method's page)"""
     d_outputs: Annotated[Literal[1, 2], BuildTime()] = 1
     """outputs of D: 1 logit, or 2 under softmax (generated, real)"""
     d_steps: Updates = 1
     """updates of D per step, each on a new batch"""
     optimizer: Literal["adam", "sgd"] = "adam"
     """sgd is plain gradient descent with beta1 as its momentum"""
+
+    @property
+    def logistic(self) -> bool:
+        return self.loss != "hinge"
 
 
 class GAN(TwoRates):
@@ -78,28 +82,58 @@ class GAN(TwoRates):
             descend(self.optimizers["D"], d_loss)
 
         with frozen(self.D):
-            g_loss = self.g_loss(self.logit(fake, y))
+            g_loss = self.g_loss(self.logit(fake, y), self.rivals(x, y))
             descend(self.optimizers["G"], g_loss)
 
-        return {
-            "d_loss": d_loss.detach(),
-            "g_loss": g_loss.detach(),
-            "d_real": d_real.detach().sigmoid().mean(),
-            "d_fake": d_fake.detach().sigmoid().mean(),
-        }
+        return self.record(d_loss, g_loss, d_real, d_fake)
 
     def logit(self, images: Tensor, y: Tensor | None) -> Tensor:
         """D's log-odds that each image is real, [B]."""
         out: Tensor = self.D(images, y)
         return out[:, 1] - out[:, 0] if self.settings.d_outputs == 2 else out[:, 0]
 
+    def seen(self, images: Tensor) -> Tensor:
+        """What D sees of images."""
+        return images
+
+    def rivals(self, x: Tensor, y: Tensor | None) -> Tensor | None:
+        """D's logits [B] for real images, if G's loss compares its images with them."""
+        if self.settings.loss != "relativistic":
+            return None
+        with torch.no_grad():
+            return self.logit(self.seen(x), y)
+
     def d_loss(self, d_real: Tensor, d_fake: Tensor) -> Tensor:
-        """-log D(x) - log(1 - D(G(z))) from D's logits [B]; means over the batch."""
+        """The loss of D from its logits [B]; the mean over the batch."""
+        if self.settings.loss == "hinge":
+            return F.relu(1 - d_real).mean() + F.relu(1 + d_fake).mean()
+        if self.settings.loss == "relativistic":
+            return -F.logsigmoid(d_real - d_fake).mean()
         return -F.logsigmoid(d_real).mean() - F.logsigmoid(-d_fake).mean()
 
-    def g_loss(self, d_fake: Tensor) -> Tensor:
-        """The loss of G from D's logits [B] for its images; the mean over the batch."""
-        return F.logsigmoid(-d_fake).mean() if self.settings.loss == "minimax" else -F.logsigmoid(d_fake).mean()
+    def g_loss(self, d_fake: Tensor, d_real: Tensor | None = None) -> Tensor:
+        """The loss of G from D's logits [B] for its images, and for real ones if it compares; the batch's mean."""
+        match self.settings.loss:
+            case "minimax":
+                return F.logsigmoid(-d_fake).mean()
+            case "hinge":
+                return -d_fake.mean()
+            case "relativistic":
+                assert d_real is not None
+                return -F.logsigmoid(d_fake - d_real).mean()
+            case _:
+                return -F.logsigmoid(d_fake).mean()
+
+    def record(self, d_loss: Tensor, g_loss: Tensor, d_real: Tensor, d_fake: Tensor) -> Scalars:
+        """The scalars of a step: both losses, and D's confidence that real and generated images are real.
+
+        A relativistic D only compares: its confidence is that of a real image against a generated one, and the reverse.
+        """
+        real, fake = d_real.detach(), d_fake.detach()
+        if self.settings.loss == "relativistic":
+            real, fake = real - fake, fake - real
+        losses = {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
+        return losses | {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
 
     def decode(self, z: Tensor, labels: Tensor | None = None, size: tuple[int, int] | None = None) -> Tensor:
         return self.draw(z, labels if self.settings.conditional else None, size)
@@ -123,4 +157,5 @@ class GAN(TwoRates):
         labels = torch.arange(VALIDATION_IMAGES, device=self.compute.device) % max(1, self.spec.num_classes)
         y = labels if self.settings.conditional else None
         fake = self.decode(self.latents(seeds.VALIDATION[:VALIDATION_IMAGES]), y)
-        return {"d_fake_validation": self.logit(fake, y).sigmoid().mean()}
+        with evaluating(self.D):  # a measurement must not move the estimates of spectral norms
+            return {"d_fake_validation": self.logit(fake, y).sigmoid().mean()}

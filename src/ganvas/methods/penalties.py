@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ganvas.core.errors import UserError
 
 
-def r1(logits: Tensor, images: Tensor) -> Tensor:
+def squared_gradient(logits: Tensor, images: Tensor) -> Tensor:
     """Mean squared gradient of D's logits [B] at images [B, C, H, W] (Mescheder et al., 2018), differentiable."""
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.flatten(1).square().sum(1).mean()

@@ -71,6 +71,11 @@ class MethodSettings(Settings):
     ema_images: Annotated[NonNegativeInt, BuildTime()] = 0
     """half-life of the moving average of G's weights, in images seen (shorter early in a run); 0 = none"""
 
+    @property
+    def logistic(self) -> bool:
+        """Whether the losses are negative logarithms of probabilities."""
+        return True
+
     def images_at_once(self, batch: int) -> int:
         """How many images a step holds at the same time, with batches of `batch`."""
         return batch

@@ -46,6 +46,10 @@ class WGANGPSettings(TwoRateSettings):
     beta2: Annotated[float, BuildTime()] = Field(0.9, ge=0, lt=1)
     """Adam's decay of the mean squared gradient"""
 
+    @property
+    def logistic(self) -> bool:
+        return False
+
     def images_at_once(self, batch: int) -> int:
         return batch * self.g_batch
 
@@ -53,7 +57,6 @@ class WGANGPSettings(TwoRateSettings):
 class WGANGP(TwoRates):
     Settings = WGANGPSettings
     settings: WGANGPSettings
-    logistic = False
 
     def build(self) -> None:
         s, spec = self.settings, self.spec._replace(num_classes=0)

@@ -58,3 +58,25 @@ class LabelledConv(nn.Module):
         # A matrix product selects the map of each label: unlike indexing, it has a deterministic gradient everywhere.
         picked = one_hot(labels, self.num_classes).to(maps.dtype) @ maps.flatten(1)
         return picked.view(len(labels), height, width, -1).permute(0, 3, 1, 2)
+
+
+class Head(nn.Linear):
+    """The last layer of a discriminator. features [B, F], labels [B] -> logits [B, outputs].
+
+    With classes, the features are also weighted by those of their class, which is a projection discriminator (Miyato &
+    Koyama, 2018).
+    """
+
+    def __init__(self, features: int, outputs: int, num_classes: int) -> None:
+        super().__init__(features, outputs)
+        self.num_classes = num_classes
+        self.by_class = nn.Linear(num_classes, features, bias=False) if num_classes else None
+
+    def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
+        logits: Tensor = super().forward(features)
+        if self.by_class is None:
+            return logits
+        if labels is None:
+            raise ValueError("a conditional network needs labels")
+        weights: Tensor = self.by_class(one_hot(labels, self.num_classes).to(features.dtype))
+        return logits + (weights * features).sum(1, keepdim=True)

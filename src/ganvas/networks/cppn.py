@@ -32,7 +32,7 @@ from torch.utils.checkpoint import checkpoint
 from ganvas.core.images import ImageSpec
 from ganvas.networks import init
 from ganvas.networks.base import Generator, Networks
-from ganvas.networks.dcgan import DCGANDiscriminator
+from ganvas.networks.dcgan import DCGAN, DCGANDiscriminator
 from ganvas.networks.kernels import Weights, layered, residual
 from ganvas.networks.view import View
 
@@ -85,7 +85,7 @@ class CPPN(Networks):
             sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
         filters = [spec.channels, *(self.d_filters << level for level in range(CONVOLUTIONS))]
         networks = {"signed": DCGANDiscriminator, "unit": UnitDiscriminator}
-        return networks[self.inputs](sides, filters, spec.num_classes, outputs)
+        return networks[self.inputs](sides, filters, spec.num_classes, outputs, DCGAN())
 
     def encoder(self, spec: ImageSpec, latent_size: int) -> "Encoder":
         return Encoder(spec, latent_size, self)

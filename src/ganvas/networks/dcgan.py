@@ -12,9 +12,10 @@ from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.core.spec import written
 from ganvas.networks.base import Generator, Networks
-from ganvas.networks.conditioning import LabelledConv
+from ganvas.networks.conditioning import Head, LabelledConv
 from ganvas.networks.image_convolutions import FromImage, ToImage
 from ganvas.networks.init import STD, cfg_gan, kaiming, normal
+from ganvas.networks.spectral import spectral_norm
 
 SLOPE = 0.2  # of D's leaky ReLUs
 SMALLEST_SIDE = 7  # halving stops at this side or below: 28 -> 14 -> 7, 32 -> 16 -> 8 -> 4, 64 -> ... -> 4
@@ -38,8 +39,11 @@ class DCGAN(Networks):
     """normalisation in G"""
     g_first_norm: bool = True
     """whether G also normalises after its first (linear) layer"""
-    d_norm: Literal["batch", "none"] = "batch"
-    """normalisation in D (never after its first layer)"""
+    d_norm: Literal["batch", "spectral", "none"] = "batch"
+    """normalisation in D: batch = after every layer but the first and the last; spectral = of the weights of all"""
+    d_labels: Literal["maps", "projection"] = "maps"
+    """how the label enters D: maps = one-hot maps beside the input of every strided convolution; projection = output
+    weights of its own for each class"""
     pointwise: bool = False
     """a 1x1 convolution, with norm and activation, after every strided one except those next to the image"""
     init: Literal["normal", "kaiming", "cfg-gan"] = "normal"
@@ -53,16 +57,7 @@ class DCGAN(Networks):
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:
         sides, filters = self.plan(spec)
-        return DCGANDiscriminator(
-            sides,
-            filters,
-            spec.num_classes,
-            outputs,
-            self.kernel,
-            self.d_norm == "batch",
-            self.pointwise,
-            self.start(SLOPE),
-        )
+        return DCGANDiscriminator(sides, filters, spec.num_classes, outputs, self)
 
     def start(self, slope: float = 0.0) -> Callable[[nn.Module], None]:
         """A function that draws the initial weights of a network whose leaky ReLUs have this slope."""
@@ -139,9 +134,8 @@ class DCGANGenerator(Generator):
 class DCGANDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    `sides` and `filters` are those of every level, starting at the image. The label is concatenated as one-hot feature
-    maps to the input of every strided convolution. Batch norm always uses the statistics of the current batch: real and
-    generated batches come separately, so a running mean over both would describe neither.
+    `sides` and `filters` are those of every level, starting at the image. Batch norm always uses the statistics of the
+    current batch: real and generated batches come separately, so a running mean over both would describe neither.
     """
 
     def __init__(
@@ -150,30 +144,30 @@ class DCGANDiscriminator(nn.Module):
         filters: Sequence[int],
         num_classes: int,
         outputs: int,
-        kernel: int = 5,
-        batch_norm: bool = True,
-        pointwise: bool = False,
-        start: Callable[[nn.Module], None] = normal,
+        config: DCGAN,
     ) -> None:
         super().__init__()
+        maps, projected = (0, num_classes) if config.d_labels == "projection" else (num_classes, 0)
         self.levels = nn.ModuleList()
         for level, (side, inputs, outs) in enumerate(zip(sides, filters, filters[1:], strict=False)):
-            normed = batch_norm and level > 0
+            normed = config.d_norm == "batch" and level > 0
             convolution = nn.Conv2d if level else FromImage
-            conv = convolution(inputs, outs, kernel, 2, _padding(kernel), bias=not normed)
-            self.levels.append(LabelledConv(conv, side, num_classes, _batch_norm(outs, normed)))
-            if pointwise and level > 0:
+            conv = convolution(inputs, outs, config.kernel, 2, _padding(config.kernel), bias=not normed)
+            self.levels.append(LabelledConv(conv, side, maps, _batch_norm(outs, normed)))
+            if config.pointwise and level > 0:
                 conv = nn.Conv2d(outs, outs, 1, bias=not normed)
                 self.levels.append(LabelledConv(conv, side, 0, _batch_norm(outs, normed)))
         height, width = sides[-1]
-        self.head = nn.Linear(filters[-1] * height * width, outputs)
-        start(self)
+        self.head = Head(filters[-1] * height * width, outputs, projected)
+        config.start(SLOPE)(self)
+        if config.d_norm == "spectral":
+            spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = images
         for level in self.levels:
             features = F.leaky_relu(level(features, labels), SLOPE)
-        logits: Tensor = self.head(features.flatten(1))
+        logits: Tensor = self.head(features.flatten(1), labels)
         return logits
 
 

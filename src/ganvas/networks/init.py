@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 import torch
 from torch import nn
 
-from ganvas.networks.conditioning import LabelledConv
+from ganvas.networks.conditioning import Head, LabelledConv
 
 STD = 0.02  # from the DCGAN paper; also the standard deviation of a new LabelledConv's label weights
 
@@ -25,7 +25,7 @@ def kaiming(network: nn.Module, slope: float = 0.0, linear: Collection[nn.Module
     layers in `linear`, which have none. So outputs are of order one, with or without norms.
     """
     layers = [module for module in network.modules() if isinstance(module, Layer)]
-    linear = {*linear, layers[-1]}
+    linear = {*linear, layers[-1], *(layer for layer in layers if isinstance(layer, Head))}
     gain = nn.init.calculate_gain("leaky_relu", slope)
     _start(network, lambda layer: (1.0 if layer in linear else gain) / math.sqrt(fan_in(layer)), 0.0)
 

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.networks.base import Generator, Networks
-from ganvas.networks.conditioning import LabelledConv
+from ganvas.networks.conditioning import Head, LabelledConv
 from ganvas.networks.init import kaiming, normal
+from ganvas.networks.spectral import spectral_norm
 
 SMALLEST_IMAGE = 8
 MOST_BLOCKS = 100  # more would halve any image to nothing
@@ -30,6 +31,7 @@ G_SMALLEST = 4  # side that the generator starts from, if it has enough blocks
 Norm = Callable[[int], nn.Module]
 D_NORMS: dict[str, Norm] = {
     "none": nn.Identity,
+    "spectral": nn.Identity,  # of the weights
     # Real and generated batches come separately, so a running mean over both would describe neither.
     "batch": partial(nn.BatchNorm2d, track_running_stats=False),
     "layer": partial(nn.GroupNorm, 1),
@@ -57,8 +59,12 @@ class ResNet(Networks):
     """whether D averages its last features over the pixels, or has separate output weights for each pixel"""
     g_norm: Literal["batch", "none"] = "batch"
     """normalisation in G"""
-    d_norm: Literal["none", "batch", "layer"] = "none"
-    """normalisation in D (never in its first block); with batch, the gradient of an image depends on its batch"""
+    d_norm: Literal["none", "batch", "layer", "spectral"] = "none"
+    """normalisation in D: batch or layer = of features, but in the first block (with batch, the gradient of an image
+    depends on its batch); spectral = of the weights of all layers"""
+    d_labels: Literal["maps", "projection"] = "maps"
+    """how the label enters D: maps = one-hot maps beside the image; projection = output weights of its own for each
+    class"""
     init: Literal["kaiming", "normal"] = "kaiming"
     """initial weights: kaiming = by the layer's inputs and activation; normal = standard deviation 0.02 for all"""
 
@@ -126,7 +132,7 @@ class ResNetGenerator(Generator):
 class ResNetDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    The label is concatenated to the image as one-hot feature maps, for the first 3x3 convolution.
+    One-hot maps of the label, if it enters so, are concatenated to the image for the first 3x3 convolution.
     """
 
     def __init__(self, spec: ImageSpec, outputs: int, config: ResNet) -> None:
@@ -134,18 +140,21 @@ class ResNetDiscriminator(nn.Module):
         sides, filters = config.plan(spec, config.d_blocks, config.d_smallest)
         halve = [small != large for small, large in zip(sides[1:], sides[:-1], strict=True)]
         norm = D_NORMS[config.d_norm]
-        self.first = ImageBlock(spec, filters[0], halve[0])
+        maps, projected = (0, spec.num_classes) if config.d_labels == "projection" else (spec.num_classes, 0)
+        self.first = ImageBlock(spec._replace(num_classes=maps), filters[0], halve[0])
         self.blocks = nn.Sequential()
         for level in range(1, config.d_blocks):
             self.blocks.append(DownBlock(filters[level - 1], filters[level], halve[level], norm))
         self.pool = config.d_pool
         height, width = (1, 1) if config.d_pool else sides[-1]
-        self.head = nn.Linear(filters[-1] * height * width, outputs)
+        self.head = Head(filters[-1] * height * width, outputs, projected)
         config.start(self)
+        if config.d_norm == "spectral":
+            spectral_norm(self)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         features = self.blocks(self.first(images, labels)).relu()
-        logits: Tensor = self.head(features.mean((2, 3)) if self.pool else features.flatten(1))
+        logits: Tensor = self.head(features.mean((2, 3)) if self.pool else features.flatten(1), labels)
         return logits
 
 

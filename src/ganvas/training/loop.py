@@ -122,7 +122,7 @@ class Loop:
             record |= {name: score.value for name, score in findings.scores.items()}
         if self.settings.guard != "off":
             history = [*self.recorder.records, record]
-            if alarm := guard.check(history, self.method.logistic, self.method.classifies):
+            if alarm := guard.check(history, self.method.settings.logistic, self.method.classifies):
                 self.go_back(alarm, record)
                 return None
         if due.sheet:

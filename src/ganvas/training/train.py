@@ -23,6 +23,7 @@ from ganvas.evaluation import evaluators
 from ganvas.evaluation.evaluate import RunScorer
 from ganvas.evaluation.evaluators import Evaluator
 from ganvas.methods import Method
+from ganvas.recipes.measured import expected_quality
 from ganvas.recipes.recipe import Recipe
 from ganvas.recipes.train_settings import SCORE
 from ganvas.runs.checkpoint import Checkpoint
@@ -56,8 +57,8 @@ def train(
 
     A record has nimg, epoch, seconds, images_per_second, the means of the scalars returned by the method's steps since
     the previous record, norms and diversity; at a checkpoint it also has its score. `tick(nimg, total)` is called
-    before the first step and after each step; `say` is called with messages on how the images were interpreted and on
-    the disk space that the run will need.
+    before the first step and after each step; `say` is called with messages on how the images were interpreted, on the
+    disk space that the run will need, and on what earlier runs of the recipe reached.
 
     The session ends with a checkpoint if the iterator is closed, or if `stop()`, which is called before each step,
     returns true. An exception during a step, such as from Ctrl-C, loses the training since the last checkpoint.
@@ -119,8 +120,9 @@ def train(
                 evaluator=info.evaluator if evaluator is None else evaluator.sha256,
             )
             if say and batches.nimg < loop.total:
-                for note in (*data.notes, expected_space(recipe, method, data)):
-                    say(note)
+                for note in (*data.notes, expected_space(recipe, method, data), expected_quality(recipe, loop.total)):
+                    if note:
+                        say(note)
                 if found is not None:
                     say(f"resumes after {batches.nimg:,} images")
             yield from loop.go(tick or (lambda nimg, total: None), stop or (lambda: False))
