@@ -755,3 +755,16 @@ def test_mistakes_in_exports(
     assert ganvas("export", "--random", "tanh:2x4", *words) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_page_of_a_convolutional_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert ganvas("export", "mnist-quick") == 0
+    assert re.fullmatch(
+        r"mnist-quick.html  \(\d+ kB, weights of 16 bits: pixels within 1/255 of those of ganvas\)\n",
+        capsys.readouterr().out,
+    )
+    assert ganvas("export", "mnist-quick", "--to", "glsl") == 2
+    assert "has no pixel network (network.name=cppn), which --to glsl needs: use --to onnx" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from ganvas.core.errors import UserError
-from ganvas.core.images import load_png
+from ganvas.core.images import enlarge, grid, load_png
 from ganvas.export import glsl, html
 from ganvas.networks.cppn import CPPN
 from ganvas.networks.view import View
 from ganvas.painting.paint import Painting, load_painting
 from ganvas.painting.painter import Painter, random_network
 from ganvas.painting.recipes import RandomOrigin
-from ganvas.painting.subjects import Subject, random_latent
+from ganvas.painting.subjects import Subject, choose_latents, random_latent
+from ganvas.runs.model import load
+from ganvas.runs.samples import SampleRecipe
 
 KINDS = ["residual:6x6", "softplus:3x12", "tanh:4x10"]  # small, as the browser has no GPU here
 SIDE = 512
@@ -53,7 +56,7 @@ def pixels(page: Page, side: int, folder: Path) -> np.ndarray:
     page.set_viewport_size({"width": 64, "height": 64})  # what it shows meanwhile takes time too
     page.goto((folder / "page.html").as_uri())
     script = """async (side) => {
-      const file = new Uint8Array(await (await png(side, side, 1, () => {})).arrayBuffer());
+      const file = new Uint8Array(await (await painting(side, side, 1, () => {})).arrayBuffer());
       return btoa(Array.from(file, (byte) => String.fromCharCode(byte)).join(""));
     }"""
     (folder / "page.png").write_bytes(base64.b64decode(page.evaluate(script, side)))
@@ -81,7 +84,7 @@ def test_relu_and_16_bits(page: Page, tmp_path: Path, monkeypatch: pytest.Monkey
     painter = Painter(network, RandomOrigin(random="tanh:5x12", weights=0))  # its origin is not what is tested
     monkeypatch.setattr(html, "MOST_BYTES", len(html.render(subjects(painter), "test")) - 1)
     text = html.render(subjects(painter), "test")
-    assert list(_model(text)["weights"]) == ["shorts", "scales"]
+    assert list(_model(text)["weights"]) == ["integers", "bits", "scales"]
     (tmp_path / "page.html").write_text(text)
     found = pixels(page, SIDE, tmp_path)
     expected = np.concatenate(list(Painting(subjects(painter)[:1], View(SIDE, SIDE)).bands())).astype(int)
@@ -115,7 +118,8 @@ def test_a_person_uses_it(page: Page, tmp_path: Path, screenshot: Callable[[str]
     page.keyboard.press("Escape")
     expect(page.get_by_label("Breed: choose the picture that goes on")).to_be_hidden()
     page.get_by_role("button", name="Morph").click()
-    page.wait_for_function("source.includes(' to ')")
+    while " to " not in page.evaluate("source"):
+        page.wait_for_timeout(10)
     page.get_by_role("button", name="Morph").click()
     page.get_by_role("button", name="Save").click()
     page.get_by_label("Size").select_option("512")
@@ -127,6 +131,75 @@ def test_a_person_uses_it(page: Page, tmp_path: Path, screenshot: Callable[[str]
     again = np.concatenate(list(load_painting(tmp_path / "saved.png").bands())).astype(int)
     with Image.open(tmp_path / "saved.png") as image:  # its colour map has 256 steps, that of ganvas more
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - again).max() <= 3
+
+
+@pytest.mark.browser
+def test_a_person_uses_the_page_of_a_convolutional_generator(
+    page: Page, tmp_path: Path, screenshot: Callable[[str], None]
+) -> None:
+    model = load("mnist-quick", device="cpu")
+    html.save_images(model, choose_latents(model, labels=model.classes), tmp_path / "page.html", "test")
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto((tmp_path / "page.html").as_uri())
+    samples = page.get_by_label("Samples: choose one to walk from")
+    expect(samples.get_by_role("button", name="sample 60, 9")).to_be_visible()
+    expect(page.locator("#picture[data-shown=fine]")).to_be_visible()
+    screenshot("export-html-samples")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+    samples.get_by_label("Class").select_option("3")
+    samples.get_by_role("button", name="sample 8, 3").click()
+    expect(samples).to_be_hidden()
+    assert page.evaluate("z.slice(-10).indexOf(1)") == 3
+    first = page.evaluate("z")
+    page.keyboard.press("ArrowRight")
+    page.mouse.move(100, 300)
+    page.mouse.down()
+    page.mouse.move(100, 390)
+    page.mouse.up()
+    across, down = np.array(page.evaluate("model.directions"))
+    moved = np.array(page.evaluate("z")) - first
+    np.testing.assert_allclose(moved[:-10], 0.3 * across + 90 * 6 / 360 * down, atol=1e-5)
+    assert not moved[-10:].any(), "the class stays"
+    expect(page.locator("#picture[data-shown=fine]")).to_be_visible()
+    screenshot("export-html-picture")
+    page.keyboard.press("Home")
+    assert page.evaluate("z") == first
+
+    page.keyboard.press("p")
+    page.keyboard.press("7")
+    expect(page.get_by_role("button", name="7", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Pin", exact=True).click()
+    page.get_by_role("button", name="Morph").click()
+    while not re.match("pin . to pin .", page.evaluate("source")):
+        page.wait_for_timeout(10)
+    page.get_by_role("button", name="Morph").click()
+    page.keyboard.press("7")
+    page.keyboard.press("b")
+    page.get_by_role("button", name="child 1").click()
+    bred = np.array(page.evaluate("z"))
+    assert bred[-10:].tolist() == [0] * 7 + [1, 0, 0]
+    page.keyboard.press("Escape")
+
+    with page.expect_download() as download:
+        page.keyboard.press("s")
+        page.get_by_label("Size").select_option("280 × 280")
+        page.locator("#saving").get_by_role("button", name="Save").click()
+    download.value.save_as(tmp_path / "one.png")
+    with page.expect_download() as download:
+        page.keyboard.press("a")
+        samples.get_by_role("button", name="Save all").click()
+    download.value.save_as(tmp_path / "all.png")
+    image, values = load_png(tmp_path / "one.png")
+    recipe = SampleRecipe.from_json(json.dumps(values), "one.png")
+    assert (recipe.checkpoint, recipe.latents) == (model.sha256, [bred.tolist()])
+    again = model.draw(torch.tensor(recipe.latents)).images[0].repeat(10, 0).repeat(10, 1)
+    assert np.abs(image[..., :1].astype(int) - again).max() <= 1
+    image, values = load_png(tmp_path / "all.png")
+    recipe = SampleRecipe.from_json(json.dumps(values), "all.png")
+    sheet = enlarge(grid(model.draw(torch.tensor(recipe.latents)).images, 10))
+    assert image.shape == (*sheet.shape[:2], 4)
+    assert np.abs(image[..., :1].astype(int) - sheet).max() <= 1
 
 
 @pytest.mark.browser

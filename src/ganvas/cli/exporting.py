@@ -41,10 +41,11 @@ def export(
     run
         Folder of the run.
     to
-        html: one file under 200 kB that paints in any browser, without a network connection, at any zoom. glsl: a
-        function for sites of shaders, with one latent. svg: one latent as lines for pen plotters, on a sheet of --size:
-        A4, A4-landscape, 200mm or 200x300mm (default: 200mm). These three need a pixel network. onnx: latents in,
-        images out, for programs and pages of your own (any run; extra `onnx`).
+        html: one file that draws in any browser, without a network connection: a pixel network at any zoom (under
+        200 kB), another generator at its own size (under 10 MB). glsl: a function for sites of shaders, with one
+        latent. svg: one latent as lines for pen plotters, on a sheet of --size: A4, A4-landscape, 200mm or 200x300mm
+        (default: 200mm). These two need a pixel network. onnx: latents in, images out, for programs and pages of your
+        own (any run; extra `onnx`).
     title
         Title of the page; default: the recipe of the run, or the kind of the random network.
     levels
@@ -70,12 +71,15 @@ def export(
     if to == "onnx":
         _export_onnx(run, subject, title, out_path)
         return
-    if run is not None and not Run.existing(run).paints():
-        raise UserError(f"'{run}' has no pixel network (network.name=cppn), which --to {to} needs: use --to onnx")
-    if run is not None and to == "html" and subject == SubjectOptions(device=subject.device):
-        subject = _everything(run, subject)
     if to in ("html", "glsl"):
         subject.refuse(*SHOWN, why=f"with --to {to}, where whoever looks chooses them")
+    if run is not None and to == "html" and subject == SubjectOptions(device=subject.device):
+        subject = _everything(run, subject)
+    if run is not None and not Run.existing(run).paints():
+        if to != "html":
+            raise UserError(f"'{run}' has no pixel network (network.name=cppn), which --to {to} needs: use --to onnx")
+        _export_images(run, subject, title, out_path)
+        return
     subjects = subject.choose(run, one_network=True)
     painter = subjects[0].painter
     origin = painter.origin
@@ -133,6 +137,22 @@ def _export_onnx(run: Path | None, subject: SubjectOptions, title: str | None, o
         with err.status("writing the network as a graph"):
             size = onnx.save(model, out)
     line(f"{out}  ({say_size(size)})")
+
+
+def _export_images(run: Path, subject: SubjectOptions, title: str | None, out_path: Path | None) -> None:
+    """The page of a run without a pixel network."""
+    from ganvas.core.files import check_output, say_size
+    from ganvas.export import html
+    from ganvas.runs import model as sampling
+
+    model = sampling.load(run, subject.checkpoint or "last", subject.device)
+    name = title or model.run.recipe().name
+    out = out_path or _file_for(name, to="html")
+    check_output(out)
+    with err.status("writing the network"):
+        page = html.save_images(model, subject.latents(model), out, name)
+    size = say_size(len(page.text.encode()))
+    line(f"{out}  ({size}, weights of {page.bits} bits: pixels within {page.largest}/255 of those of ganvas)")
 
 
 def _everything(run: Path, subject: SubjectOptions) -> SubjectOptions:

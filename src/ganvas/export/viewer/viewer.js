@@ -1,25 +1,35 @@
-// Paints a pixel network in the browser: every pixel is computed by the GPU, by the shader that comes with the model.
+// What all pages have in common: what is shown, morphs, breeding, saving, buttons and keys. What draws the pictures, a
+// `Painter`, is in the script after it: pixels.js for pixel networks, images.js for all others.
 
 "use strict";
 
 /**
  * @typedef {{name: string, z: number[]}} Subject
- * @typedef {{x: number, y: number, zoom: number}} Look  center and magnification
- * @typedef {{
- *   name: string, source: string, lanes: number, width: number, channels: 1 | 3, scale: number, latentScale: number,
- *   weights: {shorts: string, scales: string} | {floats: string}, latent: string, bias: string,
- *   subjects: Subject[], palettes: Record<string, string>, palette: string, recipe: any, recipeKey: string,
- * }} Model
+ * @typedef {{integers: string, scales: string, bits: 8 | 16} | {floats: string}} Numbers
+ * @typedef {{name: string, subjects: Subject[], weights: Numbers, recipe: any, recipeKey: string}} Common
+ * @typedef {Common & {
+ *   source: string, lanes: number, width: number, channels: 1 | 3, scale: number, latentScale: number, latent: string,
+ *   bias: string, palettes: Record<string, string>, palette: string,
+ * }} PixelModel
+ * @typedef {Common & {
+ *   layers: Layer[], vectors: string, height: number, width: number, latent: number,
+ *   prior: "normal" | "uniform", classes: string[], directions: number[][],
+ * }} ImageModel
  */
 
-/** @type {Model} */
-const model = JSON.parse(/** @type {HTMLElement} */ (document.querySelector("#model")).textContent ?? "");
-const TEXELS = 256; // across the texture of weights
-const BLOCK = 256; // numbers that share a scale, if weights are stored as 16-bit integers
-const COARSE = 1 / 30; // seconds that a picture may take while it moves
-const STRIP = 1 / 20; // and a strip of the fine picture
-const LIMIT = 8 * 2 ** -23; // distance of two pixels, as a share of the coordinates, below which float32 blurs them
-const THUMBNAIL = 192;
+/**
+ * What draws the pictures of a kind of network.
+ * @typedef {object} Painter
+ * @property {() => void} show  draw `z` on the screen
+ * @property {(latent: number[], canvas: HTMLCanvasElement) => void} thumbnail
+ * @property {(latent: number[]) => number[]} fixed  the numbers of a latent that breeding keeps, from its end
+ * @property {[name: string, text: string][]} sizes  of a file; the third is chosen at first
+ * @property {(size: string, progress: (share: number) => void) => Promise<Blob>} file  the present picture
+ * @property {Record<string, () => void>} actions  of further buttons, by id
+ * @property {Record<string, () => void>} keys
+ */
+
+const BLOCK = 256; // numbers that share a scale, if weights are stored as integers
 
 /** @template {HTMLElement} T @param {string} id @param {new () => T} kind @returns {T} */
 function find(id, kind) {
@@ -33,340 +43,99 @@ const note = find("note", HTMLElement);
 
 // -- The model ------------------------------------------------------------------------------------------------------
 
+/** @type {PixelModel & ImageModel} one of both, as the script of the painter knows */
+const model = JSON.parse(find("model", HTMLElement).textContent ?? "");
+
 /** @param {string} text base64 */
 function bytes(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-/** @param {string} text @returns {Float32Array} */
+/** @param {string} text @returns {Float32Array<ArrayBuffer>} */
 function floats(text) {
   return new Float32Array(bytes(text).buffer);
 }
 
-/** @returns {Float32Array} all weights, four after four */
-function weights() {
-  if ("floats" in model.weights) return floats(model.weights.floats);
-  const shorts = new Int16Array(bytes(model.weights.shorts).buffer);
-  const scales = floats(model.weights.scales);
-  return Float32Array.from(shorts, (value, i) => value * scales[Math.floor(i / BLOCK)]);
+/** @param {Numbers} stored @returns {Float32Array<ArrayBuffer>} */
+function numbers(stored) {
+  if ("floats" in stored) return floats(stored.floats);
+  const raw = bytes(stored.integers).buffer;
+  const integers = stored.bits === 16 ? new Int16Array(raw) : new Int8Array(raw);
+  const scales = floats(stored.scales);
+  const values = new Float32Array(integers.length);
+  for (let i = 0; i < values.length; i++) values[i] = integers[i] * scales[Math.floor(i / BLOCK)];
+  return values;
 }
 
-const latentWeight = floats(model.latent);
-const latentBias = floats(model.bias);
+// -- What is shown --------------------------------------------------------------------------------------------------
 
-/** What a latent adds to the first layer. @param {number[]} z */
-function start(z) {
-  const sums = new Float32Array(4 * model.lanes);
-  for (let unit = 0; unit < model.width; unit++) {
-    let sum = latentBias[unit];
-    for (let i = 0; i < z.length; i++) sum += latentWeight[unit * z.length + i] * z[i] * model.latentScale;
-    sums[unit] = sum;
-  }
-  return sums;
-}
-
-// -- The GPU --------------------------------------------------------------------------------------------------------
-
-const surface = document.createElement("canvas");
-const gl = /** @type {WebGL2RenderingContext} */ (surface.getContext("webgl2", { antialias: false, alpha: false }));
-if (!gl) note.textContent = "This browser has no WebGL2, which paints the picture. Another browser may have it.";
-
-const program = build(`#version 300 es
-precision highp float;
-precision highp int;
-precision highp sampler2D;
-uniform sampler2D weights, colours;
-uniform vec4 beginning[${model.lanes}];
-uniform vec2 size, origin, center;
-uniform float pixel;
-uniform int samples, palette;
-out vec4 colour;
-vec4 weight(int at) { return texelFetch(weights, ivec2(at % ${TEXELS}, at / ${TEXELS}), 0); }
-vec4 start(int lane) { return beginning[lane]; }
-${model.source}
-void main() {
-  vec2 here = vec2(gl_FragCoord.x, size.y - gl_FragCoord.y) - 0.5 + origin;
-  vec3 sum = vec3(0.0);
-  for (int i = 0; i < samples * samples; i++) {
-    vec2 within = (vec2(i % samples, i / samples) + 0.5) / float(samples) - 0.5;
-    sum += paint((here + within) * pixel + center).rgb;
-  }
-  vec3 value = sum / float(samples * samples);
-  colour = vec4(value, 1.0);
-  if (CHANNELS == 1) {
-    colour.rgb = palette == 0 ? vec3(1.0 - value.x) : vec3(value.x);
-    if (palette == 2) colour.rgb = texture(colours, vec2((value.x * 255.0 + 0.5) / 256.0, 0.5)).rgb;
-  }
-}`);
-
-/** @param {string} fragment */
-function build(fragment) {
-  const made = gl.createProgram();
-  for (const [kind, source] of /** @type {const} */ ([
-    [gl.VERTEX_SHADER, "#version 300 es\nvoid main() { gl_Position = vec4(4 * (gl_VertexID & 1) - 1, 2 * (gl_VertexID & 2) - 1, 0, 1); }"],
-    [gl.FRAGMENT_SHADER, fragment],
-  ])) {
-    const shader = /** @type {WebGLShader} */ (gl.createShader(kind));
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(made, shader);
-  }
-  gl.linkProgram(made);
-  if (!gl.getProgramParameter(made, gl.LINK_STATUS)) {
-    note.textContent = "This GPU cannot run the picture's shader.";
-    throw new Error(gl.getProgramInfoLog(made) ?? "");
-  }
-  gl.useProgram(made);
-  return made;
-}
-
-/** @param {string} name */
-const uniform = (name) => gl.getUniformLocation(program, name);
-const places = Object.fromEntries(
-  ["weights", "colours", "beginning", "size", "origin", "center", "pixel", "samples", "palette"].map((name) => [name, uniform(name)]),
-);
-
-/** @param {number} unit @param {number} filter */
-function texture(unit, filter) {
-  gl.activeTexture(gl.TEXTURE0 + unit);
-  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, filter);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, filter);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
-  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
-}
-
-{
-  const values = weights();
-  const rows = Math.ceil(values.length / 4 / TEXELS);
-  const filled = new Float32Array(4 * TEXELS * rows);
-  filled.set(values);
-  texture(0, gl.NEAREST);
-  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, TEXELS, rows, 0, gl.RGBA, gl.FLOAT, filled);
-  gl.uniform1i(places.weights, 0);
-  texture(1, gl.LINEAR);
-  gl.uniform1i(places.colours, 1);
-}
-
-/** @param {string} name ink, chalk, or a colour map */
-function usePalette(name) {
-  gl.uniform1i(places.palette, name === "ink" ? 0 : name === "chalk" ? 1 : 2);
-  if (name in model.palettes) {
-    gl.activeTexture(gl.TEXTURE1);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, 256, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, bytes(model.palettes[name]));
-  }
-}
-
-/** The distance between two pixels of a picture. @param {number} zoom @param {number} width @param {number} height */
-function step(zoom, width, height) {
-  return (2 * model.scale) / zoom / Math.max(1, Math.min(width, height) - 1);
-}
-
-/**
- * Paint a part of a picture on `surface`, whose size becomes that of the part.
- * @param {number[]} z
- * @param {Look} look
- * @param {number} width  of the whole picture, in pixels
- * @param {number} height
- * @param {number} top  first row of the part
- * @param {number} rows
- * @param {number} samples  per side of a pixel
- */
-function paint(z, look, width, height, top = 0, rows = height, samples = 1) {
-  surface.width = width;
-  surface.height = rows;
-  gl.viewport(0, 0, width, rows);
-  gl.uniform4fv(places.beginning, start(z));
-  gl.uniform2f(places.size, width, rows);
-  gl.uniform2f(places.origin, -(width - 1) / 2, top - (height - 1) / 2);
-  gl.uniform2f(places.center, look.x, look.y);
-  gl.uniform1f(places.pixel, step(look.zoom, width, height));
-  gl.uniform1i(places.samples, samples);
-  gl.drawArrays(gl.TRIANGLES, 0, 3);
-}
-
-/** Wait until the GPU has painted. */
-function finish() {
-  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4));
-}
-
-// -- The picture on the screen --------------------------------------------------------------------------------------
-
-const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-/** @type {Look} */
-const look = { x: 0, y: 0, zoom: 1 };
+/** @type {Painter} */
+let painter;
 let z = model.subjects[0].z;
 let source = model.subjects[0].name;
-let perPixel = 1e-6; // seconds, measured again with every picture
-let generation = 0; // of what is shown: a fine picture is given up when it changes
-let frame = 0;
-
-/** Show the present state: at once with fewer pixels, then finely. */
-function show() {
-  generation++;
-  delete canvas.dataset.shown;
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    coarse();
-    void fine(generation);
-  });
-}
-
-/** The size of the canvas in pixels of the screen. */
-function sides() {
-  const ratio = devicePixelRatio || 1;
-  return [Math.max(1, Math.round(innerWidth * ratio)), Math.max(1, Math.round(innerHeight * ratio))];
-}
-
-function coarse() {
-  const [width, height] = sides();
-  if (canvas.width !== width || canvas.height !== height) {
-    canvas.width = width;
-    canvas.height = height;
-  }
-  const shrink = Math.max(1, Math.sqrt((width * height * perPixel) / COARSE));
-  const [w, h] = [Math.max(1, Math.round(width / shrink)), Math.max(1, Math.round(height / shrink))];
-  const begun = performance.now();
-  paint(z, look, w, h);
-  finish();
-  learn(begun, w * h);
-  context.drawImage(surface, 0, 0, width, height);
-  const reach = Math.max(1, Math.abs(look.x), Math.abs(look.y));
-  note.textContent = step(look.zoom, width, height) < LIMIT * reach ? "Here float32 ends, with which GPUs compute: ganvas paint zooms in further." : "";
-}
-
-/** @param {number} mine */
-async function fine(mine) {
-  const [width, height] = sides();
-  for (const samples of [1, 3]) {
-    await new Promise((resolve) => setTimeout(resolve, samples === 1 ? 60 : 300));
-    const rows = Math.max(1, Math.min(height, Math.floor(STRIP / (perPixel * width * samples * samples))));
-    for (let top = 0; top < height; top += rows) {
-      if (mine !== generation) return;
-      const part = Math.min(rows, height - top);
-      const begun = performance.now();
-      paint(z, look, width, height, top, part, samples);
-      finish();
-      learn(begun, width * part * samples * samples);
-      context.drawImage(surface, 0, top);
-      if (top + part < height) await new Promise(requestAnimationFrame);
-    }
-  }
-  canvas.dataset.shown = "fine";
-}
-
-/** @param {number} begun @param {number} pixels */
-function learn(begun, pixels) {
-  if (pixels > 4096) perPixel = Math.max(1e-10, (performance.now() - begun) / 1000 / pixels);
-}
-
-// -- Moving ---------------------------------------------------------------------------------------------------------
-
-/** @type {Map<number, {x: number, y: number}>} */
-const fingers = new Map();
-
-/** Move by pixels of the page. @param {number} dx @param {number} dy */
-function pan(dx, dy) {
-  const unit = step(look.zoom, innerWidth, innerHeight);
-  look.x -= dx * unit;
-  look.y -= dy * unit;
-  show();
-}
-
-/** Magnify; the place under (x, y) of the page stays. @param {number} factor @param {number} x @param {number} y */
-function magnify(factor, x = innerWidth / 2, y = innerHeight / 2) {
-  const before = step(look.zoom, innerWidth, innerHeight);
-  look.zoom = Math.min(1e9, Math.max(1e-4, look.zoom * factor));
-  const change = before - step(look.zoom, innerWidth, innerHeight);
-  look.x += (x - innerWidth / 2) * change;
-  look.y += (y - innerHeight / 2) * change;
-  show();
-}
-
-canvas.addEventListener("pointerdown", (event) => {
-  canvas.setPointerCapture(event.pointerId);
-  fingers.set(event.pointerId, { x: event.clientX, y: event.clientY });
-});
-canvas.addEventListener("pointermove", (event) => {
-  const finger = fingers.get(event.pointerId);
-  if (!finger) return;
-  const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
-  const { clientX: x, clientY: y } = event;
-  if (other) {
-    const [before, after] = [Math.hypot(finger.x - other.x, finger.y - other.y), Math.hypot(x - other.x, y - other.y)];
-    pan((x - finger.x) / 2, (y - finger.y) / 2);
-    if (before > 0) magnify(after / before, (x + other.x) / 2, (y + other.y) / 2);
-  } else pan(x - finger.x, y - finger.y);
-  fingers.set(event.pointerId, { x, y });
-});
-for (const kind of /** @type {const} */ (["pointerup", "pointercancel"])) {
-  canvas.addEventListener(kind, (event) => void fingers.delete(event.pointerId));
-}
-canvas.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  magnify(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : 0.0015)), event.clientX, event.clientY);
-}, { passive: false });
-canvas.addEventListener("dblclick", (event) => magnify(2, event.clientX, event.clientY));
-addEventListener("resize", show);
-
-let quiet = 0;
-function wake() {
-  document.body.classList.remove("quiet");
-  clearTimeout(quiet);
-  quiet = setTimeout(() => document.body.classList.add("quiet"), 4000);
-}
-for (const kind of ["pointermove", "pointerdown", "keydown"]) addEventListener(kind, wake);
-wake();
-
-// -- What is painted ------------------------------------------------------------------------------------------------
-
-const chips = model.subjects.map((subject, index) => {
-  const chip = document.createElement("button");
-  chip.textContent = subject.name;
-  chip.onclick = () => choose(index);
-  find("subjects", HTMLElement).append(chip);
-  return chip;
-});
-let chosen = 0;
-
-/** @param {number} index */
-function choose(index) {
-  chosen = index;
-  stopMorph();
-  use(model.subjects[index].z, model.subjects[index].name);
-  chips.forEach((chip, i) => chip.setAttribute("aria-pressed", String(i === index)));
-}
+let chosen = 0; // among the subjects
 
 /** @param {number[]} latent @param {string} name */
 function use(latent, name) {
   z = latent;
   source = name;
-  show();
+  painter.show();
 }
 
-const palettes = find("palette", HTMLSelectElement);
-palettes.append(...(model.channels === 3 ? ["rgb"] : ["ink", "chalk", ...Object.keys(model.palettes)]).map((name) => new Option(name)));
-palettes.value = model.palette;
-palettes.onchange = () => {
-  usePalette(palettes.value);
-  show();
-};
-usePalette(model.palette);
+/** @type {HTMLButtonElement[]} */
+const chips = [];
+
+/** @param {Subject} subject */
+function addChip(subject) {
+  const chip = document.createElement("button");
+  const index = chips.length;
+  chip.textContent = subject.name.replace(/(.) seed 0$/, "$1");
+  chip.onclick = () => choose(index);
+  chip.onkeydown = (event) => event.key.startsWith("Arrow") && event.stopPropagation();
+  chips.push(chip);
+  find("subjects", HTMLElement).append(chip);
+}
+
+/** @param {number} index */
+function choose(index) {
+  stopMorph();
+  mark(index);
+  use(model.subjects[index].z, model.subjects[index].name);
+}
+
+/** @param {number} index  of the chip that looks pressed */
+function mark(index) {
+  chosen = index;
+  chips.forEach((chip, i) => chip.setAttribute("aria-pressed", String(i === index)));
+}
+
+const given = model.subjects.length; // subjects that came with the page; those that are pinned follow
+
+/** Keep what is shown as a further subject; a morph goes through these if there are two or more. */
+function pin() {
+  stopMorph();
+  const subject = { name: `pin ${model.subjects.length - given + 1}`, z };
+  model.subjects.push(subject);
+  addChip(subject);
+  mark(model.subjects.length - 1);
+}
 
 let morphing = 0;
 const SECONDS = 3; // from one subject to the next
 
 function morph() {
   if (morphing) return stopMorph();
-  const from = performance.now();
-  const first = chosen;
+  const begun = performance.now();
+  const all = model.subjects;
+  const visited = all.length - given > 1 ? all.slice(given) : all;
+  const first = Math.max(0, visited.indexOf(all[chosen]));
   find("morph", HTMLButtonElement).setAttribute("aria-pressed", "true");
   const move = (/** @type {number} */ now) => {
-    const time = (now - from) / 1000 / SECONDS;
-    const [a, b] = [0, 1].map((i) => model.subjects[(first + Math.floor(time) + i) % model.subjects.length]);
+    const time = (now - begun) / 1000 / SECONDS;
+    const [a, b] = [0, 1].map((i) => visited[(first + Math.floor(time) + i) % visited.length]);
     const share = (1 - Math.cos(Math.PI * (time % 1))) / 2;
     use(a.z.map((value, i) => value + share * (b.z[i] - value)), `${a.name} to ${b.name}, ${share.toFixed(3)}`);
-    chosen = (first + Math.floor(time)) % model.subjects.length;
+    mark(all.indexOf(a));
     morphing = requestAnimationFrame(move);
   };
   morphing = requestAnimationFrame(move);
@@ -378,7 +147,27 @@ function stopMorph() {
   find("morph", HTMLButtonElement).setAttribute("aria-pressed", "false");
 }
 
-// -- Breeding -------------------------------------------------------------------------------------------------------
+// -- Walls of pictures ----------------------------------------------------------------------------------------------
+
+/** @typedef {{z: number[], source: string, label: string}} Picture */
+
+/** @param {HTMLElement} wall @param {Picture[]} pictures @param {(picture: Picture) => void} onChoice */
+function hang(wall, pictures, onChoice) {
+  const canvases = pictures.map(() => document.createElement("canvas"));
+  wall.replaceChildren(...pictures.map((picture, i) => {
+    const button = document.createElement("button");
+    button.append(canvases[i]);
+    button.setAttribute("aria-label", picture.label);
+    button.onclick = () => onChoice(picture);
+    return button;
+  }));
+  pictures.forEach((picture, i) => painter.thumbnail(picture.z, canvases[i]));
+}
+
+/** A number from N(0, 1). */
+function normal() {
+  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+}
 
 const nine = find("nine", HTMLElement);
 const children = find("children", HTMLElement);
@@ -388,46 +177,28 @@ const ancestors = [];
 
 /** A latent of the same length, turned by an angle towards a random one. @param {number[]} latent @param {number} angle */
 function mutated(latent, angle) {
-  const length = Math.hypot(...latent) || 1;
-  const noise = latent.map(normal);
-  const along = noise.reduce((sum, value, i) => sum + value * latent[i], 0) / length ** 2;
-  const across = noise.map((value, i) => value - along * latent[i]);
+  const fixed = painter.fixed(latent);
+  const free = latent.slice(0, latent.length - fixed.length);
+  const length = Math.hypot(...free) || 1;
+  const noise = free.map(normal);
+  const along = noise.reduce((sum, value, i) => sum + value * free[i], 0) / length ** 2;
+  const across = noise.map((value, i) => value - along * free[i]);
   const scale = length / (Math.hypot(...across) || 1);
-  return latent.map((value, i) => Math.cos(angle) * value + Math.sin(angle) * scale * across[i]);
-}
-
-/** A number from N(0, 1). */
-function normal() {
-  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+  return [...free.map((value, i) => Math.cos(angle) * value + Math.sin(angle) * scale * across[i]), ...fixed];
 }
 
 function litter() {
   stopMorph();
-  nine.hidden = false;
-  find("breed", HTMLButtonElement).setAttribute("aria-pressed", "true");
+  openWall(nine, "breed");
   const parent = { z, source };
-  children.replaceChildren(...Array.from({ length: 9 }, (_, i) => {
-    const latent = i === 4 ? parent.z : mutated(parent.z, strength.valueAsNumber);
-    const thumbnail = document.createElement("canvas");
-    thumbnail.width = thumbnail.height = THUMBNAIL;
-    paint(latent, { x: 0, y: 0, zoom: 1 }, THUMBNAIL, THUMBNAIL, 0, THUMBNAIL, 1);
-    /** @type {CanvasRenderingContext2D} */ (thumbnail.getContext("2d")).drawImage(surface, 0, 0);
-    const button = document.createElement("button");
-    button.append(thumbnail);
-    button.setAttribute("aria-label", i === 4 ? "the parent" : `child ${i < 4 ? i + 1 : i}`);
-    button.onclick = () => {
-      ancestors.push(parent);
-      use(latent, i === 4 ? parent.source : "bred");
-      litter();
-    };
-    return button;
-  }));
-}
-
-function closeNine() {
-  nine.hidden = true;
-  find("breed", HTMLButtonElement).setAttribute("aria-pressed", "false");
-  canvas.focus();
+  const family = Array.from({ length: 9 }, (_, i) => i === 4
+    ? { ...parent, label: "the parent" }
+    : { z: mutated(z, strength.valueAsNumber), source: "bred", label: `child ${i < 4 ? i + 1 : i}` });
+  hang(children, family, (picture) => {
+    ancestors.push(parent);
+    use(picture.z, picture.source);
+    litter();
+  });
 }
 
 find("again", HTMLButtonElement).onclick = litter;
@@ -437,30 +208,43 @@ find("back", HTMLButtonElement).onclick = () => {
   if (parent) use(parent.z, parent.source);
   litter();
 };
-find("done", HTMLButtonElement).onclick = closeNine;
+
+/** @type {[wall: HTMLElement, button: string] | null} */
+let opened = null;
+
+/** Show a wall over the picture. @param {HTMLElement} wall @param {string} button  that opened it */
+function openWall(wall, button) {
+  if (opened && opened[0] !== wall) closeWall();
+  opened = [wall, button];
+  wall.hidden = false;
+  find(button, HTMLButtonElement).setAttribute("aria-pressed", "true");
+}
+
+/** Close the wall, if one is open. */
+function closeWall() {
+  if (!opened) return;
+  const [wall, button] = opened;
+  opened = null;
+  wall.hidden = true;
+  find(button, HTMLButtonElement).setAttribute("aria-pressed", "false");
+  canvas.focus();
+}
+for (const button of document.querySelectorAll("button.done")) button.addEventListener("click", closeWall);
 
 // -- Saving ---------------------------------------------------------------------------------------------------------
 
 const saving = find("saving", HTMLDialogElement);
 const sizes = find("size", HTMLSelectElement);
-for (const side of ["screen", 512, 1080, 2160, 4096]) sizes.append(new Option(side === "screen" ? "as on the screen" : `${side} × ${side}`, String(side)));
-sizes.value = "1080";
-saving.onclose = () => {
+saving.onclose = async () => {
   if (saving.returnValue !== "save") return;
-  const [width, height] = sizes.value === "screen" ? sides() : [Number(sizes.value), Number(sizes.value)];
-  void save(width, height, width * height > 2 ** 22 ? 2 : 3);
+  download(await painter.file(sizes.value, (share) => {
+    note.textContent = `Painting: ${Math.round(100 * share)} %`;
+  }));
+  note.textContent = "";
 };
 
-/**
- * @param {number} width
- * @param {number} height
- * @param {number} samples
- */
-async function save(width, height, samples) {
-  const file = await png(width, height, samples, (share) => {
-    note.textContent = `Painting: ${Math.round(100 * share)} %`;
-  });
-  note.textContent = "";
+/** @param {Blob} file */
+function download(file) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(file);
   link.download = `${model.name}.png`;
@@ -468,32 +252,11 @@ async function save(width, height, samples) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/**
- * The present picture as a PNG file with its recipe.
- * @param {number} width
- * @param {number} height
- * @param {number} samples
- * @param {(share: number) => void} progress
- */
-async function png(width, height, samples, progress) {
-  const whole = document.createElement("canvas");
-  [whole.width, whole.height] = [width, height];
-  const target = /** @type {CanvasRenderingContext2D} */ (whole.getContext("2d"));
-  const [latent, here, name] = [z, { ...look }, source];
-  const rows = Math.max(1, Math.min(height, Math.floor(STRIP / (perPixel * width * samples * samples))));
-  for (let top = 0; top < height; top += rows) {
-    paint(latent, here, width, height, top, Math.min(rows, height - top), samples);
-    target.drawImage(surface, 0, top);
-    progress(top / height);
-    await new Promise((resolve) => setTimeout(resolve));
-  }
+/** A PNG file with a recipe. @param {HTMLCanvasElement} picture @param {any} recipe */
+async function png(picture, recipe) {
   /** @type {Blob | null} */
-  const blob = await new Promise((resolve) => whole.toBlob(resolve, "image/png"));
+  const blob = await new Promise((resolve) => picture.toBlob(resolve, "image/png"));
   if (!blob) throw new Error("this browser cannot save a picture of that size");
-  const recipe = structuredClone(model.recipe);
-  Object.assign(recipe.painting.subjects[0], { latent, source: name });
-  Object.assign(recipe.painting.view, { width, height, center: [here.x, here.y], zoom: here.zoom, supersample: samples });
-  recipe.painting.palette = palettes.value;
   return withText(await blob.arrayBuffer(), model.recipeKey, JSON.stringify(recipe));
 }
 
@@ -521,33 +284,40 @@ function checksum(data) {
 
 // -- Buttons and keys -----------------------------------------------------------------------------------------------
 
-function home() {
-  Object.assign(look, { x: 0, y: 0, zoom: 1 });
-  show();
+let quiet = 0;
+function wake() {
+  document.body.classList.remove("quiet");
+  clearTimeout(quiet);
+  quiet = setTimeout(() => document.body.classList.add("quiet"), 4000);
 }
+for (const kind of ["pointermove", "pointerdown", "keydown"]) addEventListener(kind, wake);
 
 function fullScreen() {
   void (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen());
 }
 
-/** @type {Record<string, () => void>} */
-const ACTIONS = { morph, breed: () => (nine.hidden ? litter() : closeNine()), save: () => saving.showModal(), home, full: fullScreen };
-for (const [id, action] of Object.entries(ACTIONS)) find(id, HTMLButtonElement).onclick = action;
-
-/** @type {Record<string, () => void>} */
-const KEYS = {
-  ArrowLeft: () => pan(60, 0), ArrowRight: () => pan(-60, 0), ArrowUp: () => pan(0, 60), ArrowDown: () => pan(0, -60),
-  "+": () => magnify(1.25), "=": () => magnify(1.25), "-": () => magnify(0.8), Home: home,
-  m: morph, b: ACTIONS.breed, s: ACTIONS.save, f: fullScreen, Escape: () => nine.hidden || closeNine(),
-};
-addEventListener("keydown", (event) => {
-  const typing = event.target instanceof Element && event.target.closest("select, input, dialog");
-  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (/^\d$/.test(event.key) && Number(event.key) < model.subjects.length) choose(Number(event.key));
-  else if (event.key in KEYS) KEYS[event.key]();
-  else return;
-  event.preventDefault();
-});
-for (const chip of chips) chip.onkeydown = (event) => event.key.startsWith("Arrow") && event.stopPropagation();
-
-choose(0);
+/** Begin to show the first subject. @param {Painter} made */
+function begin(made) {
+  painter = made;
+  /** @type {Record<string, () => void>} */
+  const actions = {
+    morph, pin, breed: () => (nine.hidden ? litter() : closeWall()), save: () => saving.showModal(), full: fullScreen,
+    ...painter.actions,
+  };
+  for (const [id, action] of Object.entries(actions)) find(id, HTMLButtonElement).onclick = action;
+  /** @type {Record<string, () => void>} */
+  const keys = { m: morph, p: pin, b: actions.breed, s: actions.save, f: fullScreen, Escape: closeWall, ...painter.keys };
+  addEventListener("keydown", (event) => {
+    const typing = event.target instanceof Element && event.target.closest("select, input, dialog");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (/^\d$/.test(event.key) && Number(event.key) < model.subjects.length) choose(Number(event.key));
+    else if (event.key in keys) keys[event.key]();
+    else return;
+    event.preventDefault();
+  });
+  for (const [name, text] of painter.sizes) sizes.append(new Option(text, name));
+  sizes.selectedIndex = Math.min(2, painter.sizes.length - 1);
+  for (const subject of model.subjects) addChip(subject);
+  choose(0);
+  wake();
+}
