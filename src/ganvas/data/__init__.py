@@ -41,6 +41,7 @@ __all__ = [
 
 logger = logging.getLogger("ganvas")
 
+MOST_CLUSTERS = 1_000
 TOLERATED = 0.01  # largest share of unreadable images
 
 
@@ -65,6 +66,8 @@ class DataSettings(Settings):
     """train: train on the training split; all: also on the test split, if there is one, which leaves no test images"""
     classes: tuple[str, ...] | None = None
     """only the images of these classes, by name; none: all"""
+    clusters: int = Field(0, ge=0, le=MOST_CLUSTERS)
+    """number of clusters of the images, by their pixels, that take the place of classes; 0 = the set's own classes"""
     shuffle: bool = True
     """shuffle the images before each epoch; false: always the order of the set"""
     limit: int | None = Field(None, ge=1)
@@ -108,7 +111,7 @@ def load(
     whole = None
     if settings.crop_sides is not None:
         images, whole = random_crops(images, settings.crop_sides), images
-    return ImageSet(
+    found = ImageSet(
         name=source.name,
         images=images,
         labels=None if source.labels is None else source.labels[decoded.kept],
@@ -118,6 +121,7 @@ def load(
         notes=source.notes + decoded.notes,
         whites=decoded.whites,
     )
+    return found.clustered(settings.clusters) if settings.clusters else found
 
 
 def load_files(
@@ -152,17 +156,19 @@ def load_opened(
 def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None = None) -> ImageSet | None:
     """The whole test split in the shape of the training images; None if there is none, or if it was trained on.
 
-    Its labels are numbered like those of the training images; raises UserError for a class that these lack.
+    Its labels are numbered like those of the training images; it has none if these have clusters for classes. Raises
+    UserError for a class that the training images lack.
     """
     if settings.splits == "all":
         return None
     height, width = (train.images if train.whole is None else train.whole).shape[2:]
-    alike = settings.model_copy(
-        update={"size": written((height, width)), "channels": train.spec.channels, "limit": None}
-    )
+    as_train = {"size": written((height, width)), "channels": train.spec.channels}
+    alike = settings.model_copy(update={**as_train, "limit": None, "clusters": 0})
     if _find_test(alike, data_dir) is None:
         return None
     test = load(alike, "test", data_dir, train.whites)
+    if settings.clusters:
+        return replace(test, labels=None, classes=())
     if test.labels is None or test.classes == train.classes:
         return test
     if unknown := [name for name in test.classes if name not in train.classes]:

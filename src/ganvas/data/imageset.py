@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from ganvas.compute.device import to_device
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec, from_uint8
 from ganvas.core.spec import Sides
+from ganvas.data.clusters import clusters
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +29,7 @@ class ImageSet:
     notes: how the data were interpreted, and what was left out
     whole: uint8 [N, C, H', W'], the larger images that `images` are crops of; None if they are not crops
     whites: the white value of originals with more than 8 bits, by their Pillow mode
+    unclustered: the fingerprint of the set with its own labels, if clusters have taken their place
     """
 
     name: str
@@ -38,6 +40,7 @@ class ImageSet:
     whole: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     whites: Mapping[str, float] = field(default_factory=dict)
+    unclustered: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.images) == 0:
@@ -53,13 +56,24 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 of shape, pixels and labels: equal for the same images in the same order, whatever their source."""
+        """sha256 of shape, pixels and labels: equal for the same images in the same order, whatever their source.
+
+        Clusters do not change it: on another machine an image may fall into the one next to it.
+        """
+        if self.unclustered:
+            return self.unclustered
         digest = hashlib.sha256(repr(self.images.shape).encode())
         for start in range(0, len(self.images), 4096):
             digest.update(np.ascontiguousarray(self.images[start : start + 4096]).tobytes())
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels, dtype="<i8").tobytes())
         return digest.hexdigest()
+
+    def clustered(self, count: int) -> "ImageSet":
+        """The set with `count` clusters of its images in place of its classes."""
+        names = tuple(f"cluster {number}" for number in range(1, count + 1))
+        labels = clusters(self.images, count)
+        return replace(self, labels=labels, classes=names, unclustered=self.fingerprint)
 
     def distinct(self, but: "ImageSet | None" = None) -> np.ndarray:
         """The indices of the distinct images, without those that `but` contains; int64 [n]."""
