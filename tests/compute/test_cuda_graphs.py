@@ -26,6 +26,11 @@ METHODS: dict[str, tuple[type[Method], Any, dict[str, Any]]] = {
     "gan": (SmallSetGAN, SmallSetGANSettings, {"conditional": True, "d_steps": 2, "g_steps": 2}),
     "gan for small sets": (SmallSetGAN, SmallSetGANSettings, SMALL_SETS),
     "gan with r1": (SmallSetGAN, SmallSetGANSettings, {"r1": 1.0}),
+    "relativistic": (
+        *(SmallSetGAN, SmallSetGANSettings),
+        {"loss": "relativistic", "r1": 1.0, "r2": 1.0, "penalty_every": 2, "conditional": True},
+    ),
+    "spectral": (SmallSetGAN, SmallSetGANSettings, {"loss": "hinge", "conditional": True, "d_steps": 2}),
     "plain gan": (SmallSetGAN, SmallSetGANSettings, {}),
     "robot vs. robot": (SmallSetGAN, SmallSetGANSettings, {"g_steps": 3, "g_latents": "same", "losses": "after"}),
     "sgd": (SmallSetGAN, SmallSetGANSettings, {"optimizer": "sgd"}),
@@ -38,7 +43,10 @@ METHODS: dict[str, tuple[type[Method], Any, dict[str, Any]]] = {
 
 def make(name: str, device: str, precision: Any = "fp32", replay: bool = True, **more: Any) -> Method:
     method, settings, values = METHODS[name]
-    network = DCGAN(base=8, d_norm="batch" if name in ("gan", "gan for small sets") else "none")
+    norm = {"gan": "batch", "gan for small sets": "batch", "spectral": "spectral"}.get(name, "none")
+    network = DCGAN.model_validate(
+        {"base": 8, "d_norm": norm, "d_labels": "projection" if norm == "spectral" else "maps"}
+    )
     made = method(settings(**values, **more, latent_size=6), network, SPEC, choose(device, precision), seed=3)
     made.replay.active &= replay
     return made

@@ -73,6 +73,18 @@ def test_images_that_are_not_square_are_trained_sampled_and_evaluated(
     assert found.protocol.evaluator.resize == "bilinear, antialiased, stretched to a square"
 
 
+def test_clusters_take_the_place_of_classes(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    plain, clustered = tmp_path / "plain", tmp_path / "clustered"
+    list(train(tiny(), plain, device="cpu"))
+    list(train(tiny(data={"clusters": 4}, method={"conditional": True}), clustered, device="cpu"))
+    model = load(clustered)
+    assert model.classes == ("cluster 1", "cluster 2", "cluster 3", "cluster 4")
+    assert model.sample(3, label="cluster 4").labels.tolist() == [3, 3, 3]
+    evaluations = [evaluate(path, n=100) for path in (plain, clustered)]
+    assert evaluations[0].key == evaluations[1].key  # their scores can be compared
+    assert "label_accuracy" not in evaluations[1].scores
+
+
 def test_newest_and_best_checkpoints_are_kept(
     tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
