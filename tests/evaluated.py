@@ -33,6 +33,7 @@ def content(
     seed: int = 0,
     recipe: str = "mnist-cdcgan",
     identity: str = "same",
+    unfit: tuple[str, ...] = (),
     seconds: float | None = None,
     refused: dict[str, str] | None = None,
     references: dict[str, Any] = REFERENCES,
@@ -53,7 +54,7 @@ def content(
         "key": key,
         "protocol": usual | protocol,
         "data_name": "mnist",
-        "run": {"recipe": recipe, "seed": seed, "identity": identity},
+        "run": {"recipe": recipe, "seed": seed, "identity": identity, "unfit_evaluators": unfit},
         "checkpoint": {
             "nimg": nimg,
             "epoch": nimg / 60_000,

@@ -42,6 +42,18 @@ def test_seeds_that_saw_unlike_numbers_of_images_are_not_averaged(evaluated: lis
     assert [row.kind for row in compare(evaluated[:3], at_seconds=5_000).tables[0].rows] == ["seeds"]
 
 
+def test_a_run_that_trained_on_the_features_is_not_ranked_by_them(tmp_path: Path) -> None:
+    for name, fid, unfit in (("flattered", 1.0, ("digits",)), ("better", 3.0, ("cifar10",)), ("worse", 9.0, ())):
+        evaluate(make_run(tmp_path / name), 100, {"fid": (fid, 0.1)}, unfit=unfit)
+    table = compare([tmp_path / name for name in ("flattered", "better", "worse")]).tables[0]
+    assert table.best == {(str(tmp_path / "better"), "fid")}
+    assert [row.scores["fid"].value for row in table.rows] == [1.0, 3.0, 9.0]
+    (note,) = [note for note in table.notes if "trained on the features" in note]
+    assert note.startswith(
+        f"{tmp_path / 'flattered'} was trained on the features of 'digits', so that this does not rank"
+    )
+
+
 def test_a_longer_run_of_a_seed_has_a_row_of_its_own(evaluated: list[Path], tmp_path: Path) -> None:
     long = make_run(tmp_path / "long")
     evaluate(long, 600_000, {"fid": (2.0, 0.1)}, seed=0, identity="same")

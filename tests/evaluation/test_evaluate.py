@@ -4,6 +4,7 @@ import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,13 +21,14 @@ from ganvas.data import DataSettings, ImageSet, load
 from ganvas.evaluation import document, evaluators, references
 from ganvas.evaluation.document import read
 from ganvas.evaluation.evaluate import RunScorer, evaluate
-from ganvas.methods import Method
+from ganvas.methods import METHODS, Method, SmallSetGAN
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import checkpoint
 from ganvas.runs import model as sample
 from ganvas.runs.run import Run
 from ganvas.training.train import train
 from tests.conftest import warned
+from tests.lite0 import install_small_lite0
 
 TINY_EVALUATOR = {"widths": [8, 8, 16], "epochs": 12, "batch_size": 18, "shift": 1}
 
@@ -267,6 +269,34 @@ def test_a_run_keeps_the_evaluator_that_it_began_with(
     with warned(match="no longer exists: from here on it is scored by 'digits'"):
         list(train(recipe, tmp_path / "run", device="cpu"))
     assert Run(tmp_path / "run").info().evaluator == began
+
+
+def test_a_method_is_not_judged_by_the_features_that_it_trains_on(
+    tiny: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class OnFeatures(SmallSetGAN.Settings):
+        name: Literal["toy"] = "toy"
+
+        @property
+        def unfit_evaluators(self) -> tuple[str, ...]:
+            return ("imagenet",)
+
+    class Toy(SmallSetGAN):
+        Settings = OnFeatures
+
+    install_small_lite0(tmp_path, monkeypatch)
+    monkeypatch.setitem(METHODS, "toy", Toy)
+    scored = {"eval_every": 120, "eval_samples": 100, "best": "kid"}
+    for name, evaluator in (("gan", "imagenet"), ("toy", "cifar10")):
+        list(train(tiny(data={"channels": 3}, method={"name": name}, train=scored), tmp_path / name, device="cpu"))
+        (_, last) = (read(file) for file in Run(tmp_path / name).evaluation_files())
+        assert (last.protocol.evaluator.name, last.unfit) == (evaluator, "")
+        assert evaluate(tmp_path / name, n=100, device="cpu").protocol.evaluator.name == evaluator
+    insisted = evaluate(tmp_path / "toy", n=100, evaluator="imagenet", device="cpu")
+    assert insisted.scores["kid"]
+    assert insisted.unfit == "trained on the features of 'imagenet', so that this does not rank it: " + (
+        "score it by another --evaluator"
+    )
 
 
 def test_evaluations_do_not_touch_the_training(tiny: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Pretended:
 
     def __init__(self, score: Callable[[dict[str, Any]], float] = lambda method: method.get("g_steps", 0)) -> None:
         self.score = score
+        self.evaluator = "cifar10"
         self.trained: list[str] = []
         self.threads: set[int] = set()
         self.failing: set[str] = set()
@@ -81,7 +82,9 @@ class Pretended:
         settings = json.loads((Path(words[1]) / "settings.json").read_text())
         result = Path(words[words.index("--json") + 1])
         result.parent.mkdir(exist_ok=True)
-        result.write_text(json.dumps(content(60_000, {"kid": (self.score(settings["method"]), 0.5)})))
+        scores = {"kid": (self.score(settings["method"]), 0.5)}
+        evaluator = {"name": self.evaluator, "sha256": self.evaluator, "size": 32, "resize": "none"}
+        result.write_text(json.dumps(content(60_000, scores, evaluator=evaluator)))
         return 0
 
 
@@ -393,6 +396,23 @@ def test_a_score_that_evaluations_lack(tiny: Callable[..., Recipe], tmp_path: Pa
     (trial,) = last(Sweep(search(tiny(), "method.g_steps=1..3", trials=1, by="fid"), tmp_path / "search")).values()
     assert trial.state == "failed"
     assert trial.reason == "the evaluation has no fid: choose --by one of its scores (kid)"
+
+
+def test_scores_by_two_evaluators_are_not_mixed(
+    tiny: Callable[..., Recipe], tmp_path: Path, pretended: Pretended
+) -> None:
+    """As on a machine where somebody installs `imagenet` between two sessions."""
+    last(Sweep(grid(tiny(), "method.g_steps=1"), tmp_path / "s"))
+    pretended.evaluator = "imagenet"
+    found = last(Sweep(grid(tiny(), "method.g_steps=1,2"), tmp_path / "s"))
+    assert {name: trial.state for name, trial in found.items()} == {
+        "g_steps=1,seed=1": "finished",
+        "g_steps=2,seed=1": "failed",
+    }
+    assert found["g_steps=2,seed=1"].reason.startswith("the evaluator is 'imagenet', but earlier runs were scored by")
+    pretended.evaluator = "cifar10"
+    found = last(Sweep(grid(tiny(), "method.g_steps=1,2"), tmp_path / "s", retry=True))
+    assert [trial.state for trial in found.values()] == ["finished", "finished"]
 
 
 def test_a_failed_point_of_a_search_is_taken_up_with_its_settings(

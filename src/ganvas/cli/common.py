@@ -73,7 +73,7 @@ Json = Annotated[
 Checkpoint = Annotated[str, Parameter(help="last, best, or the number of images seen of a checkpoint.")]
 EvaluatorName = Annotated[
     str | None,
-    Parameter(help="digits, cifar10, inception, one that you have trained, or its file; default: chosen by the data."),
+    Parameter(help="digits, cifar10, imagenet, inception, one of your own, or its file; default: chosen by the data."),
 ]
 Words = Annotated[list[str] | None, Parameter(name="--set", consume_multiple=True, negative=(), metavar="KEY=VALUE")]
 

@@ -199,9 +199,11 @@ def _table(
     for name, reason in dict.fromkeys(pair for e in last for pair in e.document.refused.items()):
         notes.append(f"- under {metric_of(name).title}: {reason}")
     absent = [str(run.path) for run in runs if run not in {e.run for e in last}]
+    notes += [f"{e.name} was {e.document.unfit}." for e in last if e.document.unfit]
     notes += more + _label_note(last) + _budget_notes(last, at_images, at_seconds) + _machine_note(last)
     notes += [f"Not evaluated like this: {', '.join(absent)}."] if absent else []
-    best = frozenset(pair for name in metrics for pair in _best(rows, name))
+    fit = [row for row in rows if not any(e.document.unfit for e in row.members)]
+    best = frozenset(pair for name in metrics for pair in _best(fit, name))
     return Table(
         last[0].key, last[0].document.about(), why, metrics, tuple(rows), references, best, tuple(notes), tuple(points)
     )

@@ -49,6 +49,7 @@ class RunUsed(Part):
     recipe: str
     seed: int
     identity: str  # a hash of all settings except the seed
+    unfit_evaluators: tuple[str, ...] = ()  # on whose features it was trained
 
 
 class CheckpointUsed(Part):
@@ -75,6 +76,7 @@ class Findings(Document):
     key: str  # the key of the protocol
     protocol: Protocol
     data_name: str
+    why_evaluator: str = ""  # why this evaluator was chosen
     scores: Scores
     refused: dict[str, str]  # metrics that are missing unexpectedly -> the reason
     counts: list[int] | None = None  # number of samples of each class
@@ -87,7 +89,12 @@ class Findings(Document):
         settings = {key: value for key, value in recipe.marks().items() if key != "train.seed"}
         return Evaluation(
             **dict(self),
-            run=RunUsed(recipe=recipe.name, seed=recipe.train.seed, identity=short_hash(settings)),
+            run=RunUsed(
+                recipe=recipe.name,
+                seed=recipe.train.seed,
+                identity=short_hash(settings),
+                unfit_evaluators=recipe.method.unfit_evaluators,
+            ),
             checkpoint=CheckpointUsed(
                 nimg=at["nimg"], epoch=round(at["epoch"], 4), seconds=round(at["seconds"], 3), sha256=sha256
             ),
@@ -101,6 +108,14 @@ class Evaluation(Findings):
     run: RunUsed
     checkpoint: CheckpointUsed
     provenance: Provenance
+
+    @property
+    def unfit(self) -> str:
+        """Why the scores do not rank the run, to follow "it was"; empty if they do."""
+        name = self.protocol.evaluator.name
+        if name not in self.run.unfit_evaluators:
+            return ""
+        return f"trained on the features of '{name}', so that this does not rank it: score it by another --evaluator"
 
     def about(self) -> str:
         """The protocol in one line."""

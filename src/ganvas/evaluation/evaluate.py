@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ganvas import metrics
+from ganvas.compute.device import keep_freed_memory
 from ganvas.core.errors import UserError
 from ganvas.core.images import from_uint8, to_uint8
 from ganvas.core.memory import refuse_more
@@ -34,7 +35,7 @@ from ganvas.metrics import Score
 from ganvas.runs import model as sampling
 from ganvas.runs.model import LAST_SEED, decode
 
-SAMPLE_BYTES = 2_000  # of a sample: its features, and its pixels in small
+SAMPLE_BYTES = 10_000  # of a sample: features and probabilities (`imagenet`: 2,280 numbers), and pixels in small
 
 
 def evaluate(
@@ -56,7 +57,10 @@ def evaluate(
     """
     model = sampling.load(path, checkpoint, device)
     recipe, train = model.run.recipe(), model.data(data_dir)
-    chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator)
+    unfit = recipe.method.unfit_evaluators
+    chosen = evaluators.choose_for(train.spec, train.classes, train.fingerprint, device, evaluator, unfit)
+    if chosen.device.type == "cpu":
+        keep_freed_memory()
     test = load_unseen(model.data_settings(data_dir), train, data_dir)
     scorer = RunScorer(train, test, chosen, n=n, split=split, seed=seed, infinity=infinity, flips=recipe.data.flips)
     at = {"nimg": model.nimg, "epoch": model.nimg / len(train), "seconds": model.seconds}
@@ -128,6 +132,7 @@ class RunScorer:
             key=self.protocol.key,
             protocol=self.protocol.model_copy(update={"labels": words}),
             data_name=self.train.name,
+            why_evaluator=self.evaluator.why,
             scores=in_order(scores),
             refused=refused,
             counts=counts,

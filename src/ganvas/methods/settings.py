@@ -76,6 +76,11 @@ class MethodSettings(Settings):
         """Whether the losses are negative logarithms of probabilities."""
         return True
 
+    @property
+    def unfit_evaluators(self) -> tuple[str, ...]:
+        """Names of the evaluators whose features the method trains on, and which therefore do not rank its runs."""
+        return ()
+
     def images_at_once(self, batch: int) -> int:
         """How many images a step holds at the same time, with batches of `batch`."""
         return batch

@@ -16,6 +16,7 @@ from ganvas.core.processes import failure_reason
 from ganvas.data import DataSettings
 from ganvas.data import load as load_data
 from ganvas.evaluation import document
+from ganvas.evaluation.document import Evaluation
 from ganvas.metrics import Score
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.run import IN_USE, LOCK_SECONDS, Run
@@ -159,7 +160,7 @@ class Sweep:
         """Train and evaluate a run, and return whether it succeeded. Called in a thread of its own."""
         evaluation, log = self._evaluation_file(trial.name), self._log_file(trial.name)
         if evaluation.is_file():
-            return self._has_score(trial)
+            return self._is_comparable(trial)
         log.parent.mkdir(exist_ok=True)
         data = [] if self.data_dir is None else ["--data-dir", str(self.data_dir)]
         where = ["--device", self.device, *data]
@@ -176,16 +177,27 @@ class Sweep:
                 break
             if self.stop or IN_USE not in failure_reason(log):  # that process may have begun, and ended, meanwhile
                 return False
-        return not self.stop and run_command(score, log) == 0 and self._has_score(trial)
+        return not self.stop and run_command(score, log) == 0 and self._is_comparable(trial)
 
-    def _has_score(self, trial: Trial) -> bool:
-        """Whether the evaluation has the score that a search optimises (a grid needs none); if not, the log says so."""
-        if self.plan.trials is None or self.plan.by in self._scores(trial.name):
-            return True
-        others = ", ".join(self._scores(trial.name)) or "none"
-        with self._log_file(trial.name).open("a") as log:
-            log.write(f"error: the evaluation has no {self.plan.by}: choose --by one of its scores ({others})\n")
-        return False
+    def _is_comparable(self, trial: Trial) -> bool:
+        """Whether a run can be compared with the other ones; if not, the log says why.
+
+        Its evaluator must be theirs, and a search needs the score that it optimises.
+        """
+        evaluation, why = self._evaluation(trial.name), ""
+        before = next(filter(None, (self._evaluation(name) for name in list(self.done))), None)
+        if evaluation and before and evaluation.protocol.evaluator != before.protocol.evaluator:
+            own, theirs = evaluation.protocol.evaluator.name, before.protocol.evaluator.name
+            self._evaluation_file(trial.name).unlink()
+            why = f"the evaluator is '{own}', but earlier runs were scored by '{theirs}': install what is missing, "
+            why += "or start another sweep"
+        elif self.plan.trials is not None and self.plan.by not in self._scores(trial.name):
+            others = ", ".join(self._scores(trial.name)) or "none"
+            why = f"the evaluation has no {self.plan.by}: choose --by one of its scores ({others})"
+        if why:
+            with self._log_file(trial.name).open("a") as log:
+                log.write(f"error: {why}\n")
+        return not why
 
     def _log_file(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.txt"
@@ -195,10 +207,15 @@ class Sweep:
 
     def _scores(self, name: str) -> dict[str, Score]:
         """The scores of a run; empty if its evaluation has been deleted or damaged."""
+        evaluation = self._evaluation(name)
+        return evaluation.scores if evaluation else {}
+
+    def _evaluation(self, name: str) -> Evaluation | None:
+        """The evaluation of a run; None if it has been deleted or damaged."""
         try:
-            return document.read(self._evaluation_file(name)).scores
+            return document.read(self._evaluation_file(name))
         except UserError:
-            return {}
+            return None
 
 
 def _in_use(run: Run) -> bool:

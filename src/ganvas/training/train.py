@@ -8,6 +8,7 @@ number of threads).
 import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -170,8 +171,9 @@ def _evaluator(run: Run, recipe: Recipe, data: ImageSet, device: str) -> Evaluat
         return None
     begun = run.info().evaluator if run.is_run() else None
     if begun and (found := evaluators.with_hash(begun, device)):
-        return found
-    chosen = evaluators.choose_for(data.spec, data.classes, data.fingerprint, device)
+        return replace(found, why="the run began with it")
+    unfit = recipe.method.unfit_evaluators
+    chosen = evaluators.choose_for(data.spec, data.classes, data.fingerprint, device, None, unfit)
     if begun:
         gone = f"the evaluator that '{run.path}' began with no longer exists"
         logger.warning(f"{gone}: from here on it is scored by '{chosen.name}'")

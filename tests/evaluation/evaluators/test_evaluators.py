@@ -21,7 +21,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.data import DataSettings, load
 from ganvas.evaluation import evaluators
-from ganvas.evaluation.evaluators import classifier, inception, lookup
+from ganvas.evaluation.evaluators import classifier, imagenet, inception, lookup
 from ganvas.evaluation.evaluators.classifier import ClassifierSettings
 from ganvas.evaluation.evaluators.evaluator import BATCH
 from ganvas.evaluation.evaluators.files import to_bytes
@@ -34,6 +34,7 @@ DIGITS = tuple("0123456789")
 def _no_other_evaluators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANVAS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(imagenet, "find_spec", lambda name: None)
 
 
 @pytest.mark.parametrize(("name", "limit"), [("digits", 1_000_000), ("cifar10", 4_000_000)])

@@ -31,8 +31,9 @@ class Evaluator:
     size, channels: of its input; images are scaled to the size and converted to grey or colour
     scaling: how they are scaled, as text
     classes: the classes of its probabilities, in order; empty if they are unnamed
-    facts: its settings, data and test accuracy; None for inception
+    facts: its settings, data and test accuracy; None for imagenet and inception
     network: uint8 [B, channels, H, W] on `device` -> features [B, F], probabilities [B, classes]
+    why: why it was chosen, as text
     """
 
     name: str
@@ -44,6 +45,7 @@ class Evaluator:
     facts: Facts | None
     network: Callable[[Tensor], tuple[Tensor, Tensor]]
     device: torch.device
+    why: str = ""
 
     def measure(self, images: np.ndarray) -> Measured:
         """uint8 [N, C, H, W] -> features and probabilities; except for rounding, images do not affect each other."""

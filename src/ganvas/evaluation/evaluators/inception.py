@@ -14,15 +14,19 @@ from ganvas.core.files import read
 from ganvas.evaluation.evaluators.evaluator import Evaluator
 
 NAME = "inception"
+WHAT = "the network of the published FID"
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SIZE = 299
 SCALING = "bilinear as in TensorFlow 1"
 
 
-def weights_file() -> Path:
-    """The path of Inception's weights: in the cache of ganvas, or else in that of PyTorch."""
-    own = cache_dir() / "evaluators" / FILE
-    return own if own.is_file() else Path(torch.hub.get_dir()) / "checkpoints" / FILE
+def weights_file() -> Path | None:
+    """The file of the weights, in the cache of ganvas or in that of PyTorch; None if it is in neither."""
+    return next((file for file in _places() if file.is_file()), None)
+
+
+def _places() -> list[Path]:
+    return [cache_dir() / "evaluators" / FILE, Path(torch.hub.get_dir()) / "checkpoints" / FILE]
 
 
 def load(compute: Compute) -> Evaluator:
@@ -35,8 +39,8 @@ def load(compute: Compute) -> Evaluator:
         raise UserError("the inception evaluator needs torch-fidelity: pip install 'ganvas[inception]'")
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
-    if not file.is_file():
-        raise UserError(f"the weights of inception are missing: download {URL_INCEPTION_V3} as '{file}'")
+    if file is None:
+        raise UserError(f"the weights of inception are missing: download {URL_INCEPTION_V3} as '{_places()[-1]}'")
     data = read(file)
     try:  # torch-fidelity unpickles the file: check first that it contains only tensors
         torch.load(file, weights_only=True)

@@ -1,8 +1,9 @@
 """Finding evaluators by training images, by name, by file or by hash."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from ganvas.core.cache import cache_dir
 from ganvas.core.errors import UserError, nearest
 from ganvas.core.files import expanded, read
 from ganvas.core.images import ImageSpec
-from ganvas.evaluation.evaluators import files, inception
+from ganvas.evaluation.evaluators import files, imagenet, inception
 from ganvas.evaluation.evaluators.evaluator import Evaluator
 from ganvas.evaluation.evaluators.facts import Facts
 
@@ -23,33 +24,54 @@ BUNDLED = {
     "cifar10": "56f9b5b83aeff97fb88301aa9ee8878a0b86e953b17a3558b720bc01b81f200a",
 }
 
+PUBLISHED = {imagenet.NAME: imagenet.load, inception.NAME: inception.load}  # their weights may be missing
+
 
 def choose_for(
-    spec: ImageSpec, classes: Sequence[str], sha256: str, device: str = "auto", name: str | None = None
+    spec: ImageSpec,
+    classes: Sequence[str],
+    sha256: str,
+    device: str = "auto",
+    name: str | None = None,
+    unfit: Collection[str] = (),
 ) -> Evaluator:
-    """Choose the evaluator for a training set.
+    """Choose the evaluator for a training set; it says why.
 
     The first of: the one with this name or file, if given; one trained on exactly these images; a bundled one that
-    knows these classes; general features of colour images (`cifar10`) or grey images (`digits`).
+    knows these classes; general features of grey images (`digits`) or colour images (`imagenet`, or `cifar10` where
+    that is not installed). Those named in `unfit` are chosen only by name. Raises UserError if none is left.
     """
     if name:
-        return load(name, device)
-    bundled = [load(name, device) for name in BUNDLED]
+        return replace(load(name, device), why="it was asked for")
+    bundled = [load(each, device) for each in BUNDLED if each not in unfit]
     for evaluator in bundled:
         if evaluator.facts and evaluator.facts.data.sha256 == sha256:
-            return evaluator
+            return replace(evaluator, why="it was trained on these images")
     for file, facts in _trained():
-        if facts.data.sha256 == sha256:
-            return load(str(file), device)
+        if facts.data.sha256 == sha256 and facts.name not in unfit:
+            return replace(load(str(file), device), why="it was trained on these images")
     for evaluator in bundled:
         if evaluator.knows(classes) and evaluator.channels == spec.channels:
-            return evaluator
-    return next(evaluator for evaluator in bundled if evaluator.channels == spec.channels)
+            return replace(evaluator, why="it knows these classes")
+    why = f"it has general features of {'colour' if spec.channels == 3 else 'grey'} images"
+    if spec.channels == 3 and imagenet.NAME not in unfit:
+        if imagenet.weights_file() is not None:
+            return replace(load(imagenet.NAME, device), why=why)
+        why += f"; better for photographs is '{imagenet.NAME}', which is not installed ({imagenet.INSTALL})"
+    for evaluator in bundled:
+        if evaluator.channels == spec.channels:
+            return replace(evaluator, why=why)
+    raise UserError(
+        f"the method trains on the features of {', '.join(unfit)}: make another with `ganvas evaluator train`"
+    )
 
 
 def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
-    """The bundled or cached evaluator with this hash, or None."""
-    for name, known in BUNDLED.items():
+    """The evaluator with this hash that comes with ganvas, with its extra `imagenet`, or is in the cache; or None.
+
+    Raises UserError if it is that of the extra, which is not installed.
+    """
+    for name, known in {**BUNDLED, imagenet.NAME: imagenet.IDENTITY}.items():
         if known == sha256:
             return load(name, device)
     for file, _ in _trained():
@@ -59,13 +81,14 @@ def with_hash(sha256: str, device: str = "auto") -> Evaluator | None:
 
 
 def load(name: str, device: str = "auto") -> Evaluator:
-    """Load an evaluator by name (`digits`, `cifar10`, `inception`, or the set that it was trained for) or by file.
+    """Load an evaluator by name or by file.
 
+    The names are `digits`, `cifar10`, `imagenet`, `inception`, and those of the sets for which others were trained.
     Raises UserError if there is none, or if its file is damaged.
     """
     compute = choose(device, "fp32")  # scores should not depend on the precision of training
-    if name == inception.NAME:
-        return inception.load(compute)
+    if name in PUBLISHED:
+        return PUBLISHED[name](compute)
     if name in BUNDLED:
         return files.from_bytes(_bundled(name), name, compute)
     path = expanded(name)
@@ -78,7 +101,7 @@ def load(name: str, device: str = "auto") -> Evaluator:
     if name in named:
         return load(str(named[name]), device)
     raise UserError(
-        f"there is no evaluator '{name}': {nearest(name, [*BUNDLED, *named, inception.NAME])} "
+        f"there is no evaluator '{name}': {nearest(name, [*BUNDLED, *named, *PUBLISHED])} "
         "(`ganvas evaluator train --data X` makes one)"
     )
 
@@ -95,8 +118,11 @@ def available() -> list[tuple[str, str, str]]:
     """(name, training data and accuracy, location) of every available evaluator."""
     rows = [(name, _in_words(files.read_facts(_bundled(name), name)), "comes with ganvas") for name in BUNDLED]
     rows += [(facts.name, _in_words(facts), str(file)) for file, facts in _trained()]
-    weights = inception.weights_file()
-    return [*rows, (inception.NAME, "the network of the published FID", str(weights))] if weights.is_file() else rows
+    published = (
+        (imagenet.NAME, imagenet.WHAT, imagenet.weights_file()),
+        (inception.NAME, inception.WHAT, inception.weights_file()),
+    )
+    return rows + [(name, what, str(file)) for name, what, file in published if file]
 
 
 def describe(file: Path) -> str:

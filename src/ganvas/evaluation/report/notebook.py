@@ -40,7 +40,8 @@ def evaluation_html(evaluation: Evaluation) -> str:
         ]
         body.append([Cell(metric_heading(name)), Cell(number(score)), *others, Cell(metric_of(name).what)])
     header = ["score", "samples", *(REFERENCES[kind] for kind in references), "what it is"]
-    notes = [f"{metric_of(name).title}: {why}" for name, why in evaluation.refused.items()]
+    notes = [f"The run was {evaluation.unfit}"] if evaluation.unfit else []
+    notes += [f"{metric_of(name).title}: {why}" for name, why in evaluation.refused.items()]
     return _table(evaluation.about(), header, body, notes)
 
 

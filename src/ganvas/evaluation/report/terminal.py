@@ -69,7 +69,10 @@ def rich_evaluation(evaluation: Evaluation, width: int = 120) -> list[Renderable
         shown.add_row(_text(metric_heading(name)), cell(score, "bold"), *others, *what)
     parts: list[RenderableType] = [_text(evaluation.about()), _text(), shown, _text()]
     parts += [_text(f"{metric_of(name).title}: {why}", style="yellow") for name, why in evaluation.refused.items()]
+    parts += [_text(f"The run was {evaluation.unfit}", style="yellow")] if evaluation.unfit else []
     notes = [f"{REFERENCES[kind]}: {row.what}" for kind, row in references.items()]
+    if evaluation.why_evaluator:
+        notes.append(f"evaluator '{evaluation.protocol.evaluator.name}': {evaluation.why_evaluator}")
     if evaluation.counts:
         counts = ", ".join(f"{n:,}" for n in evaluation.counts)
         notes.append(f"samples per class: {counts} ({', '.join(evaluation.classes)})")
