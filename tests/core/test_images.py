@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ganvas.core import images
 
@@ -40,6 +41,35 @@ def test_png_carries_its_recipe(tmp_path: Path, channels: int) -> None:
     assert (read == picture).all()
     assert recipe == {"seed": 7, "run": "é"}
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_alpha_is_premultiplied_in_memory_and_straight_in_files(tmp_path: Path) -> None:
+    """What was written is read again, number for number; the file itself holds the colours."""
+    colours = np.random.default_rng(0).integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    colours[..., :3] = np.minimum(colours[..., :3], colours[..., 3:])
+    images.save_png(tmp_path / "a.png", colours, {"seed": 7})
+    assert (images.load_png(tmp_path / "a.png")[0] == colours).all()
+    half = np.array([[[102, 40, 0, 102], [0, 0, 0, 0], [9, 8, 7, 255]]], np.uint8)
+    assert images.straight(half).tolist() == [[[255, 100, 0, 102], [0, 0, 0, 0], [9, 8, 7, 255]]]
+    images.save_png(tmp_path / "b.png", half)
+    with Image.open(tmp_path / "b.png") as file:
+        assert file.mode == "RGBA" and file.getpixel((0, 0)) == (255, 100, 0, 102)
+    assert images.on_white(half).tolist() == [[[255, 193, 153], [255, 255, 255], [9, 8, 7]]]
+    grey = np.zeros((2, 2, 1), np.uint8)
+    assert images.straight(grey) is grey and images.on_white(grey) is grey and images.premultiplied(grey) is grey
+
+
+def test_no_colour_exceeds_its_alpha() -> None:
+    drawn = torch.tensor([1.0, -0.5, -1.0, 0.0]).view(1, 4, 1, 1)
+    assert images.to_uint8(drawn).ravel().tolist() == [128, 64, 0, 128]
+    assert images.to_uint8(drawn[:, :3]).ravel().tolist() == [255, 64, 0]
+
+
+def test_the_gaps_between_images_with_alpha_are_transparent() -> None:
+    opaque = np.full((3, 2, 2, 4), 200, np.uint8)
+    sheet = images.grid(opaque, 2, gap=1)
+    assert sheet.shape == (7, 7, 4) and not sheet[0].any() and not sheet[4:6, 4:6].any()
+    assert (sheet[1:3, 1:3] == 200).all()
 
 
 def test_enlarge_repeats_pixels() -> None:

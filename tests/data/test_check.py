@@ -69,6 +69,22 @@ def test_images_of_any_shape_are_compared_in_all_their_parts(folder):
     assert report_on(folder, size="48x16").near == 1
 
 
+def test_images_with_transparent_pixels_are_counted(folder):
+    """Those with an alpha channel that is opaque everywhere are not."""
+    assert "transparency: none" in report_on(folder).lines()
+    opaque = scene(20).convert("RGBA")
+    opaque.save(folder / "cats" / "opaque.png")
+    for i in range(2):
+        image = scene(21 + i).convert("RGBA")
+        image.putpixel((3, 3), (0, 0, 0, 254 * i))
+        image.save(folder / "dogs" / f"clear-{i}.png")
+    report = report_on(folder)
+    assert (report.transparent, report.channels) == (2, 3)
+    assert "transparency: 2 images (composed on white, data.channels=4 keeps it)" in report.lines()
+    kept = report_on(folder, channels=4)
+    assert "transparency: 2 images (kept as alpha)" in kept.lines() and "colour and alpha" in kept.lines()[0]
+
+
 def test_exact_duplicates_are_named(folder):
     scene(3).save(folder / "dogs" / "copy.bmp")  # another file, the same pixels
     report = report_on(folder)

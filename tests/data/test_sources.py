@@ -88,6 +88,54 @@ def test_each_mode_and_format(tmp_path, mode, colour, suffix, seen):
     assert (pixels == np.array(seen).reshape(-1, 1, 1)).all()
 
 
+@pytest.mark.parametrize(
+    ("mode", "colour", "suffix", "seen"),
+    [
+        ("RGBA", (200, 100, 50, 255), "png", [200, 100, 50, 255]),
+        ("RGBA", (255, 100, 0, 102), "png", [102, 40, 0, 102]),  # each colour times 0.4
+        ("RGBA", (9, 200, 77, 0), "png", [0, 0, 0, 0]),  # a colour that nobody sees
+        ("RGBA", (255, 100, 0, 102), "webp", [102, 40, 0, 102]),
+        ("LA", (100, 51), "png", [20, 20, 20, 51]),
+        ("L", 77, "png", [77, 77, 77, 255]),
+        ("RGB", (1, 2, 3), "jpg", [1, 2, 3, 255]),
+        ("I;16", 77 * 257, "png", [77, 77, 77, 255]),
+        ("CMYK", (0, 255, 255, 0), "tiff", [255, 0, 0, 255]),
+    ],
+)
+def test_four_channels_are_alpha_and_colours_times_alpha(tmp_path, mode, colour, suffix, seen):
+    options = {"lossless": True, "exact": True} if suffix == "webp" else {"quality": 100} if suffix == "jpg" else {}
+    Image.new(mode, (8, 8), colour).save(tmp_path / f"a.{suffix}", **options)
+    pixels = only(tmp_path, channels=4).astype(int)
+    assert pixels.shape == (4, 8, 8)
+    assert abs(pixels - np.array(seen).reshape(-1, 1, 1)).max() <= (1 if suffix == "jpg" else 0)
+
+
+@pytest.mark.parametrize("fit", ["crop", "letterbox"])
+def test_hidden_colours_do_not_leak_when_images_are_scaled(tmp_path, fit):
+    """A green disc on transparent red: no pixel has any red, and none is brighter than its alpha."""
+    image = Image.new("RGBA", (90, 60), (255, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((20, 5, 70, 55), (0, 255, 0, 255))
+    image.save(tmp_path / "a.png")
+    red, green, blue, alpha = only(tmp_path, channels=4, size="24x24", fit=fit)
+    assert not red.any() and not blue.any()
+    assert (green == alpha).all() and alpha[12, 12] == 255 and alpha[0, 0] == 0
+    assert ((alpha > 0) & (alpha < 255)).any()
+
+
+def test_letterbox_and_pad_fill_with_nothing_where_there_is_alpha(tmp_path):
+    Image.new("RGB", (8, 4), (10, 20, 30)).save(tmp_path / "a.png")
+    for fit in ("letterbox", "pad"):
+        pixels = only(tmp_path, channels=4, size=8, fit=fit)
+        assert not pixels[:, :2].any() and not pixels[:, 6:].any(), fit
+        assert (pixels[:, 2:6] == np.array([10, 20, 30, 255]).reshape(4, 1, 1)).all(), fit
+
+
+def test_named_sets_have_alpha_where_it_is_asked_for(tmp_path):
+    data = load_from("strokes", channels=4, limit=3)
+    grey = load_from("strokes", limit=3).images
+    assert (data.images == np.concatenate([grey, grey, grey, np.full_like(grey, 255)], 1)).all()
+
+
 def test_palettes_with_and_without_transparency(tmp_path):
     image = Image.new("P", (8, 8), 1)
     image.putpalette([*RED, *GREEN])

@@ -43,7 +43,7 @@ def test_each_kind_of_setting_has_its_input() -> None:
         "train.schedule": "toml",
     }
     assert found["data.fit"]["choices"] == ["crop", "letterbox", "pad"]
-    assert found["data.channels"]["choices"] == [1, 3] and found["data.channels"]["optional"]
+    assert found["data.channels"]["choices"] == [1, 3, 4] and found["data.channels"]["optional"]
     assert found["data.size"]["optional"] and found["data.limit"]["kind"] == "integer"
     assert found["data.limit"]["min"] == 1 and found["data.limit"]["optional"]
     assert found["train.batch_size"]["value"] == 64

@@ -13,7 +13,7 @@ def augment(policy: tuple[str, ...] = ALL, p: float = 1.0, target: float | None 
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("shape", [(6, 3, 16, 16), (6, 1, 9, 14)])
+@pytest.mark.parametrize("shape", [(6, 3, 16, 16), (6, 1, 9, 14), (6, 4, 8, 12)])
 def test_at_probability_0_nothing_changes(name: str, shape: tuple[int, ...]) -> None:
     images = torch.rand(shape) * 2 - 1
     torch.testing.assert_close(augment((name,), p=0.0)(images), images)
@@ -25,6 +25,13 @@ def test_every_image_changes_in_its_own_way(name: str) -> None:
     changed = augment((name,))(images)
     assert changed.shape == images.shape
     assert len({tuple(image.flatten().tolist()) for image in changed}) > 5
+
+
+def test_colours_change_and_alpha_does_not() -> None:
+    images = torch.rand(5, 4, 8, 8) * 2 - 1
+    changed = augment(("colour",))(images)
+    assert torch.equal(changed[:, 3], images[:, 3])
+    assert torch.equal(changed[:, :3], augment(("colour",))(images[:, :3]))
 
 
 def test_about_p_of_the_images_change() -> None:

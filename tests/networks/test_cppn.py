@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ganvas.core.errors import UserError
+from ganvas.core.images import ImageSpec
 from ganvas.core.settings import parse
 from ganvas.networks.cppn import CPPN, PixelNetwork, ResidualNetwork
 from ganvas.networks.view import View
@@ -71,6 +72,11 @@ def test_the_published_sizes(kind: str, shape: tuple[int, ...]) -> None:
     deep = G.weight if isinstance(G, ResidualNetwork) else torch.stack([layer.weight for layer in G.layers])
     assert deep.shape == shape
     assert G.latent.weight.shape == (shape[-1], 32)
+
+
+def test_transparency_is_refused() -> None:
+    with pytest.raises(UserError, match="paint no transparency"):
+        CPPN().generator(ImageSpec(4, 8, 8, 0), 4)
 
 
 def test_the_published_start() -> None:

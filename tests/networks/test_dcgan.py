@@ -12,7 +12,7 @@ FIRST_DRAWS = (0.01211026, 1.012908, 0.02326086, -0.02172039, 0.001938427, 0.023
 
 
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (32, 32), (64, 64), (33, 50), (96, 20)])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("classes", [0, 4])
 def test_any_size(size: tuple[int, int], channels: int, classes: int) -> None:
     spec = ImageSpec(channels, *size, classes)

@@ -10,8 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
 
 from ganvas.core import files, images
 from ganvas.core.errors import RunFailed, UserError
@@ -19,10 +21,14 @@ from ganvas.core.images import ImageSpec
 from ganvas.core.version import VERSION
 from ganvas.data import Batches
 from ganvas.evaluation.evaluate import evaluate
+from ganvas.export.html import render_images
 from ganvas.methods.gan import GAN
+from ganvas.painting.training_film import training_film
+from ganvas.plotting.figures import draw_figures
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs.model import load
 from ganvas.runs.run import Run
+from ganvas.runs.samples import save
 from ganvas.training.monitor import CheckpointScore
 from ganvas.training.train import train
 from tests.conftest import same_tensors, warned
@@ -83,6 +89,38 @@ def test_clusters_take_the_place_of_classes(tiny: Callable[..., Recipe], tmp_pat
     evaluations = [evaluate(path, n=100) for path in (plain, clustered)]
     assert evaluations[0].key == evaluations[1].key  # their scores can be compared
     assert "label_accuracy" not in evaluations[1].scores
+
+
+def test_images_with_alpha_are_trained_sampled_and_evaluated(tiny: Callable[..., Recipe], tmp_path: Path) -> None:
+    """Discs on transparent red, of three colours."""
+    for i in range(120):
+        image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
+        ImageDraw.Draw(image).ellipse((2, 2, 10 + i % 4, 12), ((0, 200, 0), (0, 0, 200), (90, 90, 90))[i % 3])
+        (tmp_path / "discs").mkdir(exist_ok=True)
+        image.save(tmp_path / "discs" / f"{i:03d}.png")
+    method = {"name": "gan", "latent_size": 8, "augment": "colour,translation"}
+    data = {"name": str(tmp_path / "discs"), "channels": 4}
+    list(train(tiny(data=data, method=method, train={"images": 240}), tmp_path / "run", device="cpu"))
+    run = Run(tmp_path / "run")
+    assert run.info().data.spec == ImageSpec(4, 16, 16, 0)
+    with Image.open(run.sheets()[-1]) as sheet:
+        assert sheet.mode == "RGBA" and sheet.getpixel((0, 0))[3] == 0
+    model = load(run.path, "last", "cpu")
+    samples = model.sample(80)
+    assert (samples.images[..., :3] <= samples.images[..., 3:]).all()
+    assert (images.grid(samples.images, 10) == images.load_png(run.sheets()[-1])[0]).all()
+    with Image.open(tmp_path / "discs" / "000.png") as original:
+        assert (model.data().images[0] == images.premultiplied(np.asarray(original)).transpose(2, 0, 1)).all()
+    found = evaluate(run.path, "last", n=100, device="cpu")
+    assert found.protocol.evaluator.name in ("cifar10", "imagenet")
+    assert found.protocol.evaluator.resize.startswith("composed on white, bilinear")
+    save(samples, tmp_path / "samples.npz", model.provenance())
+    assert (np.load(tmp_path / "samples.npz")["images"] == images.straight(samples.images)).all()
+    film = next(iter(training_film(run)))
+    assert film.shape[-1] == 3 and (film[0, 0] == 255).all()
+    assert "epochs" in {file.stem for file in draw_figures(run)}
+    with pytest.raises(UserError, match="a page shows no transparency"):
+        render_images(model, [(model.method.latents([0])[0], "0")], "discs")
 
 
 def test_newest_and_best_checkpoints_are_kept(

@@ -248,7 +248,19 @@ def check(
     settings = parse(DataSettings, {**_flat(changes or []), "name": name}, "data")
     report = data_check.check(settings, data_dir)
     if as_json:
-        names = ("name", "count", "channels", "size", "classes", "exact", "near", "skipped", "notes", "megabytes")
+        names = (
+            "name",
+            "count",
+            "channels",
+            "size",
+            "classes",
+            "transparent",
+            "exact",
+            "near",
+            "skipped",
+            "notes",
+            "megabytes",
+        )
         print_json("data check", [{key: getattr(report, key) for key in names}])
         return
     spec = ImageSpec(report.channels, *report.sides, 0)

@@ -54,11 +54,12 @@ class DataSettings(Settings):
     size: ImageSize | None = None
     """size of the images in pixels: 64 is a square, 192x128 is width x height; none: their own if all are squares of
     the same size, else 64"""
-    channels: Literal[1, 3] | None = None
-    """channels: 1 is grey, 3 is colour; none: 1 if all images are grey"""
+    channels: Literal[1, 3, 4] | None = None
+    """channels: 1 is grey, 3 is colour, 4 is colour with transparency (alpha); none: 1 if all images are grey, else 3;
+    without alpha, transparent parts are composed on white"""
     fit: Fit = "crop"
-    """crop: scale until the image covers the size, crop the centre; letterbox: scale until it fits in, fill with black;
-    pad: only fill or crop"""
+    """crop: scale until the image covers the size, crop the centre; letterbox: scale until it fits in, fill with black
+    (with alpha: with nothing); pad: only fill or crop"""
     random_crop: ImageSize | None = None
     """size in pixels of random crops, drawn anew whenever training sees an image; sheets and scores use one fixed crop
     of each image; none: whole images"""

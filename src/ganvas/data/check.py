@@ -20,7 +20,7 @@ NEAR = 5.0  # images are near duplicates if their thumbnails differ by less: roo
 BLOCK = 256  # images compared at once with a range of others
 SHOWN = 5  # examples of each finding
 CLASSES_SHOWN = 30
-COLOURS = {1: "grey", 3: "colour"}
+COLOURS = {1: "grey", 3: "colour", 4: "colour and alpha"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Report:
             *self.notes,
             f"classes: {self._classes()}",
             f"originals: {width} wide, {height} high, Pillow modes {', '.join(f'{mode} ({n:,})' for mode, n in modes)}",
+            f"transparency: {self._transparency()}",
             f"exact duplicates: {self.exact:,}{_examples(f'{one} = {other}' for one, other in self.exact_pairs)}",
             f"near duplicates: {self.near:,} pairs{_examples(f'{one} ~ {other}' for one, other in self.near_pairs)}",
             f"unreadable: {self._unreadable()}",
@@ -66,6 +67,15 @@ class Report:
         shown = [f"{name} ({n:,})" for name, n in islice(self.classes.items(), CLASSES_SHOWN)]
         more = len(self.classes) - len(shown)
         return ", ".join([*shown, *([f"... {more:,} more"] if more else [])]) or "none"
+
+    @property
+    def transparent(self) -> int:
+        """The number of images with pixels that are transparent, at least in part."""
+        return sum(one.transparent for one in self.originals)
+
+    def _transparency(self) -> str:
+        kept = "kept as alpha" if self.channels == 4 else "composed on white, data.channels=4 keeps it"
+        return f"{self.transparent:,} images ({kept})" if self.transparent else "none"
 
     def _unreadable(self) -> str:
         share = len(self.skipped) / max(1, self.count + len(self.skipped))

@@ -26,7 +26,7 @@ Fit = Literal["crop", "letterbox", "pad"]
 
 DEFAULT_SIDE = 64  # pixels, of the squares for sets whose images are not all of one square size
 MEMORY_LIMIT_BYTES = 2 * 2**30  # larger sets are memory-mapped from a file in the cache folder
-MODE = {1: "L", 3: "RGB"}  # Pillow's modes by number of channels
+MODE = {1: "L", 3: "RGB", 4: "RGBa"}  # Pillow's modes by number of channels; RGBa is premultiplied by alpha
 CHUNK = 8  # images per task: starting a task takes longer than decoding one small image
 MOST_PIXELS = 500_000_000  # of one image, before fitting
 LARGE_PIXELS = 50_000_000  # images of this size or larger are decoded one at a time, to save memory
@@ -146,6 +146,8 @@ class Original(NamedTuple):
     width: int
     height: int
     mode: str
+    transparent: bool = False
+    """whether some of its pixels are, at least in part"""
 
 
 Whites = Mapping[str, float]  # Pillow mode of deep grey -> the value that is white
@@ -256,7 +258,7 @@ def _ranges(images: Iterable[Deep], whites: Whites) -> tuple[str, ...]:
 
 def _at_once(source: Source, sides: Sides | None, channels: int | None, fit: Fit) -> tuple[np.ndarray, int] | None:
     """The pixels of a source that has decoded ones, and their side before padding; None if they have to be scaled."""
-    if source.array is None or channels == 3:
+    if source.array is None or channels not in (None, 1):
         return None
     own = source.array.shape[-1]
     margins = [side - own for side in sides or (own, own)]
@@ -336,15 +338,19 @@ def _decode_into(target: np.ndarray, source: Source, i: int, fit: Fit, whites: W
                 low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
                 return Deep(mode, float(low), float(high))
             turn = _turn(image)
-            grey_or_colour = _to_8_bit(image, whites)
-            fitted = _fit(grey_or_colour if turn is None else grey_or_colour.transpose(turn), height, width, fit)
+            layer = image.convert("RGBA") if image.has_transparency_data else None
+            transparent = layer is not None and layer.getchannel("A").getextrema() != (255, 255)
+            plain = _premultiplied(image, layer, whites) if planes == 4 else _to_8_bit(image, layer, whites)
+            fitted = _fit(plain if turn is None else plain.transpose(turn), height, width, fit)
             pixels = np.asarray(fitted if len(fitted.getbands()) == planes else fitted.convert(MODE[planes]))
+            if planes == 4:
+                pixels = np.minimum(pixels, pixels[..., 3:])  # scaling with Lanczos overshoots at edges
     except UnidentifiedImageError:
         return "not an image that Pillow can read"
     except Exception as error:  # a damaged file can make Pillow's readers raise any exception
         return getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
     target[:] = pixels.reshape(height, width, planes).transpose(2, 0, 1)
-    return Original(*(own[::-1] if turn in SIDEWAYS else own), mode)
+    return Original(*(own[::-1] if turn in SIDEWAYS else own), mode, transparent)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -360,22 +366,26 @@ def _deep(image: Image.Image) -> np.ndarray:
     return np.nan_to_num(np.asarray(image).astype(np.float32), posinf=np.inf, neginf=-np.inf)
 
 
-def _to_8_bit(image: Image.Image, whites: Whites) -> Image.Image:
-    """Convert any mode to L or RGB; transparent parts become white, as on paper."""
+def _premultiplied(image: Image.Image, layer: Image.Image | None, whites: Whites) -> Image.Image:
+    """Convert any mode to RGBa: colours times alpha. `layer`: the same image as RGBA, if it has transparency."""
+    return (layer or _to_8_bit(image, None, whites).convert("RGBA")).convert("RGBa")
+
+
+def _to_8_bit(image: Image.Image, layer: Image.Image | None, whites: Whites) -> Image.Image:
+    """Convert any mode to L or RGB; transparent parts (`layer`: the same image as RGBA) become white, as on paper."""
     if image.mode[0] in "IF":  # 16 bits, 32 bits, floats
         values = _deep(image) * (255 / whites[image.mode])
         return Image.fromarray(values.round().clip(0, 255).astype(np.uint8))
-    if image.mode in MODE.values() and not image.has_transparency_data:
+    if image.mode in ("L", "RGB") and layer is None:
         return image
     grey = Image.getmodebase(image.mode) == "L"
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
+    if layer is not None:
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image.convert("L" if grey else "RGB")
 
 
 def _fit(image: Image.Image, height: int, width: int, fit: Fit) -> Image.Image:
-    """L or RGB of any size -> `width` x `height` pixels; scaled with an antialiasing Lanczos filter."""
+    """L, RGB or RGBa of any size -> `width` x `height` pixels; scaled with an antialiasing Lanczos filter."""
     if image.size == (width, height):
         return image
     if fit == "pad":  # Pillow's crop is black outside the image; larger images lose their border

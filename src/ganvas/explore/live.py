@@ -33,7 +33,7 @@ MOST_TEXT = 2**20  # bytes of a message
 class Frame(NamedTuple):
     """An image for a page, with further fields for it."""
 
-    pixels: np.ndarray  # uint8 [height, width, 1 or 3]
+    pixels: np.ndarray  # uint8 [height, width, 1, 3 or 4]
     facts: dict[str, Any]
 
 
@@ -132,10 +132,13 @@ class Connection:
             await self.send(asked.op, **asked.mark, **answer)
 
     async def _send_frame(self, frame: Frame, mark: dict[str, Any]) -> None:
-        height, width, channels = frame.pixels.shape
+        from ganvas.core.images import straight  # imported here as it needs PyTorch, which pages without images do not
+
+        pixels = straight(frame.pixels)
+        height, width, channels = pixels.shape
         facts = {**mark, "width": width, "height": height, "channels": channels, **frame.facts}
         header = json.dumps(facts).encode()
         header += b" " * (-len(header) % 4)
         async with self._sending:
             with suppress(WebSocketDisconnect):
-                await self.socket.send_bytes(struct.pack("<I", len(header)) + header + frame.pixels.tobytes())
+                await self.socket.send_bytes(struct.pack("<I", len(header)) + header + pixels.tobytes())

@@ -103,6 +103,8 @@ def render_images(model: Model, latents: Sequence[tuple[Tensor, str]], title: st
     method = model.method
     if isinstance(method, CFGGAN):
         raise UserError("a page has no gradients of discriminators, with which CFG-GAN draws: use --to onnx")
+    if method.spec.channels == 4:
+        raise UserError("a page shows no transparency: use --to onnx")
     title = writable(title)
     generator = method.for_decoding("G")
     assert isinstance(generator, Generator)

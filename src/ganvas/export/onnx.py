@@ -66,6 +66,7 @@ def render(model: Model) -> bytes:
         "latent_std": method.prior_std,
         "size": [spec.height, spec.width],
         "channels": spec.channels,
+        **({"alpha": "premultiplied"} if spec.channels == 4 else {}),
         "classes": list(model.classes) if method.conditional else [],
     }
     network: nn.Module

@@ -20,7 +20,12 @@ ADAPT_IMAGES = 20_000  # images in which the probability can go from 0 to 1; few
 
 
 def colour(images: Tensor, chosen: Tensor, noise: Noise) -> Tensor:
-    """Change the brightness by up to ±0.5, then the saturation by ×0 to ×2, then the contrast by ×0.5 to ×1.5."""
+    """Change the brightness by up to ±0.5, then the saturation by ×0 to ×2, then the contrast by ×0.5 to ×1.5.
+
+    A fourth channel, alpha, stays as it is.
+    """
+    if images.shape[1] == 4:
+        return torch.cat([colour(images[:, :3], chosen, noise), images[:, 3:]], 1)
     brightness, saturation, contrast = (part[:, None, None, None] for part in noise.uniform(3, len(images)))
     images = images + chosen * (brightness - 0.5)
     grey = images.mean(1, keepdim=True)

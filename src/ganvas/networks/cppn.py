@@ -29,6 +29,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec
 from ganvas.networks import init
 from ganvas.networks.base import Generator, Networks
@@ -77,6 +78,8 @@ class CPPN(Networks):
     """initial standard deviation of the encoder's weights, with biases of 0; none: PyTorch's defaults"""
 
     def generator(self, spec: ImageSpec, latent_size: int) -> "PixelGenerator":
+        if spec.channels == 4:
+            raise UserError("pixel networks (network.name=cppn) paint no transparency: set data.channels=3")
         return PixelGenerator(spec, latent_size, self)
 
     def discriminator(self, spec: ImageSpec, outputs: int = 1) -> nn.Module:

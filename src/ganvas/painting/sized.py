@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from ganvas.core.errors import UserError
+from ganvas.core.images import on_white
 from ganvas.networks.cppn import PixelGenerator
 from ganvas.networks.view import View
 from ganvas.painting.painter import Painter, run_origin, trained_network
@@ -14,12 +15,15 @@ from ganvas.runs.model import DECODE_BATCH, Model, decode_latents
 
 
 class SizedPainter:
-    """A trained method, and its `origin`. Larger frames repeat its pixels a whole number of times, without blur."""
+    """A trained method, and its `origin`. Larger frames repeat its pixels a whole number of times, without blur.
+
+    Images with alpha are composed on white, as films have none.
+    """
 
     def __init__(self, model: Model) -> None:
         spec = model.method.spec
         self.method, self.origin = model.method, run_origin(model)
-        self.channels, self.height, self.width = spec.channels, spec.height, spec.width
+        self.channels, self.height, self.width = min(spec.channels, 3), spec.height, spec.width
         self.latent_size = model.method.latent_length
         self.own_palette = "chalk" if self.channels == 1 else "rgb"
 
@@ -32,7 +36,7 @@ class SizedPainter:
         factor = views[0].height // self.height
         for part in path.split(DECODE_BATCH):
             for image in decode_latents(self.method, part):
-                yield colours(image / 255).repeat(factor, 0).repeat(factor, 1)
+                yield colours(on_white(image) / 255).repeat(factor, 0).repeat(factor, 1)
 
     def check(self, view: View) -> None:
         """Raise UserError for a view that is not the whole image, at its own size or a whole multiple of it."""

@@ -29,7 +29,7 @@ class TrainingFilm:
     """One frame for each of `sheets`, with the images seen until then below it; the last one stays for a second.
 
     Nothing is drawn between two sheets, as the run holds nothing between them. Small sheets are enlarged by repeating
-    their pixels, as `ganvas sample` does.
+    their pixels, as `ganvas sample` does. Images with alpha are composed on white.
     """
 
     run: Run
@@ -57,7 +57,7 @@ class TrainingFilm:
 
     def _frame(self, nimg: int) -> np.ndarray:
         """The sheet, and below it a line: the images seen, and their share of the film's."""
-        sheet = images.enlarge(_read(self.run, nimg))
+        sheet = images.enlarge(images.on_white(_read(self.run, nimg)))
         height, width, channels = sheet.shape
         line = max(12, height // CAPTION)
         strip = Image.new("L", (width, 2 * line), PAPER)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ganvas.core.images import load_png
+from ganvas.core.images import load_png, on_white
 
 SHEET_EPOCHS = (0, 1, 5, 10, 15, 20, 25, 50, 75, 100)
 
@@ -62,6 +62,7 @@ def _spread(epochs: Sequence[float]) -> list[int]:
 def _show(axes: Axes, image: np.ndarray | None) -> None:
     """Show an image, uint8 [h, w, C], without axes; None leaves its place empty."""
     if image is not None:
+        image = on_white(image)
         axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks([])

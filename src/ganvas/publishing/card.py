@@ -22,7 +22,7 @@ def text(run: Run, name: str) -> str:
     recipe, info = run.recipe(), run.info()
     found, _ = run.checkpoints.newest()
     assert found is not None, "a published model has a checkpoint"
-    kind = "grey" if info.data.spec.channels == 1 else "colour"
+    kind = {1: "grey", 3: "colour", 4: "transparent"}[info.data.spec.channels]
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.filters["plain"] = lambda value: plain_markdown(str(value))
     template = environment.from_string((resources.files("ganvas.publishing") / TEMPLATE).read_text("utf-8"))

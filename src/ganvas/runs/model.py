@@ -32,7 +32,7 @@ SHOWN, SHOWN_SIDE = 36, 400  # samples that a notebook shows of a model, and the
 
 
 class Samples(NamedTuple):
-    images: np.ndarray  # uint8 [N, H, W, C]
+    images: np.ndarray  # uint8 [N, H, W, C]; with alpha (C = 4), colours are premultiplied: `images.straight`
     labels: np.ndarray | None  # int64 [N], numbers of `classes`
     seeds: list[int]  # of the latents; empty if these do not come from seeds
     classes: tuple[str, ...] = ()

@@ -73,7 +73,7 @@ def save(samples: Samples, out: Path, provenance: dict[str, Any]) -> list[Path]:
         images.save_png(out, images.enlarge(grid), _recipe(samples, provenance).values())
         return [out]
     if kind == ".npz":
-        arrays: dict[str, Any] = {"images": samples.images}
+        arrays: dict[str, Any] = {"images": images.straight(samples.images)}
         arrays |= {"seeds": np.array(samples.seeds)} if samples.latents is None else {"z": samples.latents}
         if samples.labels is not None:
             arrays |= {"labels": samples.labels, "classes": np.array(samples.classes)}

@@ -76,6 +76,20 @@ def test_other_sizes_and_colours_are_brought_to_the_evaluators() -> None:
     assert evaluator.resize(ImageSpec(1, 56, 56, 0)) == "bilinear, antialiased"
 
 
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+def test_images_with_alpha_are_composed_on_white(name: str) -> None:
+    evaluator = evaluators.load(name, "cpu")
+    side = evaluator.size
+    images = np.random.default_rng(0).integers(0, 256, (3, 4, side, side), dtype=np.uint8)
+    images[:, :3] = np.minimum(images[:, :3], images[:, 3:])
+    composed = images[:, :3] + (255 - images[:, 3:])
+    assert torch.equal(evaluator.measure(images).features, evaluator.measure(composed).features)
+    assert evaluator.resize(ImageSpec(4, side, side, 0)) == "composed on white"
+    assert evaluator.resize(ImageSpec(4, 50, 60, 0)).startswith("composed on white, bilinear")
+    of_colour = evaluators.choose_for(ImageSpec(4, 28, 28, 0), (), "0" * 64, "cpu", unfit=("imagenet",))
+    assert of_colour.name == "cifar10"
+
+
 def test_images_of_other_proportions_are_stretched_to_the_evaluators_square() -> None:
     """Nothing is cut off: an image is seen as its square shape, and as the same one at twice the width."""
     evaluator = evaluators.load("digits", "cpu")

@@ -58,10 +58,11 @@ class Evaluator:
         return Measured(features, probabilities)
 
     def resize(self, spec: ImageSpec) -> str:
-        """How images of `spec` are scaled to the evaluator's size, as text."""
-        if (spec.height, spec.width) == (self.size, self.size):
-            return "none"
-        return self.scaling if spec.height == spec.width else f"{self.scaling}, stretched to a square"
+        """How images of `spec` are brought to the evaluator's input, as text."""
+        parts = ["composed on white"] if spec.channels == 4 else []
+        if (spec.height, spec.width) != (self.size, self.size):
+            parts += [self.scaling] if spec.height == spec.width else [self.scaling, "stretched to a square"]
+        return ", ".join(parts) or "none"
 
     def knows(self, classes: Sequence[str]) -> bool:
         """Whether the probabilities are of these classes."""
@@ -69,7 +70,10 @@ class Evaluator:
 
 
 def _with_channels(pixels: Tensor, channels: int) -> Tensor:
-    """uint8 [B, 1 or 3, H, W] -> uint8 [B, channels, H, W]."""
+    """uint8 [B, 1, 3 or 4, H, W] -> uint8 [B, channels, H, W]; what has alpha is composed on white."""
+    if pixels.shape[1] == 4:
+        alpha = pixels[:, 3:]
+        pixels = torch.minimum(pixels[:, :3], alpha) + (255 - alpha)
     if pixels.shape[1] == channels:
         return pixels
     if channels == 3:

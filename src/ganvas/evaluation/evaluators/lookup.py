@@ -43,6 +43,7 @@ def choose_for(
     """
     if name:
         return replace(load(name, device), why="it was asked for")
+    channels = min(spec.channels, 3)  # what has alpha is composed on white
     bundled = [load(each, device) for each in BUNDLED if each not in unfit]
     for evaluator in bundled:
         if evaluator.facts and evaluator.facts.data.sha256 == sha256:
@@ -51,15 +52,15 @@ def choose_for(
         if facts.data.sha256 == sha256 and facts.name not in unfit:
             return replace(load(str(file), device), why="it was trained on these images")
     for evaluator in bundled:
-        if evaluator.knows(classes) and evaluator.channels == spec.channels:
+        if evaluator.knows(classes) and evaluator.channels == channels:
             return replace(evaluator, why="it knows these classes")
-    why = f"it has general features of {'colour' if spec.channels == 3 else 'grey'} images"
-    if spec.channels == 3 and imagenet.NAME not in unfit:
+    why = f"it has general features of {'colour' if channels == 3 else 'grey'} images"
+    if channels == 3 and imagenet.NAME not in unfit:
         if imagenet.weights_file() is not None:
             return replace(load(imagenet.NAME, device), why=why)
         why += f"; better for photographs is '{imagenet.NAME}', which is not installed ({imagenet.INSTALL})"
     for evaluator in bundled:
-        if evaluator.channels == spec.channels:
+        if evaluator.channels == channels:
             return replace(evaluator, why=why)
     raise UserError(
         f"the method trains on the features of {', '.join(unfit)}: make another with `ganvas evaluator train`"

@@ -54,6 +54,8 @@ class Training:
             raise UserError(
                 f"'{data.name}' has no labels, which an evaluator needs: put the images into a sub-folder per class"
             )
+        if learned.spec.channels == 4:
+            raise UserError("an evaluator sees no transparency: set data.channels=3, which composes images on white")
         self.of = learned.fingerprint  # of the whole set, by which its runs find the evaluator
         unseen, self._what = load_unseen(data, learned, data_dir), "test images"
         if unseen is None:

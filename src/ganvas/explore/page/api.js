@@ -2,7 +2,7 @@
 
 /**
  * An image from the server, with further fields about it.
- * @typedef {{width: number, height: number, channels: 1 | 3, pixels: Uint8Array, type: string, slot?: string, id?: number, [more: string]: any}} Frame
+ * @typedef {{width: number, height: number, channels: 1 | 3 | 4, pixels: Uint8Array, type: string, slot?: string, id?: number, [more: string]: any}} Frame
  */
 
 /** @typedef {{type: string, error?: string, [more: string]: any}} News */

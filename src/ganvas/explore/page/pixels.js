@@ -8,6 +8,10 @@
  */
 export function toImageData({ width, height, channels, pixels }) {
   const image = new ImageData(width, height);
+  if (channels === 4) {
+    image.data.set(pixels);
+    return image;
+  }
   const words = new Uint32Array(image.data.buffer); // little-endian, as on all machines that run browsers: ABGR
   const opaque = 0xff000000;
   if (channels === 1) {
