@@ -20,13 +20,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 
 import ganvas
-from ganvas.recipes import measured
+from ganvas.recipes import library, measured
 from ganvas.recipes.recipe import Recipe
 
 TRY_SECONDS = 8.0  # twice: memory, caches and averages settle in the first
@@ -66,6 +66,13 @@ VARIANTS: dict[str, tuple[str, Changes]] = {
 }
 
 
+class Seed(NamedTuple):
+    """What one seed of a row reached."""
+
+    evaluator: str
+    points: list[dict[str, float]]  # nimg, processor seconds, and scores
+
+
 def recipe_of(row: str, **train: Any) -> Recipe:
     """The recipe of a row."""
     base, changes = VARIANTS.get(row, (row, {}))
@@ -97,24 +104,29 @@ def images_per_second(row: str, folder: Path) -> float:
 
         rarely = dict.fromkeys(("sample_every", "checkpoint_every"), 10**9)
         train(recipe_of(row, images=10**9, guard="off", schedule={}, **rarely), folder / "speed", tick)
-        (nimg, seconds), (last_nimg, last_seconds) = next(s for s in steps if s[1] > TRY_SECONDS), steps[-1]
+        (nimg, seconds), (last_nimg, last_seconds) = next(s for s in steps[-2::-1] if s[1] <= TRY_SECONDS), steps[-1]
         file.write_text(json.dumps((last_nimg - nimg) / (last_seconds - seconds)))
     speed: float = json.loads(file.read_text())
     return speed
 
 
-def measure(row: str, seed: int, args: argparse.Namespace) -> list[dict[str, float]]:
-    """Train one seed of a row; its scores at evenly spaced points."""
+def measure(row: str, seed: int, args: argparse.Namespace) -> Seed:
+    """Train one seed of a row and score it at evenly spaced points."""
     length = f"{args.images}-images" if args.images else f"{args.seconds:g}s" if args.seconds else "whole"
     folder = args.out / row / length
-    file = folder / f"seed-{seed}.json"
+    scored = f"{args.samples}-samples-{args.points}-points" + (f"-{args.evaluator}" if args.evaluator else "")
+    file = folder / f"seed-{seed}-{scored}.json"
     if file.exists():
-        return list(json.loads(file.read_text()))
+        return Seed(**json.loads(file.read_text()))
     whole = recipe_of(row)
     own = whole.total_images(len(ganvas.load_data(whole.data)))
     images = args.images or (round(images_per_second(row, args.out / row) * args.seconds) if args.seconds else own)
     schedule = {  # a linear change keeps its share of the run
-        name: {**rule.model_dump(), "start": round(rule.start * images / own)}
+        name: {
+            **rule.model_dump(),
+            "start": round(rule.start * images / own),
+            "end": rule.end and round(rule.end * images / own),
+        }
         for name, rule in whole.train.schedule.items()
     }
     recipe = recipe_of(
@@ -135,12 +147,13 @@ def measure(row: str, seed: int, args: argparse.Namespace) -> list[dict[str, flo
     if run.exists():  # a run that was interrupted has lost its clock
         shutil.rmtree(run)
     train(recipe, run, tick)
-    found = []
+    points = []
     for nimg in ganvas.Run(run).checkpoints.regular():
-        scores = ganvas.evaluate(run, nimg, n=args.samples, evaluator=args.evaluator, device="cpu").scores
-        kept = {name: scores[name].value for name in SCORES if name in scores}
-        found.append({"nimg": nimg, "seconds": round(clock[nimg], 1), **kept})
-    file.write_text(json.dumps(found))
+        evaluation = ganvas.evaluate(run, nimg, n=args.samples, evaluator=args.evaluator, device="cpu")
+        scores = {name: evaluation.scores[name].value for name in SCORES if name in evaluation.scores}
+        points.append({"nimg": nimg, "seconds": round(clock[nimg], 1), **scores})
+    found = Seed(evaluation.protocol.evaluator.name, points)
+    file.write_text(json.dumps(found._asdict()))
     return found
 
 
@@ -152,39 +165,44 @@ def said(values: Sequence[float]) -> str:
     return middle if len(values) == 1 else f"{middle} ({min(values):.3g} to {max(values):.3g})"
 
 
-def markdown(found: dict[str, list[list[dict[str, float]]]]) -> str:
+def markdown(found: dict[str, list[Seed]]) -> str:
     """Markdown: one line per row and point, medians over the seeds with their range."""
     lines = ["| row | seeds | seconds | images | " + " | ".join(SCORES) + " |", "|---" * (4 + len(SCORES)) + "|"]
     for row, seeds in found.items():
-        for point in zip(*seeds, strict=True):
+        for point in zip(*(seed.points for seed in seeds), strict=True):
             cells = [said([at[name] for at in point if name in at]) for name in SCORES]
             where = f"{median(at['seconds'] for at in point):.0f} | {median(at['nimg'] for at in point):,.0f}"
             lines.append(f"| {row} | {len(seeds)} | {where} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def keep(found: dict[str, list[list[dict[str, float]]]], machine: str, evaluator: str) -> None:
+def keep(found: dict[str, list[Seed]], machine: str) -> None:
     """Write the medians into the table that comes with the recipes."""
     file = Path(measured.__file__).with_name(measured.FILE)
     rows = json.loads(file.read_text())
     for row, seeds in found.items():
-        points = list(zip(*seeds, strict=True))
+        points = list(zip(*(seed.points for seed in seeds), strict=True))
         middle = {key: [median(at[key] for at in point) for point in points] for key in points[-1][0]}
         rows[row] = {
-            **{"machine": machine, "seeds": len(seeds), "evaluator": evaluator},
+            **{"machine": machine, "seeds": len(seeds), "evaluator": seeds[0].evaluator},
             **{"seconds": middle.pop("seconds"), "images": list(map(round, middle.pop("nimg")))},
             "scores": {name: [float(f"{value:.3g}") for value in values] for name, values in middle.items()},
         }
     file.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n")
 
 
-def figure(found: dict[str, list[list[dict[str, float]]]]) -> Figure:
+def figure(found: dict[str, list[Seed]]) -> Figure:
     """FID against processor seconds: the median over the seeds, with a band from the lowest to the highest."""
     drawn = Figure(figsize=(8, 4.5), layout="constrained")
     axes = drawn.subplots()
     for row, seeds in found.items():
-        seconds = [median(at["seconds"] for at in point) for point in zip(*seeds, strict=True)]
-        fids = [[at.get("fid", float("nan")) for at in point] for point in zip(*seeds, strict=True)]
+        seconds = [
+            median(at["seconds"] for at in point) for point in zip(*(seed.points for seed in seeds), strict=True)
+        ]
+        fids = [
+            [at.get("fid", float("nan")) for at in point]
+            for point in zip(*(seed.points for seed in seeds), strict=True)
+        ]
         (line,) = axes.plot(seconds, list(map(median, fids)), marker="o", label=row)
         axes.fill_between(seconds, list(map(min, fids)), list(map(max, fids)), color=line.get_color(), alpha=0.2)
     axes.set(yscale="log", xlabel="processor seconds of one core", ylabel="FID (lower is better)")
@@ -207,16 +225,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/quality-per-minute"))
     parser.add_argument("--table", metavar="MACHINE", help="write the results into the recipes' table, as of MACHINE")
     args = parser.parse_args()
+    if args.table and (args.seconds or args.images or not {*args.rows} <= {*library.names()}):
+        parser.error("the table is of recipes that come with ganvas, at their own length")
     torch.set_num_threads(1)
-    found: dict[str, list[list[dict[str, float]]]] = {}
+    found: dict[str, list[Seed]] = {}
     for seed in map(int, args.seeds.split(",")):
         for row in args.rows:
-            points = measure(row, seed, args)
-            found.setdefault(row, []).append(points)
-            print(f"{row}, seed {seed}: {points[-1]}", flush=True)
+            found.setdefault(row, []).append(measure(row, seed, args))
+            print(f"{row}, seed {seed}: {found[row][-1].points[-1]}", flush=True)
     print(markdown(found))
     if args.table:
-        keep(found, args.table, args.evaluator or "digits")
+        keep(found, args.table)
     figure(found).savefig(args.out / "fid.png", dpi=110)
 
 

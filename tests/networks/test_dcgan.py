@@ -61,17 +61,28 @@ def test_a_labelled_convolution_equals_concatenated_one_hot_maps(kernel: int) ->
         torch.testing.assert_close(features, level.norm(plain))
 
 
-def test_a_projection_adds_the_weights_of_the_class() -> None:
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_a_projection_adds_the_weights_of_the_class(outputs: int) -> None:
     spec = ImageSpec(1, 8, 8, 3)
-    discriminator = DCGAN(base=4, d_labels="projection").discriminator(spec).double()
+    discriminator = DCGAN(base=4, d_labels="projection").discriminator(spec, outputs).double()
     images, labels = torch.randn(6, 1, 8, 8).double(), torch.tensor([2, 0, 1, 2, 0, 0])
     features = F.leaky_relu(discriminator.levels[0](images), 0.2).flatten(1)
     head = discriminator.head
-    weights = head.weight + head.by_class.weight.t()[labels]
-    torch.testing.assert_close(discriminator(images, labels), (weights * features).sum(1, keepdim=True) + head.bias)
+    weights = head.weight[-1] + head.by_class.weight[labels]
+    logits = discriminator(images, labels)
+    torch.testing.assert_close(logits[:, -1], (weights * features).sum(1) + head.bias[-1])
+    torch.testing.assert_close(logits[:, :-1], (features @ head.weight.t() + head.bias)[:, :-1])
     assert not any("label_weight" in name for name, _ in discriminator.named_parameters())
     with pytest.raises(ValueError, match="needs labels"):
         discriminator(images)
+
+
+def test_logits_of_a_projection_start_at_order_one() -> None:
+    torch.manual_seed(0)
+    spec = ImageSpec(1, 28, 28, 10)
+    discriminator = DCGAN(base=16, init="kaiming", d_labels="projection").discriminator(spec)
+    logits = discriminator(torch.rand(200, 1, 28, 28) * 2 - 1, torch.arange(200) % 10)
+    assert logits.std() < 1.5
 
 
 def test_the_start_is_that_of_the_paper() -> None:

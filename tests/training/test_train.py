@@ -84,11 +84,13 @@ def test_clusters_take_the_place_of_classes(tiny: Callable[..., Recipe], tmp_pat
     list(train(tiny(), plain, device="cpu"))
     list(train(tiny(data={"clusters": 4}, method={"conditional": True}), clustered, device="cpu"))
     model = load(clustered)
-    assert model.classes == ("cluster 1", "cluster 2", "cluster 3", "cluster 4")
-    assert model.sample(3, label="cluster 4").labels.tolist() == [3, 3, 3]
+    assert model.classes == ("cluster 0", "cluster 1", "cluster 2", "cluster 3")
+    assert model.sample(2, label="cluster 3").labels.tolist() == model.sample(2, label=3).labels.tolist() == [3, 3]
     evaluations = [evaluate(path, n=100) for path in (plain, clustered)]
     assert evaluations[0].key == evaluations[1].key  # their scores can be compared
     assert "label_accuracy" not in evaluations[1].scores
+    with pytest.raises(UserError, match=r"data\.clusters has no effect, as method 'gan' gets no labels"):
+        list(train(tiny(data={"clusters": 4}), tmp_path / "useless", device="cpu"))
 
 
 def test_images_with_alpha_are_trained_sampled_and_evaluated(tiny: Callable[..., Recipe], tmp_path: Path) -> None:

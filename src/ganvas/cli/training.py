@@ -117,7 +117,7 @@ class _Forecast:
                 self.since = nimg, now
             return None
         seen, seconds = nimg - self.since[0], now - self.since[1]
-        if self.said or seconds < self.MEASURED or not seen:
+        if self.said or seconds < self.MEASURED or seen <= 0 or nimg >= total:
             return None
         self.said = True
         return f"{total - nimg:,} images to go: about {duration((total - nimg) * seconds / seen)} on this machine"

@@ -68,7 +68,7 @@ class DataSettings(Settings):
     classes: tuple[str, ...] | None = None
     """only the images of these classes, by name; none: all"""
     clusters: int = Field(0, ge=0, le=MOST_CLUSTERS)
-    """number of clusters of the images, by their pixels, that take the place of classes; 0 = the set's own classes"""
+    """number of clusters of the images, by their pixels, that take the place of classes; 0 = the classes of the set"""
     shuffle: bool = True
     """shuffle the images before each epoch; false: always the order of the set"""
     limit: int | None = Field(None, ge=1)
@@ -169,7 +169,7 @@ def load_unseen(settings: DataSettings, train: ImageSet, data_dir: Path | None =
         return None
     test = load(alike, "test", data_dir, train.whites)
     if settings.clusters:
-        return replace(test, labels=None, classes=())
+        return replace(test, labels=None, classes=(), unclustered=test.fingerprint)
     if test.labels is None or test.classes == train.classes:
         return test
     if unknown := [name for name in test.classes if name not in train.classes]:

@@ -15,7 +15,7 @@ from ganvas.compute.device import to_device
 from ganvas.core.errors import UserError
 from ganvas.core.images import ImageSpec, from_uint8
 from ganvas.core.spec import Sides
-from ganvas.data.clusters import clusters
+from ganvas.data.clusters import kept_clusters
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ class ImageSet:
     def fingerprint(self) -> str:
         """sha256 of shape, pixels and labels: equal for the same images in the same order, whatever their source.
 
-        Clusters do not change it: on another machine an image may fall into the one next to it.
+        Clusters do not change it: on another machine an image may fall into a neighbouring one.
         """
         if self.unclustered:
             return self.unclustered
@@ -70,9 +70,9 @@ class ImageSet:
         return digest.hexdigest()
 
     def clustered(self, count: int) -> "ImageSet":
-        """The set with `count` clusters of its images in place of its classes."""
-        names = tuple(f"cluster {number}" for number in range(1, count + 1))
-        labels = clusters(self.images, count)
+        """The set with clusters of its whole images in place of its classes, at most `count`."""
+        labels = kept_clusters(self.images if self.whole is None else self.whole, count, self.fingerprint)
+        names = tuple(f"cluster {number}" for number in range(labels.max() + 1))
         return replace(self, labels=labels, classes=names, unclustered=self.fingerprint)
 
     def distinct(self, but: "ImageSet | None" = None) -> np.ndarray:

@@ -23,7 +23,7 @@ def reference_rows(
     scoring: Scoring, reference: Reference, protocol: Protocol, train: ImageSet, test: ImageSet | None
 ) -> dict[str, ReferenceRow]:
     """The scores of real images (the ceiling), and of noise and the mean image (the floor); cached."""
-    name = short_hash([protocol.key, scoring.copies.key, scoring.infinity])
+    name = short_hash([protocol.key, scoring.copies.key, scoring.infinity, scoring.knows])
     file = cache_dir() / "evaluations" / f"{name}.json"
     try:
         return ROWS.validate_json(files.read(file))

@@ -35,7 +35,7 @@ from torch.optim import Optimizer
 from ganvas.core.errors import UserError
 from ganvas.methods.base import BatchSource, Method, Scalars, evaluating, recordable
 from ganvas.methods.optim import descend, restart, rmsprop, set_rate
-from ganvas.methods.penalties import refuse_batch_norm, squared_gradient
+from ganvas.methods.penalties import refuse_batch_norm, refuse_spectral_norm, squared_gradient
 from ganvas.methods.settings import BuildTime, LearningRate, MethodSettings, Slows, Updates
 
 CHUNK, GPU_CHUNK = 128, 512  # images that are moved at once; the number does not change the result
@@ -102,6 +102,7 @@ class CFGGAN(Method):
         self.G = self.place("G", self.networks.generator(spec, s.latent_size))
         self.D = self.place("D", self.networks.discriminator(spec))
         refuse_batch_norm(self.D, "a functional gradient")
+        refuse_spectral_norm(self.D, "a functional gradient")  # its estimates would move with every image that is drawn
         self.stored = self.place("stored", nn.ModuleList(copy.deepcopy(self.D) for _ in range(s.steps)))
         self.stored.requires_grad_(False)
         self.moves = 0  # functional gradient steps in `decode`: 0 before the first stage, then `steps`

@@ -124,14 +124,13 @@ class GAN(TwoRates):
             case _:
                 return -F.logsigmoid(d_fake).mean()
 
-    def record(self, d_loss: Tensor, g_loss: Tensor, d_real: Tensor, d_fake: Tensor) -> Scalars:
-        """The scalars of a step: both losses, and D's confidence that real and generated images are real.
+    def compared(self, d_real: Tensor, d_fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits [B]; of a relativistic D, which only compares, those of real against generated and the reverse."""
+        return (d_real - d_fake, d_fake - d_real) if self.settings.loss == "relativistic" else (d_real, d_fake)
 
-        A relativistic D only compares: its confidence is that of a real image against a generated one, and the reverse.
-        """
-        real, fake = d_real.detach(), d_fake.detach()
-        if self.settings.loss == "relativistic":
-            real, fake = real - fake, fake - real
+    def record(self, d_loss: Tensor, g_loss: Tensor, d_real: Tensor, d_fake: Tensor) -> Scalars:
+        """The scalars of a step: both losses, and D's confidence that real and generated images are real."""
+        real, fake = self.compared(d_real.detach(), d_fake.detach())
         losses = {"d_loss": d_loss.detach(), "g_loss": g_loss.detach()}
         return losses | {"d_real": real.sigmoid().mean(), "d_fake": fake.sigmoid().mean()}
 
@@ -154,6 +153,8 @@ class GAN(TwoRates):
     @torch.no_grad()
     def monitor(self) -> Scalars:
         """D's confidence that images from fixed latents, which are never trained on, are real."""
+        if self.settings.loss == "relativistic":
+            return {}  # a logit alone says nothing
         labels = torch.arange(VALIDATION_IMAGES, device=self.compute.device) % max(1, self.spec.num_classes)
         y = labels if self.settings.conditional else None
         fake = self.decode(self.latents(seeds.VALIDATION[:VALIDATION_IMAGES]), y)

@@ -4,8 +4,8 @@
   just seen, and computes the recorded losses after all updates: `g_latents = "same"`, `losses = "after"`.
 - Augmented images for D, so that it cannot memorise a small set (`augment`, see `augment.py`).
 - Penalties on D's gradient at real images (`r1`, Mescheder et al., 2018) and at generated ones (`r2`), computed in
-  every step or lazily (`penalty_every`, Karras et al., 2020). With `loss = "relativistic"` they are the loss of R3GAN
-  (Huang et al., 2024).
+  every step or lazily (`penalty_every`, Karras et al., 2020; deviation: Adam's settings stay as they are). With
+  `loss = "relativistic"` they are the loss of R3GAN (Huang et al., 2024).
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from ganvas.methods.augment import Augment
-from ganvas.methods.base import BatchSource, Scalars, frozen, recordable
+from ganvas.methods.base import BatchSource, Scalars, evaluating, frozen, recordable
 from ganvas.methods.gan import GAN, GANSettings
 from ganvas.methods.optim import descend
 from ganvas.methods.penalties import refuse_batch_norm, squared_gradient
@@ -44,8 +44,8 @@ class SmallSetGANSettings(GANSettings):
     """weight of half D's squared gradient at real images, added to its loss"""
     r2: NonNegativeFloat = 0.0
     """weight of half D's squared gradient at generated images, added to its loss"""
-    penalty_every: Updates = 1
-    """steps per step in which r1 and r2 are computed, with as many times their weight"""
+    penalty_every: Annotated[Updates, BuildTime()] = 1
+    """r1 and r2 are computed in one of so many steps, with as many times their weight"""
 
 
 class SmallSetGAN(GAN):
@@ -101,7 +101,7 @@ class SmallSetGAN(GAN):
             if r2:
                 total = total + s.penalty_every * r2 / 2 * squared_gradient(d_fake, fake_seen)
             descend(self.optimizers["D"], total)
-            self.augment.adapt(d_real)
+            self.augment.adapt(self.compared(d_real, d_fake)[0])
 
         for k in range(s.g_steps):
             if k > 0:
@@ -112,7 +112,7 @@ class SmallSetGAN(GAN):
                 descend(self.optimizers["G"], g_loss)
 
         if s.losses == "after":
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(self.D):  # a measurement must not move the estimates of spectral norms
                 d_real, d_fake = self.logit(self.seen(x), y), self.logit(self.seen(self.G(z, y)), y)
                 d_loss, g_loss = self.d_loss(d_real, d_fake), self.g_loss(d_fake, d_real)
 

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from ganvas.methods.base import BatchSource, Scalars, TwoRates, frozen, recordable
 from ganvas.methods.optim import descend, rmsprop
-from ganvas.methods.penalties import refuse_batch_norm
+from ganvas.methods.penalties import refuse_batch_norm, refuse_spectral_norm
 from ganvas.methods.settings import BuildTime, LearningRate, OverriddenBy, Slows, TwoRateSettings, Updates
 
 
@@ -64,6 +64,8 @@ class WGANGP(TwoRates):
         self.D = self.place("D", self.networks.discriminator(spec))
         if s.clip is None:
             refuse_batch_norm(self.D, "the gradient penalty")
+        else:
+            refuse_spectral_norm(self.D, "method.clip")
 
     def make_optimizers(self) -> dict[str, Optimizer]:
         s = self.settings

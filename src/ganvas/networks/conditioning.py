@@ -63,14 +63,14 @@ class LabelledConv(nn.Module):
 class Head(nn.Linear):
     """The last layer of a discriminator. features [B, F], labels [B] -> logits [B, outputs].
 
-    With classes, the features are also weighted by those of their class, which is a projection discriminator (Miyato &
-    Koyama, 2018).
+    With classes, the last logit also has weights that belong to the class of the image, which makes a projection
+    discriminator (Miyato & Koyama, 2018).
     """
 
     def __init__(self, features: int, outputs: int, num_classes: int) -> None:
         super().__init__(features, outputs)
         self.num_classes = num_classes
-        self.by_class = nn.Linear(num_classes, features, bias=False) if num_classes else None
+        self.by_class = nn.Linear(features, num_classes, bias=False) if num_classes else None
 
     def forward(self, features: Tensor, labels: Tensor | None = None) -> Tensor:
         logits: Tensor = super().forward(features)
@@ -78,5 +78,6 @@ class Head(nn.Linear):
             return logits
         if labels is None:
             raise ValueError("a conditional network needs labels")
-        weights: Tensor = self.by_class(one_hot(labels, self.num_classes).to(features.dtype))
-        return logits + (weights * features).sum(1, keepdim=True)
+        projected: Tensor = self.by_class(features)  # [B, classes]
+        mine = (projected * one_hot(labels, self.num_classes)).sum(1, keepdim=True)
+        return torch.cat([logits[:, :-1], logits[:, -1:] + mine], 1)

@@ -60,8 +60,8 @@ class ResNet(Networks):
     g_norm: Literal["batch", "none"] = "batch"
     """normalisation in G"""
     d_norm: Literal["none", "batch", "layer", "spectral"] = "none"
-    """normalisation in D: batch or layer = of features, but in the first block (with batch, the gradient of an image
-    depends on its batch); spectral = of the weights of all layers"""
+    """normalisation in D: batch or layer = of features, except in the first block (with batch, the gradient of an
+    image depends on its batch); spectral = of the weights of all layers"""
     d_labels: Literal["maps", "projection"] = "maps"
     """how the label enters D: maps = one-hot maps beside the image; projection = output weights of its own for each
     class"""
@@ -132,7 +132,7 @@ class ResNetGenerator(Generator):
 class ResNetDiscriminator(nn.Module):
     """images [B, C, H, W], labels [B] (if conditional) -> logits [B, outputs].
 
-    One-hot maps of the label, if it enters so, are concatenated to the image for the first 3x3 convolution.
+    With `d_labels = "maps"`, one-hot maps of the label are concatenated to the image for the first 3x3 convolution.
     """
 
     def __init__(self, spec: ImageSpec, outputs: int, config: ResNet) -> None:

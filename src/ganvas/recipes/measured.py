@@ -21,20 +21,22 @@ class Measured(NamedTuple):
     machine: str
     seeds: int
     evaluator: str
-    seconds: Sequence[float]  # of training, until each point
+    seconds: Sequence[float]  # of training on one core, until each point
     images: Sequence[int]  # seen until each point
     scores: dict[str, Sequence[float]]  # name of a metric -> its values at the points
 
-    def said(self, total: int) -> str:
-        """What to expect of a run over `total` images: its scores at the points that it passes."""
+    def said(self, total: int) -> str | None:
+        """What to expect of a run over `total` images: its scores at the points that it passes; None before the first."""
         points = [i for i, seen in enumerate(self.images) if seen <= total]
         parts = [
-            ", ".join(f"{TITLES[name]} {values[i]:.2g}" for name, values in self.scores.items())
+            ", ".join(f"{TITLES[name]} {values[i]:.3g}" for name, values in self.scores.items())
             + f" after {duration(self.seconds[i])}"
             for i in points
         ]
+        if not points:
+            return None
         runs = "one run" if self.seeds == 1 else f"medians of {self.seeds} runs"
-        return f"on {self.machine} ({runs}, evaluator {self.evaluator}): {'; '.join(parts)}" if parts else ""
+        return f"earlier runs on one core of {self.machine} ({runs}, evaluator {self.evaluator}): {'; '.join(parts)}"
 
 
 TITLES = {"fid": "FID", "kid": "KID", "recall": "recall", "label_accuracy": "label accuracy"}
@@ -55,7 +57,7 @@ def expected_quality(recipe: Recipe, total: int) -> str | None:
     known = table().get(recipe.name)
     if known is None or recipe.name not in library.names() or _rule(recipe) != _rule(library.load(recipe.name)):
         return None
-    return known.said(total) or None
+    return known.said(total)
 
 
 def _rule(recipe: Recipe) -> dict[str, Any]:

@@ -85,6 +85,11 @@ def train(
             refuse_what_cannot_fit(recipe, data.spec)
             torch.manual_seed(recipe.train.seed)  # after loading the evaluator, which draws random weights
             method = recipe.build(data.spec, compute)
+            if recipe.data.clusters and not method.conditional:
+                raise UserError(
+                    f"data.clusters has no effect, as method '{recipe.method.name}' gets no labels: leave it out, or choose "
+                    "a method that gets them (gan with method.conditional=true)"
+                )
             batches = Batches(
                 data,
                 recipe.train.batch_size,

@@ -49,6 +49,8 @@ class Training:
             raise UserError(f"cannot write an evaluator as '{out}': name a .safetensors file")
         if out is not None:
             check_output(out)
+        if data.clusters:
+            raise UserError("an evaluator learns the classes of a set, not its clusters: leave out data.clusters")
         learned = load_data(data, "train", data_dir)
         if learned.labels is None or len(learned.classes) < 2:
             raise UserError(
