@@ -231,9 +231,9 @@ def test_panoramas_are_read_and_limits_are_put_back(tmp_path):
 def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch, large):
     to_8_bit, alone = decoding._to_8_bit, []
 
-    def watched(image, whites):
+    def watched(image, *others):
         alone.append(decoding._ONE_LARGE.locked())
-        return to_8_bit(image, whites)
+        return to_8_bit(image, *others)
 
     monkeypatch.setattr(decoding, "_to_8_bit", watched)
     monkeypatch.setattr(decoding, "LARGE_PIXELS", 63 if large else 64)

@@ -36,7 +36,7 @@ def test_inherited_and_overridden_settings() -> None:
 def test_build_time_settings_and_aliases() -> None:
     common = {"latent_size", "ema_images", "beta1", "beta2"}
     assert WGANGPSettings.build_time() == CPPNVAEGANSettings.build_time() == common
-    assert SmallSetGANSettings.build_time() == common | {"augment_target", "d_outputs"}
+    assert SmallSetGANSettings.build_time() == common | {"augment_target", "d_outputs", "penalty_every"}
     assert ResidualCPPNSettings.build_time() == common | {"d_optimizers"}
     assert CFGGANSettings.build_time() == {"latent_size", "ema_images", "steps", "alpha", "start_std"}
     assert SmallSetGANSettings.aliases() == {"g_advantage": "g_steps"}

@@ -167,6 +167,8 @@ def test_data_that_no_evaluator_can_learn_is_refused(pictures: Path, tmp_path: P
     flat = pictures / "across"
     with pytest.raises(UserError, match="has no labels"):
         evaluators.Training(DataSettings(name=str(flat)))
+    with pytest.raises(UserError, match="the classes of a set, not its clusters"):
+        evaluators.Training(DataSettings(name=str(pictures), clusters=2))
     with pytest.raises(UserError, match="fewer than a batch of 256"):
         evaluators.Training(DataSettings(name=str(pictures)))
     with pytest.raises(UserError, match="did you mean 'epochs'"):
