@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     scores: dict[str, Sequence[float]]  # name of a metric -> its values at the points
 
     def said(self, total: int) -> str | None:
-        """What to expect of a run over `total` images: its scores at the points that it passes; None before the first."""
+        """The scores at the points that a run over `total` images passes; None before the first."""
         points = [i for i, seen in enumerate(self.images) if seen <= total]
         parts = [
             ", ".join(f"{TITLES[name]} {values[i]:.3g}" for name, values in self.scores.items())

@@ -87,8 +87,8 @@ def train(
             method = recipe.build(data.spec, compute)
             if recipe.data.clusters and not method.conditional:
                 raise UserError(
-                    f"data.clusters has no effect, as method '{recipe.method.name}' gets no labels: leave it out, or choose "
-                    "a method that gets them (gan with method.conditional=true)"
+                    f"data.clusters has no effect, as method '{recipe.method.name}' gets no labels: leave it out, or "
+                    "choose a method that gets them (gan with method.conditional=true)"
                 )
             batches = Batches(
                 data,
