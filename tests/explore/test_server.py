@@ -1,11 +1,18 @@
-"""Where the server listens."""
+"""Where the server listens, and how it ends."""
 
+import json
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from ganvas.core.errors import UserError
 from ganvas.explore.server import LAST_PORT, PORT, TRIED, listen
+from tests.explore.test_security import Address, frame, hear, hear_until, knock
 
 
 def test_it_listens_on_the_first_free_port() -> None:
@@ -32,3 +39,31 @@ def test_a_port_that_there_is_not_is_said(port: int) -> None:
 def test_a_host_that_there_is_not_is_said(host: str) -> None:
     with pytest.raises(UserError, match=r"cannot listen on|is not the name of a host"):
         listen(host, 0)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_ended_while_it_computes_it_says_nothing(trained: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "ganvas", "explore", str(trained), "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        parts = urlsplit(server.stdout.readline().split()[0])
+        address = Address(parts.netloc, parts.port or 0, parse_qs(parts.query)["token"][0])
+        picture = {"op": "paint", "slot": "a", "random": "tanh:24x256", "weights": 1, "seed": 1, "supersample": 1}
+        place = {"width": 1000, "height": 1000, "x": 0, "y": 0, "zoom": 1}
+        with knock(address, address.own) as (page, _), socket.create_connection(("127.0.0.1", address.port)) as line:
+            page.sendall(frame(json.dumps(picture | place).encode()))
+            line.sendall(f"GET /latents/seeds?run=digits&seed=0 HTTP/1.1\r\nHost: {address.host}\r\n".encode())
+            line.sendall(f"Cookie: {address.cookie}\r\n\r\n".encode())
+            for i in range(3):  # until it has read all that
+                page.sendall(frame(json.dumps({"op": "x", "id": i}).encode()))
+                hear_until(page, lambda message, i=i: message.get("id") == i)  # type: ignore[misc]
+            server.send_signal(how)
+            answer = b""
+            while more := line.recv(1000):
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 503") and answer.endswith(b"ganvas has been ended\n")
+            while hear(page)[0] != 8:
+                pass
+        _, errors = server.communicate(timeout=600)
+    assert errors == ""
+    assert server.returncode in (128 + how, -how)

@@ -6,10 +6,12 @@ neither read nor send anything: the cookie is not sent for them, and `Origin` an
 names that are made to point to this machine (DNS rebinding).
 """
 
+import asyncio
 import hmac
 import ipaddress
 import re
 import socket
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -52,7 +54,12 @@ class Guarded:
             return
         answer = self.refusal(scope)
         if answer is None:
-            await self._serve(scope, receive, send)
+            try:
+                await self._serve(scope, receive, send)
+            except asyncio.CancelledError:  # the server is being ended; a websocket has been told already
+                with suppress(RuntimeError):  # an answer has begun
+                    if scope["type"] == "http":
+                        await PlainTextResponse("ganvas has been ended\n", 503)(scope, receive, _with_headers(send))
         elif scope["type"] == "websocket":
             await WebSocketClose(REFUSED)(scope, receive, send)
         else:

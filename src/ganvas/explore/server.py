@@ -23,6 +23,7 @@ from ganvas.core.errors import UserError
 from ganvas.core.text import printable
 from ganvas.core.threads import wait_politely
 from ganvas.explore import breed, latents, paint, runs
+from ganvas.explore.connections import Limited, Pages
 from ganvas.explore.folder import Folder
 from ganvas.explore.growth import Overview
 from ganvas.explore.jobs import Jobs
@@ -60,6 +61,7 @@ def application(folder: Folder, token: str, device: str = "auto", loopback: bool
         exception_handlers={UserError: _refuse, TooLarge: _too_large},
         lifespan=lifespan,
     )
+    app.state.pages = Pages()
     app.state.folder, app.state.studio = folder, Studio(folder, device)
     app.state.painters, app.state.jobs = Painters(app.state.studio), Jobs(folder)
     app.state.overview, app.state.trainings = Overview(folder), Trainings(folder, device)
@@ -71,7 +73,10 @@ async def _index(request: Request) -> Response:
 
 
 async def _live(websocket: WebSocket) -> None:
-    await Connection(websocket, HANDLERS).serve([watcher for tab in TABS for watcher in tab.WATCHERS])
+    pages: Pages = websocket.app.state.pages
+    async with pages.admitted(websocket) as admitted:
+        if admitted:
+            await Connection(websocket, HANDLERS).serve([watcher for tab in TABS for watcher in tab.WATCHERS])
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
@@ -103,6 +108,7 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=Limited,
         ws="websockets-sansio",
         ws_max_size=MOST_TEXT,
         ws_per_message_deflate=False,  # which takes longer than the way to this machine's own browser
@@ -116,6 +122,11 @@ def serve(
             said(address)
             if browser:
                 webbrowser.open(address)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for task in self.server_state.tasks:  # whoever waits for a picture is told so, and not kept waiting
+                task.cancel()
+            await super().shutdown(sockets)
 
     Server(config).run([listening])
 

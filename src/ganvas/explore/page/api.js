@@ -57,6 +57,8 @@ async function answer(response) {
   return text ? JSON.parse(text) : null;
 }
 
+const LATER = 10_000; // milliseconds until the socket is opened again, at most
+
 class Live {
   /** @type {WebSocket | null} */
   #socket = null;
@@ -81,11 +83,12 @@ class Live {
       const message = typeof event.data === "string" ? JSON.parse(event.data) : frame(event.data);
       this.#tell(message.slot ? `${message.type}:${message.slot}` : message.type, message);
     };
-    socket.onclose = () => {
+    socket.onclose = ({ reason }) => {
       this.#socket = null;
-      this.#tell("closed", {});
+      if (reason) this.#wait = LATER; // the server has too many
+      this.#tell("closed", { reason });
       setTimeout(() => this.open(), this.#wait);
-      this.#wait = Math.min(2 * this.#wait, 10_000);
+      this.#wait = Math.min(2 * this.#wait, LATER);
     };
   }
 

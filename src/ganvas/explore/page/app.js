@@ -61,8 +61,8 @@ for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event
 live.on("open", () => {
   connection.textContent = "";
 });
-live.on("closed", () => {
-  connection.textContent = "No connection to ganvas. Is it still running?";
+live.on("closed", ({ reason }) => {
+  connection.textContent = reason || "No connection to ganvas. Is it still running?";
 });
 addEventListener("popstate", show); // also for links to another #
 live.open();
