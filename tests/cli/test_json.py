@@ -14,7 +14,7 @@ from ganvas.recipes import library
 from ganvas.recipes.recipe import Recipe
 from ganvas.runs import places
 from ganvas.training.train import train
-from tests.cli.test_cli import ganvas
+from tests.cli.test_cli import TINY, ganvas
 
 KNOWN = library.names()
 
@@ -122,3 +122,22 @@ def test_completion_is_installed(shell: str, tmp_path: Path, monkeypatch: pytest
     assert ganvas("--install-completion") == 0
     scripts = [file for file in tmp_path.rglob("*ganvas*") if file.is_file()]
     assert scripts and "--supersample" in scripts[0].read_text()
+
+
+def test_a_sweep_says_what_it_does(pictures: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal: a line as each run starts and ends; with --json, the results alone on standard output."""
+    words = ["strokes-cdcgan", "--data", pictures, "--images", 40, "--samples", 100, "--device", "cpu"]
+    words += ["--out", tmp_path / "sweep", "--set", *TINY, "train.disk_budget=20MB"]
+    assert ganvas("sweep", *words, "--grid", "method.lr=1e-4,1e-3", "--json") == 0
+    printed = capfd.readouterr()
+    rows = json.loads(printed.out)["rows"]
+    assert [row["method.lr"] for row in rows] == [1e-4, 1e-3]
+    for row in rows:
+        assert (row["state"], row["nimg"], row["reason"]) == ("finished", 40, "")
+        assert isinstance(row["seconds"], float)
+    said = [
+        line.split("  ")[:2] for line in printed.err.splitlines() if line.split()[0] in {row["run"] for row in rows}
+    ]
+    assert said == [[row["run"], word] for row in rows for word in ("starts: 0 / 40", "finished")]
+    assert ganvas("sweep", *words, "--grid", "method.lr=1e-4,1e-3") == 0
+    assert "settings" in capfd.readouterr().out

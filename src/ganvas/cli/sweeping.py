@@ -10,7 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.table import Column, Table
 
-from ganvas.cli.common import DataDir, Device, RecipeName, Words, app, cell, err, line, load_recipe, note, out, say
+from ganvas.cli.common import (
+    DataDir,
+    Device,
+    Json,
+    RecipeName,
+    Words,
+    app,
+    cell,
+    err,
+    line,
+    load_recipe,
+    note,
+    out,
+    print_json,
+    say,
+)
 from ganvas.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +51,7 @@ def sweep(
     images: int | None = None,
     device: Device = "auto",
     retry: Annotated[bool, Parameter(negative=())] = False,
+    as_json: Json = False,
     changes: Words = None,
 ) -> int:
     """Train and score a recipe with different settings, run by run.
@@ -96,31 +112,47 @@ def sweep(
     running = sweeps.Sweep(plan, folder, jobs=jobs, data_dir=data_dir, device=device, on=on, retry=retry)
     trials_now = _watch(running, plan)
     if running.stop:
-        line(f"Stopped after {sum(trial.done for trial in trials_now)} runs. The same command continues from here.")
+        said = f"Stopped after {sum(trial.done for trial in trials_now)} runs. The same command continues from here."
+        (note if as_json else line)(said)
         return 130
-    return _report(plan, trials_now, folder)
+    failed = [trial for trial in trials_now if trial.state == "failed"]
+    if as_json:
+        print_json("sweep", sweeps.rows(plan, trials_now))
+    else:
+        _print(plan, trials_now)
+    for trial in failed:
+        say("[yellow]failed:[/]", f"{trial.name}: {trial.reason}")
+    for name, what in {"table.md": "this table", "sweep.csv": "one line per run", "sweep.png": "figure"}.items():
+        if (folder / name).is_file():
+            (note if as_json else line)(f"  {folder / name}  ({what})")
+    return 1 if len(failed) == len(trials_now) else 0  # if every run failed
 
 
 def _watch(running: sweeps.Sweep, plan: sweeps.Plan) -> list[sweeps.Trial]:
-    """Run a sweep, showing a live table or, without a terminal, a line for each run that ends; returns its trials."""
+    """Run a sweep, with a live table or, without a terminal, a line as each run starts and ends; returns its trials."""
     from rich.live import Live
 
     trials: list[sweeps.Trial] = []
-    reported: set[str] | None = None  # names of the trials that have ended and had their line
+    started: set[str] = set()  # names of the trials that had their line
+    ended: set[str] | None = None
     live = Live(console=err, auto_refresh=False, transient=True)
     with live if err.is_terminal else nullcontext():
         for trials in running.run():
             done = {trial.name: trial for trial in trials if trial.done}
-            if reported is None:
-                reported = set(done)
+            if ended is None:
+                ended = set(done)
                 if done:
                     say("[bold]resuming:[/]", f"{len(done)} runs are already done")
             if err.is_terminal:
                 live.update(_trials(trials, plan), refresh=True)
-            else:
-                for trial in (done[name] for name in done if name not in reported):
-                    note("  ".join(_cells(trial, plan)))
-            reported |= set(done)
+                continue
+            begun = [trial for trial in trials if trial.active or (trial.done and trial.name not in ended)]
+            for trial in (each for each in begun if each.name not in started):
+                note(f"{trial.name}  starts: {trial.last.get('nimg', 0):,} / {trial.total:,}")
+            for trial in (done[name] for name in done if name not in ended):
+                note("  ".join(_cells(trial, plan)))
+            started |= {trial.name for trial in begun}
+            ended |= set(done)
     return trials
 
 
@@ -155,8 +187,8 @@ def _cells(trial: sweeps.Trial, plan: sweeps.Plan) -> tuple[str, ...]:
     )
 
 
-def _report(plan: sweeps.Plan, trials: Sequence[sweeps.Trial], folder: Path) -> int:
-    """Print the results of a sweep and their files; returns the exit code, 1 if every run failed."""
+def _print(plan: sweeps.Plan, trials: Sequence[sweeps.Trial]) -> None:
+    """Print the table of a sweep."""
     from ganvas import sweeps
     from ganvas.evaluation.report.cells import Cell, column_groups
 
@@ -169,10 +201,3 @@ def _report(plan: sweeps.Plan, trials: Sequence[sweeps.Trial], folder: Path) -> 
             table.add_row(*(cell(row[j]) for j in (0, *columns)))
         out.print(table)
         out.print()
-    failed = [trial for trial in trials if trial.state == "failed"]
-    for trial in failed:
-        say("[yellow]failed:[/]", f"{trial.name}: {trial.reason}")
-    for name, what in {"table.md": "this table", "sweep.csv": "one line per run", "sweep.png": "figure"}.items():
-        if (folder / name).is_file():
-            line(f"  {folder / name}  ({what})")
-    return 1 if len(failed) == len(trials) else 0

@@ -15,7 +15,7 @@ continues it.
 
 from ganvas.sweeps.info import read_plan
 from ganvas.sweeps.plan import Plan, Range, read_varied
-from ganvas.sweeps.results import Trial, figure, table
+from ganvas.sweeps.results import Trial, figure, rows, table
 from ganvas.sweeps.sweep import Sweep
 
-__all__ = ["Plan", "Range", "Sweep", "Trial", "figure", "read_plan", "read_varied", "table"]
+__all__ = ["Plan", "Range", "Sweep", "Trial", "figure", "read_plan", "read_varied", "rows", "table"]

@@ -118,28 +118,37 @@ def write_results(plan: Plan, trials: Sequence[Trial], folder: Path) -> None:
         style.save({"sweep": chart}, folder)
 
 
+def rows(plan: Plan, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """A row for each run: its settings, its state, and its measurements, scores with their errors; None is unknown."""
+    measured = [measurements(trial) for trial in trials]
+    names = [name for name in ("balance", "diversity", *METRICS) if any(name in each for each in measured)]
+    found = []
+    for trial, values in zip(trials, measured, strict=True):
+        row: dict[str, Any] = {"run": trial.name, **{key: trial.point[key] for key in plan.varied}}
+        row |= {"seed": trial.seed, "state": trial.state, "reason": trial.reason}
+        row |= {"nimg": trial.last.get("nimg", 0), "seconds": trial.last.get("seconds", 0)}
+        for name in names:
+            score = values.get(name)
+            row[name] = _finite(score.value if score else None)
+            if name in METRICS:
+                row[f"{name}_error"] = _finite(score.error if score else None)
+        found.append(row)
+    return found
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
 def to_csv(plan: Plan, trials: Sequence[Trial]) -> str:
-    """One line per run: its settings, its state, and its measurements, scores with their errors."""
-    rows = [measurements(trial) for trial in trials]
-    names = [name for name in ("balance", "diversity", *METRICS) if any(name in row for row in rows)]
-    columns = [part for name in names for part in ([name, f"{name}_error"] if name in METRICS else [name])]
+    """The rows as a CSV file."""
+    table = rows(plan, trials)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", *plan.varied, "seed", "state", "reason", "nimg", "seconds", *columns])
-    for trial, row in zip(trials, rows, strict=True):
-        settings = [_csv_cell(trial.point[key]) for key in plan.varied]
-        numbers = {name: score.value for name, score in row.items()}
-        numbers |= {f"{name}_error": score.error for name, score in row.items() if score.error is not None}
-        seen = [trial.last.get("nimg", 0), trial.last.get("seconds", 0)]
-        cells = [
-            *settings,
-            trial.seed,
-            trial.state,
-            plain_cell(trial.reason),
-            *seen,
-            *(numbers.get(c, "") for c in columns),
-        ]
-        writer.writerow([trial.name, *cells])
+    writer.writerows(list(row) for row in table[:1])  # the headings
+    for row in table:
+        cells = {key: _csv_cell(row[key]) for key in plan.varied} | {"reason": plain_cell(row["reason"])}
+        writer.writerow("" if value is None else value for value in (row | cells).values())
     return text.getvalue()
 
 
