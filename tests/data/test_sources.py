@@ -770,6 +770,37 @@ def test_idx_files_gzipped_or_not(mnist, monkeypatch):
     assert load_from("mnist").fingerprint == data.fingerprint
 
 
+def test_a_set_is_never_put_together_from_two_places(mnist, tmp_path, monkeypatch):
+    """A folder with a part of a set has to have the rest, too: the message names it."""
+    for stem, values in (("images-idx3", np.zeros((2, 28, 28))), ("labels-idx1", np.zeros(2))):
+        (mnist / f"t10k-{stem}-ubyte").write_bytes(idx(values))
+    monkeypatch.setenv("GANVAS_DATA", str(mnist.parent))
+    half = tmp_path / "half" / "mnist"
+    half.mkdir(parents=True)
+    assert len(load_from("mnist", data_dir=half.parent)) == 5  # it has nothing of the set
+    images, labels = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte"
+    (half / images).write_bytes((mnist / images).read_bytes())
+    for given in (half, half.parent):
+        assert (
+            refusal("mnist", data_dir=given)
+            == f"'{half}' has only a part of 'mnist': put train-labels-idx1-ubyte.gz there as well"
+        )
+    (half / labels).write_bytes((mnist / labels).read_bytes())
+    assert len(load_from("mnist", data_dir=half)) == 5
+    with pytest.raises(UserError, match=r"put t10k-images-idx3-ubyte.gz and t10k-labels-idx1-ubyte.gz there as well"):
+        load(DataSettings(name="mnist"), "test", half)
+    monkeypatch.setenv("GANVAS_DATA", str(half))
+    with pytest.raises(UserError, match=r"put t10k-images-idx3-ubyte.gz and"):
+        load(DataSettings(name="mnist"), "test")
+    assert len(load(DataSettings(name="mnist"), "test", mnist)) == 2  # --data-dir comes first, and is whole
+    for folder in ("fashion-mnist", "cifar10/plain_text"):
+        home = tmp_path / "published" / folder
+        home.mkdir(parents=True)
+        (home / "test-00000-of-00001.parquet").touch()
+        name = folder.split("/")[0]
+        assert "put train-00000-of-00001.parquet there as well" in refusal(name, data_dir=tmp_path / "published")
+
+
 def test_idx_pictures_are_fitted_like_others(mnist):
     padded = load_from("mnist", data_dir=mnist, size=32, fit="pad").images
     assert padded.shape == (5, 1, 32, 32)

@@ -203,3 +203,11 @@ def test_scores_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     evaluate(run, 100, {"fid": (float("nan"), None), "kid": (0.1, None)})
     assert list(read(run)[0].scores) == ["kid"]
+
+
+@pytest.mark.parametrize(
+    "budget", [{"at_seconds": 1e300}, {"at_images": 10**400}, {"at_seconds": -1.0}, {"at_seconds": float("nan")}]
+)
+def test_budgets_out_of_range_are_refused_in_few_words(evaluated: list[Path], budget: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"^--at-(seconds|images) is out of range: give a number from 0 to 1,000,000"):
+        compare(evaluated, **budget)

@@ -14,6 +14,7 @@ from ganvas.data import idx, splits
 from ganvas.data.decoding import Source, from_array
 from ganvas.data.splits import NoSplit, Split
 
+SPLITS: tuple[Split, ...] = ("train", "test")
 CONVERTED = "refs/convert/parquet"  # the branch with public sets as Parquet files: part/split/0000.parquet
 
 
@@ -39,18 +40,23 @@ def homes(data_dir: Path | None) -> list[Path]:
 def named(name: str, published: Published, split: Split, data_dir: Path | None) -> Source:
     """A named set from `data_dir`, $GANVAS_DATA or the cache (there, or in a folder of its name), or else downloaded.
 
-    Raises UserError if it is not found and cannot be downloaded; the message says which files to put where.
+    A folder of the user with some of its files has to have those of the split: a set is never put together from two
+    places. Raises UserError if it has not, and if the set is not found and cannot be downloaded; the message says which
+    files to put where.
     """
-    parquet_file = f"{split}-00000-of-00001.parquet"
+    parquet_file = _parquet_file(split)
     home = cache_dir() / "data" / name
-    for place in (place for root in (*homes(data_dir), home.parent) for place in (root / name, root)):
-        # Fashion-MNIST's files are named like MNIST's: only their folder distinguishes them.
-        distinguished = name == "mnist" or name in place.parts
-        if published.idx and distinguished and (pair := idx.find(place, split)):
-            return from_array(name, *idx.load(*pair), published.classes)
-        for file in (place / parquet_file, place / published.folder / parquet_file):
-            if file.is_file():
-                return _from_parquet(name, published, file)
+    for root in (*homes(data_dir), home.parent):
+        places = (root / name, root)
+        for place in places:
+            if published.idx and _is_for(name, place) and (pair := idx.find(place, split)):
+                return from_array(name, *idx.load(*pair), published.classes)
+            for file in (place / parquet_file, place / published.folder / parquet_file):
+                if file.is_file():
+                    return _from_parquet(name, published, file)
+        for place in places if root != home.parent else ():
+            if missing := _missing(name, published, split, place):
+                raise UserError(f"'{place}' has only a part of '{name}': put {' and '.join(missing)} there as well")
 
     from huggingface_hub import hf_hub_download  # imported here: slow to import
 
@@ -62,6 +68,28 @@ def named(name: str, published: Published, split: Split, data_dir: Path | None) 
         files = f"{official}, or {parquet_file}," if published.idx else parquet_file
         raise UserError(f"cannot download '{name}' ({hub.first_line(error)}): put {files} into {home}") from None
     return _from_parquet(name, published, Path(found))
+
+
+def _parquet_file(split: str) -> str:
+    return f"{split}-00000-of-00001.parquet"
+
+
+def _is_for(name: str, place: Path) -> bool:
+    """Whether IDX files in a place can be of this set: Fashion-MNIST's have the names of MNIST's."""
+    return name == "mnist" or name in place.parts
+
+
+def _missing(name: str, published: Published, split: Split, place: Path) -> list[str]:
+    """The files of a split that a place lacks, if it has others of the set; none if it has no file of it."""
+    others = [place / published.folder / _parquet_file(other) for other in SPLITS]
+    if name in place.parts:
+        others += [place / file.name for file in others]
+    if any(file.is_file() for file in others):
+        return [_parquet_file(split)]
+    if not (published.idx and _is_for(name, place)):
+        return []
+    found = {stem: idx.has(place, stem) for other in SPLITS for stem in idx.stems(other)}
+    return [f"{stem}.gz" for stem in idx.stems(split) if not found[stem]] if any(found.values()) else []
 
 
 def _from_parquet(name: str, published: Published, path: Path) -> Source:

@@ -24,6 +24,11 @@ def stems(split: str) -> tuple[str, str]:
     return f"{PREFIX[split]}-images-idx3-ubyte", f"{PREFIX[split]}-labels-idx1-ubyte"
 
 
+def has(folder: Path, stem: str) -> bool:
+    """Whether a folder has the file with this official name."""
+    return _find(folder, stem) is not None
+
+
 def _find(folder: Path, stem: str) -> Path | None:
     return next((path for path in (folder / f"{stem}.gz", folder / stem) if path.is_file()), None)
 

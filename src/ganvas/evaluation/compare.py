@@ -26,6 +26,7 @@ logger = logging.getLogger("ganvas")
 
 REFERENCES = {"real": "real images", "noise": "noise", "mean": "mean image"}
 ENTRIES = {"data.unseen": "the test set", "data.trained_on": "the training set", "seed": "the first seed"}
+MOST_BUDGET = 10**15  # images or seconds
 GRACE = 1.01  # factor by which a budget may be exceeded, as checkpoints are written after whole batches
 MISSED = 0.9  # runs that used less than this share of the budget have a note
 
@@ -135,8 +136,12 @@ def read(run: Run) -> list[RunEvaluation]:
 def compare(paths: Iterable[Path | str], at_images: int | None = None, at_seconds: float | None = None) -> Comparison:
     """Compare the last evaluation of every run, optionally within a budget of images seen or seconds of training.
 
-    Raises UserError for a path that is no run, and if no run has an evaluation within the budget.
+    Raises UserError for a path that is no run, for a budget beyond MOST_BUDGET, and if no run has an evaluation within
+    the budget.
     """
+    for name, budget in (("images", at_images), ("seconds", at_seconds)):
+        if budget is not None and not 0 <= budget <= MOST_BUDGET:
+            raise UserError(f"--at-{name} is out of range: give a number from 0 to {MOST_BUDGET:,}")
     unique: dict[Path, Run] = {}
     for run in map(Run.existing, paths):
         unique.setdefault(run.path.resolve(), run)
