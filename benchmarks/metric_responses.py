@@ -1,8 +1,12 @@
 """How every score responds to known damage: real test pictures, spoilt in five ways, against the training pictures.
 
     python benchmarks/metric_responses.py --data mnist --data-dir DIR --out docs/metrics
+    python benchmarks/metric_responses.py --photographs --data-dir DIR --out docs/metrics
 
 Writes one figure per kind of damage and `responses.csv` with all the numbers; `--redraw` draws from that file again.
+
+`--photographs` writes instead how far the evaluators of photographs place sets of CIFAR-10 from its horses:
+`photographs.csv`.
 """
 
 import argparse
@@ -11,6 +15,7 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +27,7 @@ from PIL import Image
 from torch import Tensor
 
 from ganvas import metrics
+from ganvas.compute.device import keep_freed_memory
 from ganvas.core.images import grid
 from ganvas.data import DataSettings, ImageSet, load
 from ganvas.evaluation import evaluators
@@ -174,10 +180,10 @@ def measure(evaluator: Evaluator, kinds: dict[str, Damage], real: Reference) -> 
     return table
 
 
-def write(table: Table, file: Path) -> None:
+def write(table: Table, file: Path, columns: tuple[str, str] = ("damage", "level")) -> None:
     with file.open("w", newline="") as stream:
         rows = csv.writer(stream, lineterminator="\n")
-        rows.writerow(("damage", "level", "metric", "value", "error"))
+        rows.writerow((*columns, "metric", "value", "error"))
         for damage, levels in table.items():
             for level, scores in levels.items():
                 for name, (value, error) in scores.items():
@@ -190,6 +196,66 @@ def read(file: Path) -> Table:
         for row in csv.DictReader(stream):
             scores = table.setdefault(row["damage"], {}).setdefault(row["level"], {})
             scores[row["metric"]] = Score(float(row["value"]), float(row["error"]) if row["error"] else None)
+    return table
+
+
+# -- photographs ------------------------------------------------------------------------------------------------------
+
+
+PHOTOGRAPH_SIDE = 64  # pixels; those of CIFAR-10 have 32, and are enlarged
+PHOTOGRAPHS = 192  # on each side, as in a small folder
+DRAWS = 5  # disjoint sets, whose scores are averaged
+EVALUATORS = ("cifar10", "imagenet")
+OTHERS = ("deer", "dog", "ship")  # classes
+UNIFORM = "uniform noise"
+
+
+def photographs(plain: np.ndarray) -> dict[str, np.ndarray]:
+    """Unseen images uint8 [N, C, H, W], damaged images made of them, and noise."""
+    random = np.random.default_rng(0)
+    noise = random.standard_normal(plain.shape, dtype=np.float32)
+    return {
+        "other horses": plain,
+        "blur, σ 1": blur(plain, 1),
+        "blur, σ 2": blur(plain, 2),
+        "noise, σ 8": (plain + 8 * noise).round().clip(0, 255).astype(np.uint8),
+        "noise, σ 32": (plain + 32 * noise).round().clip(0, 255).astype(np.uint8),
+        "24 horses, eight times each": plain[np.arange(len(plain)) % (len(plain) // 8)],
+        UNIFORM: random.integers(0, 256, plain.shape, dtype=np.uint8),
+    }
+
+
+def of_class(data: ImageSet, name: str, draw: int) -> ImageSet:
+    """The images of a draw that show this class."""
+    assert data.labels is not None
+    which = np.flatnonzero(data.labels == data.classes.index(name))[draw * PHOTOGRAPHS :][:PHOTOGRAPHS]
+    return ImageSet(name, data.images[which])
+
+
+def measure_photographs(train: ImageSet, test: ImageSet) -> Table:
+    """Evaluator -> set -> metric: KID as a share of that of uniform noise, precision and recall.
+
+    They are means over DRAWS, with the standard deviation. FID would need 5,120 images for the features of `imagenet`.
+    """
+    table: Table = {}
+    for name in EVALUATORS:
+        evaluator, found = evaluators.load(name), table.setdefault(name, {})
+        drawn: dict[str, list[dict[str, float]]] = {}
+        for draw in range(DRAWS):
+            real = of_class(train, "horse", draw)
+            sets = photographs(of_class(test, "horse", draw).images)
+            sets |= {other: of_class(test, other, draw).images for other in OTHERS}
+            features = evaluator.measure(real.images).features
+            for title, images in sets.items():
+                seen = evaluator.measure(images).features
+                scores = {"kid": metrics.kid(seen, features), **metrics.manifold(seen, features)}
+                drawn.setdefault(title, []).append({key: score.value for key, score in scores.items()})
+        for title, each in drawn.items():
+            kid = [scores["kid"] / noise["kid"] for scores, noise in zip(each, drawn[UNIFORM], strict=True)]
+            values = {"kid": kid, **{key: [scores[key] for scores in each] for key in ("precision", "recall")}}
+            found[title] = {key: Score(fmean(value), stdev(value)) for key, value in values.items()}
+            line = ", ".join(f"{key} {value:.4f} ± {error or 0:.4f}" for key, (value, error) in found[title].items())
+            print(f"{name}, {title}: {line}", flush=True)
     return table
 
 
@@ -279,11 +345,18 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=2_000, help="pictures in every set")
     parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument("--redraw", action="store_true", help="from the numbers that are there, with the same --n")
+    parser.add_argument("--photographs", action="store_true")
     args = parser.parse_args()
+    keep_freed_memory()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.photographs:
+        data = DataSettings(name="cifar10", size=PHOTOGRAPH_SIDE, limit=10 * DRAWS * PHOTOGRAPHS)
+        train, test = (load(data, split, args.data_dir) for split in ("train", "test"))
+        write(measure_photographs(train, test), args.out / "photographs.csv", ("evaluator", "images"))
+        return
     train, test = (load(DataSettings(name=args.data), split, args.data_dir) for split in ("train", "test"))
     first, second = halves(test)
     kinds = damages(train, first, args.n)
-    args.out.mkdir(parents=True, exist_ok=True)
     numbers = args.out / "responses.csv"
     if args.redraw:
         table = read(numbers)
