@@ -29,6 +29,7 @@ def train(
     data: str | None = None,
     data_dir: DataDir = None,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+    begin_from: Annotated[Path | None, Parameter(name="--from")] = None,
     epochs: float | None = None,
     images: int | None = None,
     seed: int | None = None,
@@ -48,6 +49,9 @@ def train(
         The data: a named set, a folder of images, a .parquet file, or a hub id (owner/name).
     out_dir
         Folder of the run; default: runs/RECIPE.
+    begin_from
+        A run, a model of `ganvas models`, or hub:owner/name, whose weights a new run begins with; it needs the same
+        network and size of images. To resume the run, it is needed no more.
     epochs
         Length of the run in passes over the data.
     images
@@ -87,6 +91,7 @@ def train(
         for last in train_run(
             chosen,
             run.path,
+            begin_from=begin_from,
             data_dir=data_dir,
             device=device,
             tick=tick,

@@ -68,5 +68,13 @@ def _without_machine(info: RunInfo, data_name: str, licence: str) -> RunInfo:
         session.model_copy(update={"host": "", "pid": None, "command": (), "git": None}) for session in info.sessions
     ]
     data = info.data.model_copy(update={"name": data_name, "place": None, "skipped": ()})
-    facts = {"data": data, "state": "published", "reason": None, "sessions": tuple(sessions), "licence": licence}
+    begun = info.begun_from and info.begun_from.model_copy(update={"run": Path(info.begun_from.run).name})
+    facts = {
+        "begun_from": begun,
+        "data": data,
+        "state": "published",
+        "reason": None,
+        "sessions": tuple(sessions),
+        "licence": licence,
+    }
     return info.model_copy(update=facts)

@@ -51,6 +51,20 @@ class Session(BaseModel):
     command: tuple[str, ...] = ()
 
 
+class BegunFrom(BaseModel):
+    """The run whose weights another run began with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: str
+    """its folder or name"""
+    recipe: str
+    nimg: int
+    """images seen by it"""
+    checkpoint: str
+    """sha256"""
+
+
 class RunInfo(Document):
     """The content of run.json."""
 
@@ -70,3 +84,5 @@ class RunInfo(Document):
     """of a published model, as its publisher has named it"""
     evaluator: str | None = None
     """sha256 of the evaluator that scores the run during training"""
+    begun_from: BegunFrom | None = None
+    """none: it began with random weights"""

@@ -211,7 +211,9 @@ class Run:
         for section, free in (("data", {"name"}), ("train", {"seed", *library.FREE_TO_CHANGE})):
             if isinstance(values := settings.get(section), dict):
                 settings[section] = {key: value for key, value in values.items() if key not in free}
-        return {**settings, "images": self.info().data.sha256}
+        info = self.info()
+        start = {"begun_from": info.begun_from.checkpoint} if info.begun_from else {}
+        return {**settings, "images": info.data.sha256, **start}
 
     # -- what training writes -----------------------------------------------------------------------------------
 

@@ -60,6 +60,8 @@ class Loop:
         trained = self.restored[1]["seconds"] if self.restored else 0.0
         self.clock.set(max([trained, *(event.seconds for event in self.rollback.events)]))
         self.begin()
+        if self.run.info().begun_from and not self.run.checkpoints.available():
+            self.save()  # so that the run can be resumed, and go back, without the run that it began with
         with closing(TensorBoard(self.run, batches.nimg)) as tensorboard:
             self.recorder.first_sheet()
             tick(batches.nimg, self.total)

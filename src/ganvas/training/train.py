@@ -15,9 +15,10 @@ import torch
 
 from ganvas.compute.device import Compute, choose, deterministic, keep_freed_memory
 from ganvas.core.errors import UserError
-from ganvas.core.files import say_size
+from ganvas.core.files import expanded, say_size
 from ganvas.core.seeds import CHECKPOINT_CHOICE
 from ganvas.core.settings import typed
+from ganvas.core.text import writable
 from ganvas.data import Batches, ImageSet, load_unseen, place_of
 from ganvas.data import load as load_data
 from ganvas.evaluation import evaluators
@@ -27,8 +28,10 @@ from ganvas.methods import Method
 from ganvas.recipes.measured import expected_quality
 from ganvas.recipes.recipe import Recipe
 from ganvas.recipes.train_settings import SCORE
+from ganvas.runs import transfer
 from ganvas.runs.checkpoint import Checkpoint
 from ganvas.runs.log import Record
+from ganvas.runs.model import load as load_model
 from ganvas.runs.provenance import session_facts
 from ganvas.runs.run import Run
 from ganvas.runs.state import random_states, restore_random_states
@@ -48,6 +51,7 @@ def train(
     recipe: Recipe,
     out: Path | str,
     *,
+    begin_from: Path | str | None = None,
     data_dir: Path | None = None,
     device: str = "auto",
     tick: Callable[[int, int], None] | None = None,
@@ -64,6 +68,9 @@ def train(
     The session ends with a checkpoint if the iterator is closed, or if `stop()`, which is called before each step,
     returns true. An exception during a step, such as from Ctrl-C, loses the training since the last checkpoint.
 
+    `begin_from`: a run or a model whose weights a new run begins with (`ganvas.runs.transfer`), at its newest
+    checkpoint. Resuming needs it no more.
+
     While the iterator is open, PyTorch computes deterministically, and its random generators belong to the run.
 
     Raises UserError for problems that the caller can solve, and RunFailed if the guard gives up or the disk is full;
@@ -72,6 +79,7 @@ def train(
     run = Run(out)
     with run.lock(), failures_noted(run):
         _refuse_other_recipe(run, recipe)
+        _refuse_other_start(run, begin_from)
         data = load_data(recipe.data, "train", data_dir)
         _refuse_other_data(run, data)
         if data.skipped:
@@ -83,6 +91,9 @@ def train(
         with deterministic(), _random_numbers_put_back(compute.device):
             evaluator = _evaluator(run, recipe, data, device)
             refuse_what_cannot_fit(recipe, data.spec)
+            source = None
+            if begin_from is not None and not run.checkpoints.available():
+                source = load_model(begin_from, device=device)
             torch.manual_seed(recipe.train.seed)  # after loading the evaluator, which draws random weights
             method = recipe.build(data.spec, compute)
             if recipe.data.clusters and not method.conditional:
@@ -90,6 +101,11 @@ def train(
                     f"data.clusters has no effect, as method '{recipe.method.name}' gets no labels: leave it out, or "
                     "choose a method that gets them (gan with method.conditional=true)"
                 )
+            begun_from, start_notes = None, []
+            if source is not None:
+                begun_from = transfer.facts_of(source, writable(begin_from))
+                start_notes = transfer.begin_with(method, recipe, source)
+                start_notes.insert(0, f"begins with the weights of '{begin_from}' after {source.nimg:,} images")
             batches = Batches(
                 data,
                 recipe.train.batch_size,
@@ -124,9 +140,15 @@ def train(
                 reason=None,
                 sessions=[*info.sessions, session_facts(compute, batches.nimg)],
                 evaluator=info.evaluator if evaluator is None else evaluator.sha256,
+                begun_from=begun_from or info.begun_from,
             )
             if say and batches.nimg < loop.total:
-                for note in (*data.notes, expected_space(recipe, method, data), expected_quality(recipe, loop.total)):
+                for note in (
+                    *data.notes,
+                    *start_notes,
+                    expected_space(recipe, method, data),
+                    expected_quality(recipe, loop.total),
+                ):
                     if note:
                         say(note)
                 if found is not None:
@@ -216,6 +238,20 @@ def _refuse_other_recipe(run: Run, recipe: Recipe) -> None:
                 f"'{run.path}' was trained with {key}={typed(old.get(key))}, not {typed(new.get(key))}: "
                 "use another --out, or the old settings to resume the run"
             )
+
+
+def _refuse_other_start(run: Run, begin_from: Path | str | None) -> None:
+    """Raise UserError if the run began with other weights, or if these are needed again and not named."""
+    if not run.is_run():
+        return
+    begun = run.info().begun_from
+    if begin_from is None:
+        if begun is not None and not run.checkpoints.available():
+            raise UserError(f"'{run.path}' has lost its checkpoints: give --from {begun.run} again, or another --out")
+    elif begun is None:
+        raise UserError(f"'{run.path}' was begun with random weights: use another --out, or leave out --from")
+    elif begun.run != str(begin_from) and expanded(begun.run).resolve() != expanded(begin_from).resolve():
+        raise UserError(f"'{run.path}' was begun from '{begun.run}', not '{begin_from}': use another --out")
 
 
 def _refuse_other_data(run: Run, data: ImageSet) -> None:
