@@ -27,9 +27,10 @@ class Measured(NamedTuple):
 
     def said(self, total: int) -> str | None:
         """The scores at the points that a run over `total` images passes; None before the first."""
+        shown = {name: values for name, values in self.scores.items() if name != "kid" or "fid" not in self.scores}
         points = [i for i, seen in enumerate(self.images) if seen <= total]
         parts = [
-            ", ".join(f"{TITLES[name]} {values[i]:.3g}" for name, values in self.scores.items())
+            ", ".join(f"{TITLES[name]} {values[i]:.3g}" for name, values in shown.items())
             + f" after {duration(self.seconds[i])}"
             for i in points
         ]
@@ -57,7 +58,7 @@ def expected_quality(recipe: Recipe, total: int) -> str | None:
     known = table().get(recipe.name)
     if known is None or recipe.name not in library.names() or _rule(recipe) != _rule(library.load(recipe.name)):
         return None
-    return known.said(total)
+    return known.said(-(-total // recipe.train.batch_size) * recipe.train.batch_size)
 
 
 def _rule(recipe: Recipe) -> dict[str, Any]:
