@@ -25,8 +25,8 @@ class Measured(NamedTuple):
     images: Sequence[int]  # seen until each point
     scores: dict[str, Sequence[float]]  # name of a metric -> its values at the points
 
-    def said(self, total: int) -> str | None:
-        """The scores at the points that a run over `total` images passes; None before the first."""
+    def said(self, total: int) -> list[str]:
+        """The scores at the points that a run over `total` images passes, as a line; none before the first."""
         shown = {name: values for name, values in self.scores.items() if name != "kid" or "fid" not in self.scores}
         points = [i for i, seen in enumerate(self.images) if seen <= total]
         parts = [
@@ -35,9 +35,9 @@ class Measured(NamedTuple):
             for i in points
         ]
         if not points:
-            return None
+            return []
         runs = "one run" if self.seeds == 1 else f"medians of {self.seeds} runs"
-        return f"earlier runs on one core of {self.machine} ({runs}, evaluator {self.evaluator}): {'; '.join(parts)}"
+        return [f"earlier runs on one core of {self.machine} ({runs}, evaluator {self.evaluator}): {'; '.join(parts)}"]
 
 
 TITLES = {"fid": "FID", "kid": "KID", "recall": "recall", "label_accuracy": "label accuracy"}
@@ -49,15 +49,15 @@ def table() -> dict[str, Measured]:
     return {name: Measured(**row) for name, row in values.items()}
 
 
-def expected_quality(recipe: Recipe, total: int) -> str | None:
-    """What earlier runs of this recipe reached at which minute, as text; None if nobody has measured it.
+def expected_quality(recipe: Recipe, total: int) -> list[str]:
+    """What earlier runs of this recipe reached at which minute, as a line; none if nobody has measured it.
 
     Only a recipe as it is built in is known, with any seed and any length; a schedule that ends with the run makes
     another length another recipe.
     """
     known = table().get(recipe.name)
     if known is None or recipe.name not in library.names() or _rule(recipe) != _rule(library.load(recipe.name)):
-        return None
+        return []
     return known.said(-(-total // recipe.train.batch_size) * recipe.train.batch_size)
 
 

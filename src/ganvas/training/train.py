@@ -147,10 +147,9 @@ def train(
                     *data.notes,
                     *start_notes,
                     expected_space(recipe, method, data),
-                    expected_quality(recipe, loop.total),
+                    *([] if begun_from or info.begun_from else expected_quality(recipe, loop.total)),
                 ):
-                    if note:
-                        say(note)
+                    say(note)
                 if found is not None:
                     say(f"resumes after {batches.nimg:,} images")
             yield from loop.go(tick or (lambda nimg, total: None), stop or (lambda: False))
