@@ -37,7 +37,7 @@ CONSTANT: Changes = {"train": {"schedule": {}}}
 R3GAN: dict[str, Any] = {"loss": "relativistic", "r1": 1.0, "r2": 1.0, "beta1": 0.0, "beta2": 0.99}
 
 VARIANTS: dict[str, tuple[str, Changes]] = {
-    # Training rules of others with the networks of `mnist-quick`, at the rates that their authors give.
+    # Training rules of others with the networks of `mnist-quick`, at a constant rate.
     "textbook": ("mnist-quick", {"network": {"d_labels": "maps"}, "method": {"lr": 2e-4, "ema_images": 0}, **CONSTANT}),
     "wgan-gp": ("mnist-wgan-gp-dcgan", {"network": {"base": 16}}),
     "sngan": (

@@ -66,4 +66,4 @@ def test_ended_while_it_computes_it_says_nothing(trained: Path, how: signal.Sign
                 pass
         _, errors = server.communicate(timeout=600)
     assert errors == ""
-    assert server.returncode in (0, 128 + how, -how)  # 0: uvicorn had ended before the signal was raised again
+    assert server.returncode in (0, 128 + how, -how)  # a server that was told to end has not failed: 0 is right as well

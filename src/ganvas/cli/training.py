@@ -51,7 +51,7 @@ def train(
         Folder of the run; default: runs/RECIPE.
     begin_from
         A run, a model of `ganvas models`, or hub:owner/name, whose weights a new run begins with; it needs the same
-        network and size of images. To resume the run, it is needed no more.
+        network and size of images. Resuming does not need it.
     epochs
         Length of the run in passes over the data.
     images

@@ -69,7 +69,7 @@ def train(
     returns true. An exception during a step, such as from Ctrl-C, loses the training since the last checkpoint.
 
     `begin_from`: a run or a model whose weights a new run begins with (`ganvas.runs.transfer`), at its newest
-    checkpoint. Resuming needs it no more.
+    checkpoint. Resuming does not need it.
 
     While the iterator is open, PyTorch computes deterministically, and its random generators belong to the run.
 
