@@ -45,7 +45,7 @@ class SmallSetGANSettings(GANSettings):
     r2: NonNegativeFloat = 0.0
     """weight of half D's squared gradient at generated images, added to its loss"""
     penalty_every: Annotated[Updates, BuildTime()] = 1
-    """steps for each one in which r1 and r2 are computed, with their weights multiplied by this number"""
+    """every how many steps r1 and r2 are computed; their weights are multiplied by this number"""
 
 
 class SmallSetGAN(GAN):
