@@ -134,6 +134,8 @@ def test_a_conditional_run_begins_with_one_without_classes(
         ({"method": {**AVERAGED, "latent_size": 9}}, "method.latent_size is 8 there and 9 here$"),
         ({"data": {"size": "32x16"}}, "data.size is 16 there and 32x16 here$"),
         ({"data": {"channels": 3}}, "data.channels is 1 there and 3 here$"),
+        # More layers, and no classes: layers that only one side has may have tensors without dimensions.
+        ({"data": {"size": 64}, "method": {**AVERAGED, "conditional": False}}, "data.size is 16 there and 64 here$"),
     ],
 )
 def test_what_does_not_fit_is_named(

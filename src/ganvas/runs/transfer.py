@@ -68,7 +68,7 @@ def _merged(
     more = method.spec.num_classes - source.spec.num_classes
     for name, new in here.items():
         old = there.get(name)
-        if old is None and not _same_classes(method, source) and len(new) and classes[0] in new.shape[:2]:
+        if old is None and not _same_classes(method, source) and new.dim() and classes[0] in new.shape[:2]:
             anew.append(name)  # it exists for the sake of the classes
         elif old is None or old.dim() != new.dim():
             misfits.append(name)
